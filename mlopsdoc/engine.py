@@ -1,0 +1,172 @@
+"""Runs checks on a host: facts are read at once where that helps, each check is judged as soon as it can be."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from queue import SimpleQueue
+from typing import Any, TypeAlias
+
+from mlopsdoc.authoring import Before, CannotSee, Check, Fact, NothingHere, Want, wants_of
+from mlopsdoc.hosts.base import Host
+from mlopsdoc.model import Finding, Result, Status, finding
+from mlopsdoc.profile import Profile
+
+AnyCheck: TypeAlias = Check[...]
+FactType: TypeAlias = type[Fact]
+
+
+class Ledger:
+    """The facts of one host in one run: each is read once, its failure is remembered too."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._lock = threading.Lock()
+        self._turns: dict[FactType, threading.RLock] = {}
+        self._outcome: dict[FactType, Fact | Exception] = {}
+
+    def get(self, fact: FactType) -> Any:
+        """The fact; raises what its reading raised."""
+        with self._lock:
+            turn = self._turns.setdefault(fact, threading.RLock())
+        with turn:
+            if fact not in self._outcome:
+                self._outcome[fact] = self._read(fact)
+            outcome = self._outcome[fact]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def _read(self, fact: FactType) -> Fact | Exception:
+        read: Any = getattr(fact, "read")  # noqa: B009 - each fact has its own signature
+        try:
+            value: Fact = read(self.host, **self.gather(wants_of(read.__func__)))
+        except (NothingHere, CannotSee) as reason:
+            return reason
+        except Exception as error:
+            return CannotSee(f"{fact.__name__} could not be understood: {described(error)}", "please report this")
+        return value
+
+    def gather(self, wants: Mapping[str, Want]) -> dict[str, Any]:
+        return {name: self._granted(want) for name, want in wants.items()}
+
+    def _granted(self, want: Want) -> Any:
+        if want.before:
+            return self._before(want.fact)
+        try:
+            return self.get(want.fact)
+        except (NothingHere, CannotSee):
+            if want.optional:
+                return None
+            raise
+
+    def _before(self, fact: FactType) -> Before[Any]:
+        earlier = self.host.before()
+        if earlier is None:
+            return Before()
+        try:
+            return Before(Ledger(earlier).get(fact), self.host.now() - earlier.now())
+        except (NothingHere, CannotSee):
+            return Before()
+
+
+def run(checks: Iterable[AnyCheck], host: Host, profile: Profile) -> Iterator[Result]:
+    """The result of every check, each the moment it is known; those the profile leaves out first."""
+    start = time.monotonic()
+    wanted: list[AnyCheck] = []
+    for check in checks:
+        if reason := profile.skip.get(check.id):
+            yield _result(check, Status.SKIPPED, reason=f"left out by profile {profile.name}: {reason}")
+        else:
+            wanted.append(check)
+    ledger = Ledger(host)
+    for check in _when_readable(wanted, ledger) if host.is_live else wanted:
+        yield _judge(check, ledger, profile.thresholds.get(check.id, {}), start)
+
+
+def _when_readable(checks: list[AnyCheck], ledger: Ledger) -> Iterator[AnyCheck]:
+    """Each check once its facts are read, all facts at once, a thread each: nearly all of it is waiting."""
+    missing = {check.id: {want.fact for want in check.wants.values() if not want.before} for check in checks}
+    ready: SimpleQueue[FactType] = SimpleQueue()
+
+    def read(fact: FactType) -> None:
+        try:
+            ledger.get(fact)
+        except (NothingHere, CannotSee):
+            pass
+        finally:
+            ready.put(fact)
+
+    facts = set().union(*missing.values()) if missing else set[FactType]()
+    for fact in facts:
+        threading.Thread(target=read, args=(fact,), daemon=True).start()
+    waiting = list(checks)
+    for _ in range(len(facts) + 1):
+        for check in [check for check in waiting if not missing[check.id]]:
+            waiting.remove(check)
+            yield check
+        if waiting:
+            done = ready.get()
+            for check in waiting:
+                missing[check.id].discard(done)
+
+
+def _judge(check: AnyCheck, ledger: Ledger, thresholds: Mapping[str, Any], start: float) -> Result:
+    try:
+        given: dict[str, Any] = ledger.gather(check.wants) | dict(thresholds)
+        findings = [_finished(check, found) for found in check(**given)]
+    except NothingHere as nothing:
+        return _result(check, Status.SKIPPED, reason=nothing.why, start=start)
+    except CannotSee as blind:
+        return _blind(check, blind.why, blind.fix, start)
+    except Exception as error:
+        return _blind(check, f"this check failed: {described(error)}", f"please report this; {check.path}", start)
+    status = max((found.status for found in findings), default=Status.OK)
+    return _result(check, status, findings=findings, start=start)
+
+
+def _blind(check: AnyCheck, why: str, fix: str, start: float) -> Result:
+    findings = [_finished(check, finding(Status.UNKNOWN, why, advice=fix))]
+    return _result(check, Status.UNKNOWN, findings=findings, reason=findings[0].summary, fix=fix, start=start)
+
+
+def _finished(check: AnyCheck, found: Finding) -> Finding:
+    import msgspec
+
+    code = found.code or check.id
+    return msgspec.structs.replace(
+        found,
+        key=f"{check.id}/{found.subject}/{code}",
+        code=code,
+        runbook=check.runbook if found.status.is_alarm else "",
+    )
+
+
+def _result(
+    check: AnyCheck,
+    status: Status,
+    *,
+    findings: list[Finding] | None = None,
+    reason: str = "",
+    fix: str = "",
+    start: float | None = None,
+) -> Result:
+    return Result(
+        id=check.id,
+        area=check.area,
+        title=check.title,
+        status=status,
+        reason=reason,
+        fix=fix,
+        duration_s=0.0 if start is None else round(time.monotonic() - start, 4),
+        findings=sorted(findings or [], key=lambda found: -found.status.rank),
+    )
+
+
+def described(error: BaseException) -> str:
+    """An error on one line, with the place it comes from."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = "".join(f" ({frame.filename.rpartition('/')[2]}:{frame.lineno})" for frame in place)
+    return f"{type(error).__name__}: {error}{where}"

@@ -1,0 +1,1 @@
+"""Answers made into typed facts, one file a subject."""

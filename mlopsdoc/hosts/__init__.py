@@ -1,0 +1,1 @@
+"""The only door to a machine: what it said, live or recorded."""

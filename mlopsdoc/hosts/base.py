@@ -1,0 +1,140 @@
+"""Host: the questions that may be put to a machine. Answer: what it said, or why it said nothing."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from typing import Any, Literal, TypeAlias
+from urllib.parse import quote, unquote
+
+from mlopsdoc.clean import decode
+
+AnswerStatus: TypeAlias = Literal["ok", "absent", "denied", "failed", "timeout", "truncated", "not_captured"]
+SAID: tuple[AnswerStatus, ...] = ("ok", "truncated")
+_SAFE = "._+=@,-"
+
+
+class Answer:
+    """What the host said to one question.
+
+    `status`: ok; absent (no such file or tool); denied (not for this user); failed (an error, or a command
+    that ended with another exit code than 0: its bytes are kept); timeout; truncated (the bytes end at the
+    cap); not_captured (a recording that was never asked). `data` is raw, `text` decoded and made safe.
+    `why` is one line for a human when there are no bytes. `at` is seconds since the epoch.
+    """
+
+    __slots__ = ("_text", "at", "data", "exit", "key", "seconds", "status", "stderr", "why")
+
+    def __init__(
+        self,
+        key: str,
+        status: AnswerStatus,
+        data: bytes = b"",
+        *,
+        stderr: bytes = b"",
+        exit: int | None = None,
+        why: str = "",
+        at: float = 0.0,
+        seconds: float = 0.0,
+    ) -> None:
+        self.key = key
+        self.status: AnswerStatus = status
+        self.data = data
+        self.stderr = stderr
+        self.exit = exit
+        self.why = why
+        self.at = at
+        self.seconds = seconds
+        self._text: str | None = None
+
+    @property
+    def said(self) -> bool:
+        """Whether there are bytes that answer the question, in whole or in part."""
+        return self.status in SAID
+
+    @property
+    def text(self) -> str:
+        if self._text is None:
+            self._text = decode(self.data)
+        return self._text
+
+    def json(self) -> Any:
+        """The data as JSON; raises ValueError (too deep a nesting included)."""
+        try:
+            return json.loads(self.data)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
+
+    def __repr__(self) -> str:
+        return f"Answer({self.key!r}, {self.status!r}, {self.data[:60]!r}, exit={self.exit}, why={self.why!r})"
+
+
+class Tree(dict[str, Answer]):
+    """The files that match a pattern, by path. `listing` tells whether the host could say which there are."""
+
+    def __init__(self, listing: Answer, files: dict[str, Answer] | None = None) -> None:
+        super().__init__(files or {})
+        self.listing = listing
+
+
+class Host(ABC):
+    """A machine, or a recording of one. `is_live` hosts answer slowly, and many questions at once."""
+
+    is_live = False
+
+    @abstractmethod
+    def read(self, path: str) -> Answer:
+        """The content of a file."""
+
+    @abstractmethod
+    def tree(self, pattern: str) -> Tree:
+        """Every file whose path matches: `*`, `?` and `[]` within one component. One question, however many."""
+
+    @abstractmethod
+    def link(self, path: str) -> Answer:
+        """Where a symbolic link points, as it is written there."""
+
+    @abstractmethod
+    def run(self, *argv: str) -> Answer:
+        """The output of a command that changes nothing."""
+
+    @abstractmethod
+    def probe(self, name: str, *args: str) -> Answer:
+        """What the library behind `probes/NAME.py` says, as JSON."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """Seconds since the epoch: of this moment, or of the recording."""
+
+    @abstractmethod
+    def before(self) -> Host | None:
+        """An earlier state of the same boot, 10 s to 24 h old, or None."""
+
+
+def read_key(path: str) -> str:
+    return f"read {path}"
+
+
+def tree_key(pattern: str) -> str:
+    return f"tree {pattern}"
+
+
+def link_key(path: str) -> str:
+    return f"link {path}"
+
+
+def run_key(argv: tuple[str, ...]) -> str:
+    return "run " + words(argv)
+
+
+def probe_key(name: str, args: tuple[str, ...]) -> str:
+    return "probe " + words((name, *args))
+
+
+def words(parts: tuple[str, ...]) -> str:
+    """Words joined by spaces, so that `split` gives them back: ``zpool status -j``, ``cat a%20b``."""
+    return " ".join(quote(part, safe=_SAFE) or "%" for part in parts)
+
+
+def split(text: str) -> tuple[str, ...]:
+    return tuple("" if part == "%" else unquote(part) for part in text.split(" "))

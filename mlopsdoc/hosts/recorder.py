@@ -1,0 +1,175 @@
+"""Recordings in memory: kept from any host while it answers, and asked again later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from threading import Lock
+
+from mlopsdoc.hosts.base import (
+    Answer,
+    AnswerStatus,
+    Host,
+    Tree,
+    link_key,
+    probe_key,
+    read_key,
+    run_key,
+    tree_key,
+)
+
+
+class Recording:
+    """The answers of one host at one moment.
+
+    answers: by key, the files of trees too. trees: by key, the paths that a pattern matched. unlisted: what a
+    question says that was never put: not_captured, or absent for hosts that were written by hand.
+    """
+
+    def __init__(self, taken_at: float, *, unlisted: AnswerStatus = "not_captured") -> None:
+        self.taken_at = taken_at
+        self.unlisted: AnswerStatus = unlisted
+        self.answers: dict[str, Answer] = {}
+        self.trees: dict[str, list[str]] = {}
+        self.before: Recording | None = None
+        self.complete = True
+
+    def part(self, wanted: Callable[[Answer], bool]) -> Recording:
+        """Only the answers that are wanted, and what matched the trees among them."""
+        part = Recording(self.taken_at, unlisted=self.unlisted)
+        for key, answer in self.answers.items():
+            if wanted(answer):
+                part.answers[key] = answer
+                part.trees.update({key: self.trees[key]} if key in self.trees else {})
+        for paths in part.trees.values():
+            part.answers.update({read_key(path): self.answers[read_key(path)] for path in paths})
+        return part
+
+
+class Replay(Host):
+    """A host that answers from a recording."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+
+    def _answer(self, key: str) -> Answer:
+        found = self.recording.answers.get(key)
+        if found is not None:
+            return found
+        why = "not in this recording" if self.recording.unlisted == "not_captured" else "not there"
+        return Answer(key, self.recording.unlisted, why=why, at=self.recording.taken_at)
+
+    def read(self, path: str) -> Answer:
+        return self._answer(read_key(path))
+
+    def link(self, path: str) -> Answer:
+        return self._answer(link_key(path))
+
+    def run(self, *argv: str) -> Answer:
+        return self._answer(run_key(argv))
+
+    def probe(self, name: str, *args: str) -> Answer:
+        return self._answer(probe_key(name, args))
+
+    def tree(self, pattern: str) -> Tree:
+        key = tree_key(pattern)
+        paths = self.recording.trees.get(key)
+        if paths is None:
+            paths = _matching(self.recording.answers, pattern)
+            listing = self._answer(key)
+            if paths or listing.status == "absent":
+                listing = Answer(key, "ok", at=self.recording.taken_at)
+        else:
+            listing = self._answer(key)
+        return Tree(listing, {path: self.read(path) for path in paths})
+
+    def now(self) -> float:
+        return self.recording.taken_at
+
+    def before(self) -> Host | None:
+        return Replay(self.recording.before) if self.recording.before else None
+
+
+def _matching(keys: Iterable[str], pattern: str) -> list[str]:
+    """The recorded files that a pattern matches, where the recording does not say which there were."""
+    parts = pattern.split("/")
+    start = "read " + "/".join(parts[: next((n for n, part in enumerate(parts) if "*" in part), len(parts))])
+    found = []
+    for key in keys:
+        if key.startswith(start):
+            path = key[len("read ") :]
+            names = path.split("/")
+            if len(names) == len(parts) and all(map(fnmatchcase, names, parts)):
+                found.append(path)
+    return sorted(found)
+
+
+class Recorder(Host):
+    """Any host, while keeping its answers. No question is put to it twice.
+
+    `known` are answers of an earlier moment that are still good enough.
+    """
+
+    def __init__(self, host: Host, known: Recording | None = None) -> None:
+        self.host = host
+        self.is_live = host.is_live
+        self.recording = Recording(host.now())
+        if known is not None:
+            self.recording.answers.update(known.answers)
+            self.recording.trees.update(known.trees)
+        self._lock = Lock()
+        self._asking: dict[str, Lock] = {}
+        self._before: Host | None = None
+        self._before_known = False
+
+    def _once(self, key: str, ask: Callable[[], None]) -> Answer:
+        with self._lock:
+            turn = self._asking.setdefault(key, Lock())
+        with turn:
+            if key not in self.recording.answers:
+                ask()
+            return self.recording.answers[key]
+
+    def _keep(self, key: str, ask: Callable[[], Answer]) -> Answer:
+        def asked() -> None:
+            self.recording.answers[key] = ask()
+
+        return self._once(key, asked)
+
+    def read(self, path: str) -> Answer:
+        return self._keep(read_key(path), lambda: self.host.read(path))
+
+    def link(self, path: str) -> Answer:
+        return self._keep(link_key(path), lambda: self.host.link(path))
+
+    def run(self, *argv: str) -> Answer:
+        return self._keep(run_key(argv), lambda: self.host.run(*argv))
+
+    def probe(self, name: str, *args: str) -> Answer:
+        return self._keep(probe_key(name, args), lambda: self.host.probe(name, *args))
+
+    def tree(self, pattern: str) -> Tree:
+        key = tree_key(pattern)
+
+        def ask() -> None:
+            tree = self.host.tree(pattern)
+            for path, answer in tree.items():
+                self.recording.answers.setdefault(read_key(path), answer)
+            self.recording.trees[key] = list(tree)
+            self.recording.answers[key] = tree.listing
+
+        listing = self._once(key, ask)
+        answers = self.recording.answers
+        return Tree(listing, {path: answers[read_key(path)] for path in self.recording.trees.get(key, ())})
+
+    def now(self) -> float:
+        return self.recording.taken_at
+
+    def before(self) -> Host | None:
+        with self._lock:
+            if not self._before_known:
+                self._before = self.host.before()
+                self._before_known = True
+                if isinstance(self._before, Replay):
+                    self.recording.before = self._before.recording
+            return self._before

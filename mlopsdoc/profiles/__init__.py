@@ -1,0 +1,1 @@
+"""Profiles that ship: what a host should be."""

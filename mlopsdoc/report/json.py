@@ -1,0 +1,31 @@
+"""The report as JSON, `mlopsdoc.report/1`: the only form that programs may read."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mlopsdoc.model import SCHEMA, Report
+
+
+class NotAReport(ValueError):
+    """Why some bytes are no report."""
+
+
+def render(report: Report) -> str:
+    return msgspec.json.encode(report).decode() + "\n"
+
+
+def read(data: bytes) -> Report:
+    """The report that `render` wrote, of this or a newer minor version; raises NotAReport."""
+    try:
+        report = msgspec.json.decode(data, type=Report)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotAReport(f"it is no report of mlopsdoc: {error}") from None
+    if report.schema.split(".")[0:2] != SCHEMA.split(".")[0:2]:
+        raise NotAReport(f"its schema is {report.schema!r}, this mlopsdoc reads {SCHEMA!r}")
+    return report
+
+
+def schema() -> str:
+    """The JSON Schema of the report."""
+    return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Report)), indent=2).decode() + "\n"

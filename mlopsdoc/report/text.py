@@ -1,0 +1,157 @@
+"""The report for a person: what is wrong first, one line for what is fine, at the end what could not be seen."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from mlopsdoc.authoring import NEEDS_ROOT
+from mlopsdoc.model import Finding, Report, Result, Status
+
+MARGIN = 10
+_COLOUR = {Status.CRITICAL: "1;31", Status.WARNING: "33", Status.UNKNOWN: "35", Status.OK: "32"}
+
+
+def render(report: Report, *, width: int = 80, colour: bool = False, command: str = "mlopsdoc") -> str:
+    """Lines of at most `width` columns. `command` is how the reader starts the program as root."""
+    page = _Page(max(width, 40), colour)
+    lines = [*_head(page, report), *_wrong(page, report), *_fine(page, report), *_unseen(page, report, command)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+class _Page:
+    def __init__(self, width: int, colour: bool) -> None:
+        self.width = width
+        self.colour = colour
+
+    def row(self, word: str, text: str, status: Status | None = None, first: str = "") -> Iterator[str]:
+        """Text beside a word in the margin, wrapped."""
+        margin = " " * MARGIN
+        wrapped = textwrap.wrap(first + text, self.width - MARGIN, break_on_hyphens=False) or [""]
+        yield self.paint(f"{word:<{MARGIN}}", status) + wrapped[0] if word else margin + wrapped[0]
+        for line in wrapped[1:]:
+            yield margin + " " * len(first) + line
+
+    def paint(self, text: str, status: Status | None) -> str:
+        code = _COLOUR.get(status) if status and self.colour else None
+        return f"\x1b[{code}m{text}\x1b[0m" if code else text
+
+
+def headline(report: Report) -> str:
+    """The verdict in one sentence."""
+    counts = report.counts
+    judged = counts.ok + counts.warning + counts.critical
+    if not judged and not counts.unknown:
+        return "nothing here that mlopsdoc judges"
+    parts = [f"{n} {word}" for word in ("critical", "warning", "unknown") if (n := getattr(counts, word))]
+    return f"{', '.join(parts) or 'nothing wrong'}; {judged} of {judged + counts.unknown} checks could be judged"
+
+
+def describe_host(report: Report) -> str:
+    host = report.host
+    about = [host.product, host.os, host.kernel and f"Linux {host.kernel}", host.cpus, host.memory, host.gpus]
+    return f"{host.name or 'a host without a name'}: {', '.join(part for part in about if part) or 'nothing is known'}"
+
+
+def describe_source(report: Report) -> str:
+    """Where the answers came from, how old they are and whether any are missing."""
+    said = []
+    for source in report.sources:
+        if source.kind == "live":
+            return f"live, {report.taken_at}, {report.duration_s:.1f} s"
+        whole = "complete" if source.complete else "incomplete"
+        said.append(f"{source.kind} {source.path}, taken {source.taken_at}, {age(source.age_s)} old, {whole}")
+    return "; ".join(said)
+
+
+def age(seconds: float) -> str:
+    """``3 days``, ``2 h``, ``40 s``."""
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _head(page: _Page, report: Report) -> Iterator[str]:
+    yield from textwrap.wrap(describe_host(report), page.width)
+    yield from textwrap.wrap(describe_source(report), page.width)
+    if report.profile != "generic":
+        yield f"profile {report.profile}"
+    yield page.paint(headline(report), report.status)
+
+
+def _wrong(page: _Page, report: Report) -> Iterator[str]:
+    """Every warning and critical finding, worst first; one that another explains stands below it."""
+    found = [f for result in report.checks for f in result.findings if f.status.is_alarm]
+    keys = {f.key for f in found}
+    roots = [f for f in found if f.caused_by not in keys]
+    for finding in sorted(roots, key=lambda f: -f.status.rank):
+        yield ""
+        yield from _finding(page, finding)
+        for effect in found:
+            if effect.caused_by == finding.key:
+                yield from page.row("", f"{effect.subject}: {effect.summary}", first="which explains: ")
+    muted = [f for f in found if f.muted]
+    if muted:
+        yield from page.row("muted", f"{len(muted)} of these")
+
+
+def _finding(page: _Page, f: Finding) -> Iterator[str]:
+    yield from page.row(f.status.value.upper(), f"{f.subject}: {f.summary}", f.status)
+    if f.since:
+        yield from page.row("", f.since, first="since ")
+    for hurt in f.hurts[:5]:
+        job = f", job {hurt.job}" if hurt.job else ""
+        yield from page.row("", f"pid {hurt.pid} {hurt.what} ({hurt.user or 'unknown user'}{job})", first="hurts ")
+    if len(f.hurts) > 5:
+        yield from page.row("", f"and {len(f.hurts) - 5} more processes", first="hurts ")
+    for line in f.evidence[:3]:
+        yield from page.row("", line.excerpt or line.answer, first="seen  ")
+    if f.advice:
+        yield from page.row("", f.advice, first="do    ")
+    if f.runbook:
+        values = "".join(f" --set {name}={_word(value)}" for name, value in f.params.items())
+        yield from page.row("", f"mlopsdoc runbook show {f.runbook}{values}", first="steps ")
+
+
+def _word(value: str) -> str:
+    from shlex import quote
+
+    return quote(value)
+
+
+def _fine(page: _Page, report: Report) -> Iterator[str]:
+    fine = [result for result in report.checks if result.status is Status.OK]
+    if not fine and not report.checks:
+        return
+    yield ""
+    if fine:
+        yield from page.row("ok", ", ".join(result.id for result in fine), Status.OK)
+    for result in report.checks:
+        for note in result.findings:
+            if note.status is Status.OK:
+                yield from page.row("note", f"{note.subject}: {note.summary}")
+
+
+def _unseen(page: _Page, report: Report, command: str) -> Iterator[str]:
+    reasons: dict[str, list[str]] = {}
+    for result in report.checks:
+        if result.status is Status.SKIPPED:
+            reasons.setdefault(result.reason, []).append(result.id)
+    for reason, ids in reasons.items():
+        yield from page.row("skipped", f"{', '.join(ids)}: {reason}")
+    for result in report.checks:
+        yield from _unknown(page, result)
+    if root := sum(result.fix == NEEDS_ROOT for result in report.checks):
+        yield f"{root} check{'s' * (root > 1)} need{'s' * (root == 1)} root: sudo {command}"
+    if report.sources and report.sources[0].kind == "live" and not report.host.gpus:
+        yield "No GPU here. `mlopsdoc demo` shows what a bad night on a GPU server looks like."
+
+
+def _unknown(page: _Page, result: Result) -> Iterator[str]:
+    blind: Sequence[Finding] = [f for f in result.findings if f.status is Status.UNKNOWN]
+    for finding in blind:
+        about = f"{result.id}: " + ("" if finding.subject == "host" else f"{finding.subject}: ") + finding.summary
+        yield from page.row("unknown", about, Status.UNKNOWN)
+        if finding.advice and finding.advice != NEEDS_ROOT:
+            yield from page.row("", finding.advice, first="do    ")

@@ -1,0 +1,236 @@
+"""What NVML says of the GPUs, as plain data: each value by its name, each refusal by its NVML return code.
+
+    {"driver": "580.95.05", "nvml": "13.580.95.05", "cuda": 13000, "library": "580.95.05", "count": 4,
+     "gpus": [{"index": 0, "pci": "0000:1b:00.0", "uuid": "GPU-...", "values": {...}, "errors": {"fan": 3}}],
+     "error": {"call": "nvmlInit", "code": 15}}            (only where initialising failed)
+
+One bad GPU or call never stops the rest. Codes: 3, 13 and 26 not offered here, 4 for root only, 9 no kernel
+module, 12 no library, 15 the GPU is lost, 18 library and kernel module differ, 999 unknown. Units are those of
+NVML: C, MHz, mW, ns, bytes, percent. Source: nvml.h; a call that newer headers replaced comes second in its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, cast
+
+Call: TypeAlias = tuple[Any, ...]  # the function of pynvml, and its arguments after the handle
+
+NOT_OFFERED = (3, 13, 25, 26)  # NOT_SUPPORTED, FUNCTION_NOT_FOUND, ARGUMENT_VERSION_MISMATCH, DEPRECATED
+FUNCTION_NOT_FOUND, LIBRARY_NOT_FOUND, LOST, UNKNOWN = 13, 12, 15, 999
+ONCE_MORE = (10, 999)  # TIMEOUT and UNKNOWN are often gone at the second try
+_CLOCK_SM, _CLOCK_MEMORY = 1, 2
+_POLICY_THERMAL = 1
+
+_SYSTEM: dict[str, Call] = {
+    "driver": ("nvmlSystemGetDriverVersion",),
+    "nvml": ("nvmlSystemGetNVMLVersion",),
+    "cuda": ("nvmlSystemGetCudaDriverVersion_v2",),
+    "count": ("nvmlDeviceGetCount",),
+}
+
+# what -> name -> the calls that give it, the first that is offered counts.
+CALLS: dict[str, dict[str, tuple[Call, ...]]] = {
+    "static": {
+        "name": (("nvmlDeviceGetName",),),
+        "serial": (("nvmlDeviceGetSerial",),),
+        "vbios": (("nvmlDeviceGetVbiosVersion",),),
+        "architecture": (("nvmlDeviceGetArchitecture",),),
+        "virtualization": (("nvmlDeviceGetVirtualizationMode",),),
+        "sm_max_mhz": (("nvmlDeviceGetMaxClockInfo", _CLOCK_SM),),
+        "memory_max_mhz": (("nvmlDeviceGetMaxClockInfo", _CLOCK_MEMORY),),
+        "supported_reasons": (
+            ("nvmlDeviceGetSupportedClocksEventReasons",),
+            ("nvmlDeviceGetSupportedClocksThrottleReasons",),
+        ),
+        "shutdown_c": (("nvmlDeviceGetTemperatureThreshold", 0),),
+        "slowdown_c": (("nvmlDeviceGetTemperatureThreshold", 1),),
+        "memory_max_c": (("nvmlDeviceGetTemperatureThreshold", 2),),
+        "gpu_max_c": (("nvmlDeviceGetTemperatureThreshold", 3),),
+        "power_default_mw": (("nvmlDeviceGetPowerManagementDefaultLimit",),),
+        "power_range_mw": (("nvmlDeviceGetPowerManagementLimitConstraints",),),
+    },
+    "state": {
+        "temperature_c": (("nvmlDeviceGetTemperatureV", 0), ("nvmlDeviceGetTemperature", 0)),
+        "margin_c": (("nvmlDeviceGetMarginTemperature",),),
+        "sm_mhz": (("nvmlDeviceGetClockInfo", _CLOCK_SM),),
+        "memory_mhz": (("nvmlDeviceGetClockInfo", _CLOCK_MEMORY),),
+        "reasons": (("nvmlDeviceGetCurrentClocksEventReasons",), ("nvmlDeviceGetCurrentClocksThrottleReasons",)),
+        "pstate": (("nvmlDeviceGetPerformanceState",),),
+        "persistence": (("nvmlDeviceGetPersistenceMode",),),
+        "power_mw": (("nvmlDeviceGetPowerUsage",),),
+        "power_limit_mw": (("nvmlDeviceGetEnforcedPowerLimit",),),
+        "utilization": (("nvmlDeviceGetUtilizationRates",),),
+        "thermal_violation": (("nvmlDeviceGetViolationStatus", _POLICY_THERMAL),),
+    },
+    "links": {
+        "pcie_generation": (("nvmlDeviceGetCurrPcieLinkGeneration",),),
+        "pcie_width": (("nvmlDeviceGetCurrPcieLinkWidth",),),
+        "pcie_max_generation": (("nvmlDeviceGetMaxPcieLinkGeneration",),),
+        "pcie_max_width": (("nvmlDeviceGetMaxPcieLinkWidth",),),
+    },
+    "processes": {
+        "compute": (("nvmlDeviceGetComputeRunningProcesses_v3",), ("nvmlDeviceGetComputeRunningProcesses_v2",)),
+        "graphics": (("nvmlDeviceGetGraphicsRunningProcesses_v3",), ("nvmlDeviceGetGraphicsRunningProcesses_v2",)),
+        "mps": (("nvmlDeviceGetMPSComputeRunningProcesses_v3",), ("nvmlDeviceGetMPSComputeRunningProcesses_v2",)),
+    },
+}
+
+# what -> name -> id of an NVML_FI_DEV_ field: all of a GPU are one call.
+FIELDS: dict[str, dict[str, int]] = {
+    "static": {
+        "shutdown_offset_c": 193,
+        "slowdown_offset_c": 194,
+        "memory_max_offset_c": 195,
+        "gpu_max_offset_c": 196,
+    },
+    "state": {
+        "memory_c": 82,
+        "power_cap_ns": 74,
+        "thermal_ns": 75,
+        "sync_boost_ns": 76,
+        "sw_thermal_ns": 269,
+        "hw_thermal_ns": 270,
+        "power_brake_ns": 271,
+    },
+    "links": {"nvlink_links": 91},
+    "processes": {},
+}
+_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # of the value's union, by valueType
+
+
+def read(root: str, what: str) -> dict[str, Any]:
+    """All that `what` names: static, state, links or processes. `root` does not matter: NVML sees this kernel.
+
+    NVML is left again at the end, or a screen that stays open would keep a GPU from being reset.
+    """
+    calls, fields = CALLS[what], FIELDS[what]
+    import pynvml
+
+    said: dict[str, Any] = {"gpus": []}
+    is_open = _open(pynvml, said)
+    said["library"] = _library()
+    if not is_open:
+        return said
+    for name, call in _SYSTEM.items():
+        value, code = _ask(pynvml, call)
+        if code == 0:
+            said[name] = value
+        else:
+            said.setdefault("errors", {})[name] = code
+    said["gpus"] = [_gpu(pynvml, index, calls, fields) for index in range(said.get("count", 0))]
+    _ask(pynvml, ("nvmlShutdown",))
+    return said
+
+
+def _open(nvml: Any, said: dict[str, Any]) -> bool:
+    """Initialise; on some drivers one dead GPU makes that fail, but not when no GPU is asked for."""
+    _, code = _ask(nvml, ("nvmlInit",))
+    if code == 0:
+        return True
+    said["error"] = {"call": "nvmlInit", "code": code}
+    return code != LIBRARY_NOT_FOUND and _ask(nvml, ("nvmlInitWithFlags", 1))[1] == 0
+
+
+def _library() -> str:
+    """The version of the library that is loaded: ``580.95.05`` of .../libnvidia-ml.so.580.95.05."""
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        names = [line.rpartition("/libnvidia-ml.so.")[2].strip() for line in maps if "/libnvidia-ml.so." in line]
+    return next((name for name in names if "." in name), "")
+
+
+def _gpu(nvml: Any, index: int, calls: Mapping[str, tuple[Call, ...]], fields: Mapping[str, int]) -> dict[str, Any]:
+    gpu: dict[str, Any] = {"index": index, "values": {}, "errors": {}}
+    handle, code = _call(nvml, ("nvmlDeviceGetHandleByIndex", index))
+    if code:
+        gpu["errors"]["handle"] = code
+        return gpu
+    pci, code = _ask(nvml, ("nvmlDeviceGetPciInfo_v3",), handle)
+    if code == 0:
+        gpu["pci"] = normal_pci(pci["busId"])
+    uuid, code = _ask(nvml, ("nvmlDeviceGetUUID",), handle)
+    if code == 0:
+        gpu["uuid"] = uuid
+    values, errors = gpu["values"], gpu["errors"]
+    for name, ways in calls.items():
+        if LOST in errors.values():
+            errors[name] = LOST  # nothing else is to be had, and each call may take seconds
+            continue
+        value, code = _first(nvml, ways, handle)
+        if code == 0:
+            values[name] = value
+        else:
+            errors[name] = code
+    if fields:
+        _add_fields(nvml, handle, fields, values, errors)
+    return gpu
+
+
+def normal_pci(bus_id: str) -> str:
+    """``0000:1b:00.0`` as sysfs writes it, of NVML's ``00000000:1B:00.0``."""
+    domain, _, rest = bus_id.lower().partition(":")
+    return f"{domain[-4:] if domain.startswith('0000') else domain}:{rest}"
+
+
+def _first(nvml: Any, ways: tuple[Call, ...], handle: Any) -> tuple[Any, int]:
+    code = 0
+    for call in ways:
+        value, code = _ask(nvml, call, handle)
+        if code not in NOT_OFFERED:
+            return value, code
+    return None, code
+
+
+def _add_fields(
+    nvml: Any, handle: Any, fields: Mapping[str, int], values: dict[str, Any], errors: dict[str, int]
+) -> None:
+    items, code = _call(nvml, ("nvmlDeviceGetFieldValues",), handle, list(fields.values()))
+    if code:
+        errors.update(dict.fromkeys(fields, code))
+        return
+    item: Any
+    for name, item in zip(fields, items):
+        if item.nvmlReturn:
+            errors[name] = item.nvmlReturn
+        elif item.valueType < len(_MEMBERS):
+            values[name] = getattr(item.value, _MEMBERS[item.valueType])
+        else:
+            errors[name] = UNKNOWN
+
+
+def _ask(nvml: Any, call: Call, *handle: Any) -> tuple[Any, int]:
+    """The value as plain data and 0, or None and the code."""
+    value, code = _call(nvml, call, *handle)
+    return _plain(value), code
+
+
+def _call(nvml: Any, call: Call, *handle: Any) -> tuple[Any, int]:
+    name, *args = call
+
+    def ask() -> Any:
+        return getattr(nvml, name)(*handle, *args)
+
+    value, code = _coded(ask)
+    return _coded(ask) if code in ONCE_MORE else (value, code)
+
+
+def _coded(ask: Callable[[], Any]) -> tuple[Any, int]:
+    """What was asked and 0, or None and the code. A function that this pynvml has not counts as not found."""
+    try:
+        return ask(), 0
+    except AttributeError:
+        return None, FUNCTION_NOT_FOUND
+    except Exception as error:
+        return None, int(getattr(error, "value", UNKNOWN))
+
+
+def _plain(value: Any) -> Any:
+    """Structures become tables, bytes (of old pynvml) text."""
+    if value is None or isinstance(value, int | float | str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("list[Any]", value)]
+    names: list[str] = [field[0] for field in getattr(value, "_fields_", ())] or list(vars(value))
+    return {name: _plain(getattr(value, name)) for name in names}

@@ -26,7 +26,7 @@ def details() -> Iterator[tuple[str, str]]:
         except PackageNotFoundError:
             yield name, "not installed"
     yield "user", str(os.geteuid())
-    yield "state", config.state_folder() or "none"
+    yield "state", ", ".join(config.state_folders()) or "none"
     for folder in config.config_folders():
         yield "config", folder or "none"
     found = catalog.find()

@@ -232,17 +232,17 @@ def _check_live(arguments: argparse.Namespace) -> int:
 
     if not os.path.isdir(arguments.root):
         raise Stop(NO_SOURCE, f"no such folder: {arguments.root}")
-    state = config.state_folder()
+    states = config.state_folders()
     setup = _set_up(arguments.select, arguments.profile)
     deadline_s = arguments.timeout or setup.settings.timeout_s
     try:
         with (
-            opening.only_run(state),
-            opening.live(nursery, root=arguments.root, state=state, deadline_s=deadline_s) as (host, source),
+            opening.only_run(states),
+            opening.live(nursery, root=arguments.root, states=states, deadline_s=deadline_s) as (host, source),
         ):
             results = list(examination.examine(setup, host))
             report = examination.report(setup, host, results, [source], started)
-            examination.remember(host, state if arguments.root == "/" else None)
+            examination.remember(host, states)
     except opening.Held as held:
         raise Stop(LOCKED, str(held)) from None
     if arguments.save:

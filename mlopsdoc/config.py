@@ -33,9 +33,16 @@ def config_folders() -> list[str]:
     return [ETC, _xdg("XDG_CONFIG_HOME", ".config")]
 
 
-def state_folder() -> str | None:
-    """Where runs remember, or None when there is no such place."""
-    return ROOT_STATE if os.geteuid() == 0 else _xdg("XDG_STATE_HOME", ".local/state") or None
+def state_folders() -> list[str]:
+    """Where runs remember: the folder that is written, then those that are read as well.
+
+    Root's is /var/lib/mlopsdoc, others' is in XDG_STATE_HOME; STATE_DIRECTORY, as systemd sets it, is before both.
+    """
+    own = ROOT_STATE if os.geteuid() == 0 else _xdg("XDG_STATE_HOME", ".local/state")
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given.startswith("/"):
+        return [given]
+    return [folder for folder in dict.fromkeys((own, ROOT_STATE)) if folder]
 
 
 def _xdg(variable: str, below_home: str) -> str:

@@ -82,7 +82,7 @@ def configuration(setup: Setup) -> str:
             path = f"{folder}/config.toml"
             lines.append(f"# {path}{'' if os.path.exists(path) else ' (not there)'}")
     lines += [f"# wrong: {problem}" for problem in setup.problems]
-    lines += [f"# state is kept in {config.state_folder() or 'no folder'}"]
+    lines += [f"# state is kept in {', '.join(config.state_folders()) or 'no folder'}"]
     lines += [f"profile = {json.dumps(setup.profile.name)}", f"timeout_s = {setup.settings.timeout_s:g}"]
     if setup.profile.skip:
         lines += ["", "[skip]", *(f"{id} = {json.dumps(why)}" for id, why in setup.profile.skip.items())]

@@ -127,11 +127,11 @@ def host_info(host: Host) -> HostInfo:
     return machine.info()
 
 
-def remember(recorder: Recorder, state: str | None) -> None:
-    """Keep what growth will be judged by at the next run."""
+def remember(recorder: Recorder, states: Sequence[str]) -> None:
+    """Keep what growth will be judged by at the next run, in the first folder."""
     boot_id = recorder.read(BOOT_ID)
-    if state and boot_id.said:
-        ring.store(state, boot_id.text.strip(), recorder.recording)
+    if states and boot_id.said:
+        ring.store(states[0], boot_id.text.strip(), recorder.recording)
 
 
 def iso(seconds: float) -> str:

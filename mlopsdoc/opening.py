@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
@@ -28,9 +28,9 @@ class Held(RuntimeError):
 
 
 @contextmanager
-def live(nursery: Nursery, *, root: str, state: str | None, deadline_s: float) -> Iterator[tuple[Recorder, Source]]:
+def live(nursery: Nursery, *, root: str, states: Sequence[str], deadline_s: float) -> Iterator[tuple[Recorder, Source]]:
     """This machine, recorded while it is asked."""
-    host = Live(nursery, root=root, state=state, deadline_s=deadline_s)
+    host = Live(nursery, root=root, states=states, deadline_s=deadline_s)
     try:
         yield Recorder(host), Source("live", "" if root == "/" else root, iso(host.now()))
     finally:
@@ -66,9 +66,9 @@ def moment(text: str) -> float:
 
 
 @contextmanager
-def only_run(state: str | None) -> Iterator[None]:
+def only_run(states: Sequence[str]) -> Iterator[None]:
     """Hold the lock of this machine's state folder, or raise Held. Where nothing can be written there is none."""
-    fd = _lock_file(state)
+    fd = _lock_file(states[0]) if states else None
     if fd is None:
         yield
         return
@@ -81,7 +81,7 @@ def only_run(state: str | None) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > until:
                     holder = os.pread(fd, 64, 0).decode("ascii", "replace").strip() or "unknown"
-                    raise Held(f"another run (pid {holder}) holds {state}/lock") from None
+                    raise Held(f"another run (pid {holder}) holds {states[0]}/lock") from None
                 time.sleep(0.05)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
@@ -90,11 +90,9 @@ def only_run(state: str | None) -> Iterator[None]:
         os.close(fd)
 
 
-def _lock_file(state: str | None) -> int | None:
-    if state is None:
-        return None
+def _lock_file(state: str) -> int | None:
     try:
-        os.makedirs(state, 0o700, exist_ok=True)
+        os.makedirs(state, 0o755, exist_ok=True)
         return os.open(f"{state}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         return None

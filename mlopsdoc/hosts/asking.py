@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 CHUNK = 1 << 16
 MAX_FILES = 20_000
 MAX_LINKS = 40
+IS_FOLDER = "is a folder, not a file"
 KILL_S = 0.3  # how long a killed command may take to vanish before it counts as one that cannot be ended
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin")
 
@@ -97,8 +98,8 @@ def _content(path: str, cap: int) -> Reply:
     try:
         mode = os.fstat(fd).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
-            kind = "directory" if stat.S_ISDIR(mode) else "FIFO" if stat.S_ISFIFO(mode) else "special file"
-            return Reply("failed", why=f"is a {kind}, not a file")
+            kind = "FIFO" if stat.S_ISFIFO(mode) else "special file"
+            return Reply("failed", why=IS_FOLDER if stat.S_ISDIR(mode) else f"is a {kind}, not a file")
         while len(data) <= cap:
             part = os.read(fd, CHUNK)
             if not part:
@@ -120,33 +121,32 @@ def _link(_: socket.socket, root: str, path: str, seconds: float) -> Reply:
 
 def _tree(_: socket.socket, root: str, pattern: str, cap: int, seconds: float) -> Reply:
     files: dict[str, tuple[str, bytes, str]] = {}
-    base = _within(root, "/").rstrip("/")
     size = 0
-    for path in _matches(base, pattern.strip("/").split("/")):
-        reply = _content(path, cap)
-        if reply.why.startswith("is a directory") or reply.status == "absent":
+    for path in _matches(root, "", pattern.strip("/").split("/")):
+        reply = _content(_within(root, path), cap)
+        if reply.status == "absent" or reply.why == IS_FOLDER:
             continue
-        files[path[len(base) :]] = reply.status, reply.data, reply.why
+        files[path] = reply.status, reply.data, reply.why
         size += len(reply.data)
         if len(files) >= MAX_FILES or size > 16 * cap:
             return Reply("truncated", why=f"cut at {len(files)} files", files=files)
     return Reply("ok", files=files)
 
 
-def _matches(folder: str, parts: list[str]) -> Iterator[str]:
+def _matches(root: str, folder: str, parts: list[str]) -> Iterator[str]:
     """Paths below `folder` whose components match `parts`, sorted; what cannot be listed has none."""
     head, rest = parts[0], parts[1:]
     if not any(sign in head for sign in "*?["):
         names = [head]
     else:
         try:
-            names = sorted(name for name in os.listdir(folder or "/") if fnmatchcase(name, head))
+            names = sorted(name for name in os.listdir(_within(root, folder or "/")) if fnmatchcase(name, head))
         except OSError:
             return
     for name in names:
         path = f"{folder}/{name}"
         if rest:
-            yield from _matches(path, rest)
+            yield from _matches(root, path, rest)
         else:
             yield path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from threading import Lock
 from typing import Any, cast
 
@@ -31,22 +32,24 @@ OURS_ONLY = ("nvml", "devices", "redfish", "cpu")  # probes that see this kernel
 
 
 class Live(Host):
-    """This machine. `root` is where its files are seen from, `state` the folder of what runs remember.
+    """This machine. `root` is where its files are seen from, `states` the folders of what runs remember, ours first.
 
     Questions end at `deadline_s` after now, answered or not. Commands always run on this machine.
     """
 
     is_live = True
 
-    def __init__(self, nursery: Nursery, *, root: str = "/", state: str | None = None, deadline_s: float = 60) -> None:
+    def __init__(
+        self, nursery: Nursery, *, root: str = "/", states: Sequence[str] = (), deadline_s: float = 60
+    ) -> None:
         self._nursery = nursery
         self._root = os.path.realpath(root)
-        self._state = state
+        self._states = states
         self._until = time.monotonic() + deadline_s
         self._now = time.time()
         self._lanes: dict[str, Lane] = {}
         self._lock = Lock()
-        self._stuck = Stuck(state)
+        self._stuck = Stuck(states[0] if states else None)
         self._ours = self._root == "/" or self.read(BOOT_ID).data == Live._boot_id_of_this_kernel()
 
     @staticmethod
@@ -98,9 +101,9 @@ class Live(Host):
 
     def before(self) -> Host | None:
         boot_id = self.read(BOOT_ID)
-        if not boot_id.said or self._state is None:
+        if not boot_id.said:
             return None
-        found = ring.newest(self._state, boot_id.text.strip(), self._now)
+        found = ring.newest(self._states, boot_id.text.strip(), self._now)
         return Replay(found) if found else None
 
     def close(self) -> None:
@@ -130,6 +133,7 @@ class Stuck:
     def __init__(self, state: str | None) -> None:
         self._path = f"{state}/stuck.json" if state else ""
         self._known: dict[str, tuple[int, str, float]] = {}
+        self._lock = Lock()
         try:
             with open(self._path, "rb") as file:
                 rows = msgspec.json.decode(file.read(), type=dict[str, tuple[int, str, float]])
@@ -147,8 +151,10 @@ class Stuck:
 
     def note(self, key: str, pid: int) -> None:
         if start := _start_of(pid):
-            self._known[key] = pid, start, time.time()
-            ring.replace_file(self._path, msgspec.json.encode(self._known))
+            with self._lock:
+                self._known[key] = pid, start, time.time()
+                if self._path:
+                    ring.replace_file(self._path, msgspec.json.encode(self._known))
 
 
 def _start_of(pid: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import msgspec
 
@@ -38,7 +39,7 @@ def store(state: str, boot_id: str, recording: Recording) -> None:
         return
     rows = [Row(a.key, a.status, a.data, a.at) for a in part.answers.values()]
     data = msgspec.msgpack.encode(Sample(recording.taken_at, rows, part.trees))
-    if replace_file(f"{state}/samples/{boot_id}-{int(recording.taken_at)}.msgpack", data):
+    if replace_file(f"{state}/samples/{boot_id}-{int(recording.taken_at)}.msgpack", data, 0o644):
         for name in _old(state, boot_id):
             try:
                 os.unlink(f"{state}/samples/{name}")
@@ -46,12 +47,13 @@ def store(state: str, boot_id: str, recording: Recording) -> None:
                 pass
 
 
-def newest(state: str, boot_id: str, now: float) -> Recording | None:
-    """The newest sample of this boot that is old enough to judge growth by."""
-    for at, name in reversed(_stored(state, boot_id)):
+def newest(states: Sequence[str], boot_id: str, now: float) -> Recording | None:
+    """The newest sample of this boot, in any of the folders, that is old enough to judge growth by."""
+    stored = [(at, f"{state}/samples/{name}") for state in states for at, name in _stored(state, boot_id)]
+    for at, path in sorted(stored, reverse=True):
         if YOUNGEST_S <= now - at <= OLDEST_S:
             try:
-                with open(f"{state}/samples/{name}", "rb") as file:
+                with open(path, "rb") as file:
                     sample = msgspec.msgpack.decode(file.read(), type=Sample)
             except (OSError, msgspec.DecodeError):
                 continue
@@ -89,7 +91,7 @@ def replace_file(path: str, data: bytes, mode: int = 0o600) -> bool:
     folder = os.path.dirname(path)
     name = f"{path}.{os.getpid()}.tmp"
     try:
-        os.makedirs(folder, 0o700, exist_ok=True)
+        os.makedirs(folder, 0o755, exist_ok=True)
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     except OSError:
         return False

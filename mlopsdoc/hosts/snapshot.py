@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from hashlib import sha256
@@ -29,7 +30,7 @@ from mlopsdoc.hosts.recorder import Recording
 MAGIC = "mlopsdoc-snapshot"
 VERSION = 1
 _STATUSES = ("ok", "absent", "denied", "failed", "timeout", "truncated", "not_captured")
-_MAX_NAME = 180
+_MAX_NAME = 85
 
 
 class BadSnapshot(ValueError):
@@ -200,18 +201,16 @@ def _take_unnamed(recording: Recording, name: str, data: bytes) -> None:
 
 
 def path_of(key: str) -> str:
-    """Where the bytes of an answer lie: ``files/proc/mdstat``, ``commands/zpool status -j.out``."""
+    """Where the bytes of an answer lie: ``files/proc/mdstat``, ``commands/zpool status -j.out``.
+
+    A name too long for the header of an archive is a digest instead; its row tells.
+    """
     kind, _, rest = key.partition(" ")
-    if kind == "read":
-        return "files/" + "/".join(_cut(quote(part, safe="._+=@,-")) for part in rest.strip("/").split("/"))
-    if kind == "run":
-        return f"commands/{_cut(rest)}.out"
-    return f"probes/{_cut(rest)}.json"
-
-
-def _cut(name: str) -> str:
-    """A file name that is not too long for a file system, or for the header of an archive."""
-    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 17]}~{sha256(name.encode()).hexdigest()[:16]}"
+    folder, end = {"read": ("files", ""), "run": ("commands", ".out")}.get(kind, ("probes", ".json"))
+    name = rest if kind != "read" else "/".join(quote(part, safe="._+=@,-") for part in rest.strip("/").split("/"))
+    if len(name) > _MAX_NAME:
+        name = "~" + sha256(key.encode()).hexdigest()
+    return f"{folder}/{name}{end}"
 
 
 def files_of(recording: Recording, manifest: Mapping[str, Any]) -> dict[str, bytes]:
@@ -252,9 +251,14 @@ def files_of(recording: Recording, manifest: Mapping[str, Any]) -> dict[str, byt
 def save(files: Mapping[str, bytes], path: str) -> None:
     """Write a snapshot to PATH, whole or not at all: an archive when it ends in .tar.gz or .tgz, else a folder."""
     if path.endswith((".tar.gz", ".tgz")):
-        _whole(path, lambda name: archive.write(name, os.path.basename(path).partition(".")[0] or "snapshot", files))
+        _whole(path, lambda name: archive.write(name, _top(path), files))
     else:
         _whole(path, lambda name: _write_folder(name, files))
+
+
+def _top(path: str) -> str:
+    """The folder in an archive: the archive's name, made plain."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", os.path.basename(path).partition(".")[0])[:40] or "snapshot"
 
 
 def _whole(path: str, write: Callable[[str], None]) -> None:

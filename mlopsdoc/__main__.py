@@ -1,0 +1,5 @@
+"""``python -m mlopsdoc``."""
+
+from mlopsdoc.cli import main
+
+main()

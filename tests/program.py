@@ -1,0 +1,87 @@
+"""Starts mlopsdoc as a user does: as a process, in a place of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+QUIET_PLACES = ("XDG_CONFIG_HOME", "STATE_DIRECTORY")
+
+
+def environment(place: Path, **more: str) -> dict[str, str]:
+    """A clean environment whose state and configuration lie below `place`."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {
+        **kept,
+        "HOME": str(place),
+        "XDG_CONFIG_HOME": str(place / "config"),
+        "STATE_DIRECTORY": str(place / "state"),
+        "PYTHONPATH": str(REPOSITORY),
+        "TERM": "dumb",
+        **more,
+    }
+
+
+def start(*argv: str, place: Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
+    """The running program; `env` is added to its clean environment."""
+    command = [sys.executable, "-m", "mlopsdoc", *argv]
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen(command, env=environment(place, **(env or {})), cwd=place, **options)
+
+
+class Ended:
+    """What the program said. `code` is its exit code."""
+
+    def __init__(self, code: int, out: bytes, err: bytes) -> None:
+        self.code = code
+        self.out = out.decode()
+        self.err = err.decode()
+
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads(self.out)
+        return report
+
+    def check(self, id: str) -> dict[str, Any]:
+        return next(check for check in self.report()["checks"] if check["id"] == id)
+
+
+def mlopsdoc(*argv: str, place: Path, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> Ended:
+    """Run the program to its end; it must come within a minute."""
+    pipe = {} if stdin is None else {"stdin": subprocess.PIPE}
+    process = start(*argv, place=place, env=env, **pipe)
+    out, err = process.communicate(stdin, timeout=60)
+    return Ended(process.returncode, out, err)
+
+
+def shim(folder: Path, name: str, script: str) -> None:
+    """A command of that name, a shell script."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+
+
+def with_shims(folder: Path) -> dict[str, str]:
+    """The environment in which the commands of `folder` come first."""
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def descendants_named(mark: str) -> list[int]:
+    """Processes whose command line or environment holds `mark`."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if mark.encode() in text:
+                found.append(int(entry.name))
+    return found

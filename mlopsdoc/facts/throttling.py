@@ -1,0 +1,101 @@
+"""What throttled the processors and how busy they were, counted since boot: both are judged by growth."""
+
+from __future__ import annotations
+
+from mlopsdoc import CannotSee, Fact, Host
+from mlopsdoc.hosts.base import Answer
+
+CPU = "/sys/devices/system/cpu"
+COUNTERS = f"{CPU}/cpu*/thermal_throttle/*_throttle_[ct]*"  # counts and total times, not the longest times
+
+
+class Counter(Fact, frozen=True):
+    """Throttling of one CPU since boot: how often, and for how many milliseconds (None before kernel 5.8)."""
+
+    core: int
+    core_ms: int | None
+    package: int
+    package_ms: int | None
+
+
+class Throttling(Fact, frozen=True):
+    """Throttle counters by CPU number; only Intel has them. `unseen` is why they could not be read.
+
+    From /sys/devices/system/cpu/cpu0/thermal_throttle/{core,package}_throttle_{count,total_time_ms}, a number
+    each. The package's are repeated on each of its CPUs, so they are never summed.
+    """
+
+    by_cpu: dict[int, Counter]
+    unseen: str = ""
+
+    @classmethod
+    def read(cls, host: Host) -> Throttling:
+        tree = host.tree(COUNTERS)
+        seen: dict[int, dict[str, int]] = {}
+        for path, answer in tree.items():
+            cpu, name = cpu_of(path), path.rpartition("/")[2]
+            if cpu is not None and (value := number(answer)) is not None:
+                seen.setdefault(cpu, {})[name] = value
+        counters = {
+            cpu: Counter(
+                values.get("core_throttle_count", 0),
+                values.get("core_throttle_total_time_ms"),
+                values.get("package_throttle_count", 0),
+                values.get("package_throttle_total_time_ms"),
+            )
+            for cpu, values in sorted(seen.items())
+        }
+        return cls(counters, "" if tree.listing.said else tree.listing.why or tree.listing.status)
+
+
+class CpuTimes(Fact, frozen=True):
+    """Busy and whole time since boot by CPU number, in clock ticks; `boot` is when that was (0: not known).
+
+    From /proc/stat, whose fields are user nice system idle iowait irq softirq steal::
+
+        cpu0 4705 150 1120 16250 520 0 88 0 0 0
+        btime 1795398123
+    """
+
+    busy: dict[int, int]
+    whole: dict[int, int]
+    boot: int
+
+    @classmethod
+    def read(cls, host: Host) -> CpuTimes:
+        answer = host.read("/proc/stat")
+        busy: dict[int, int] = {}
+        whole: dict[int, int] = {}
+        boot = 0
+        for line in answer.text.splitlines():
+            name, *words = line.split()[:9] or [""]
+            if name.startswith("cpu") and name[3:].isdecimal() and all(word.isdecimal() for word in words):
+                ticks = [int(word) for word in words]
+                whole[int(name[3:])] = sum(ticks)
+                busy[int(name[3:])] = sum(ticks) - sum(ticks[3:5])
+            elif name == "btime" and words and words[0].isdecimal():
+                boot = int(words[0])
+        if not whole and not boot:
+            raise CannotSee(f"how busy the CPUs are: /proc/stat: {answer.why or 'no line of a CPU'}")
+        return cls(busy, whole, boot)
+
+    def busy_since(self, earlier: CpuTimes) -> dict[int, float]:
+        """The share of the time between in which each CPU worked, 0 to 1."""
+        spans = {number: whole - earlier.whole.get(number, whole) for number, whole in self.whole.items()}
+        return {
+            number: min(1.0, max(0.0, (self.busy[number] - earlier.busy[number]) / span))
+            for number, span in spans.items()
+            if span > 0
+        }
+
+
+def number(answer: Answer) -> int | None:
+    """The whole number that a file holds, or None."""
+    text = answer.text.strip() if answer.said else ""
+    return int(text) if text.removeprefix("-").isdecimal() and len(text) < 20 else None
+
+
+def cpu_of(path: str) -> int | None:
+    """12 of ``/sys/devices/system/cpu/cpu12/...``."""
+    name = path[len(CPU) + 1 :].partition("/")[0].removeprefix("cpu")
+    return int(name) if name.isdecimal() and len(name) < 7 else None

@@ -442,3 +442,56 @@ def _seal(arguments: argparse.Namespace) -> int:
         raise Stop(CANNOT_CREATE, f"{arguments.folder}: {error.strerror}") from None
     _print(f"{arguments.folder}: {count} answers sealed\n")
     return 0
+
+
+def _runbook_list(_: argparse.Namespace) -> int:
+    from mlopsdoc import catalog, runbook
+
+    for name, path in sorted(catalog.find().runbooks.items()):
+        try:
+            title = runbook.parse(name, _runbook_text(path)).title
+        except runbook.BadRunbook as error:
+            title = f"(not readable: {error})"
+        _print(f"{name:<16} {title}\n")
+    return 0
+
+
+def _runbook_text(path: str) -> str:
+    from mlopsdoc.clean import decode
+
+    try:
+        with open(path, "rb") as file:
+            return decode(file.read(1 << 20))
+    except OSError as error:
+        raise Stop(NO_SOURCE, f"{path}: {error.strerror}") from None
+
+
+def _runbook_show(arguments: argparse.Namespace) -> int:
+    """Print a runbook. Values given with --set stand beside the commands that use them; nothing is run."""
+    from mlopsdoc import catalog, runbook
+    from mlopsdoc.model import parameter_fits
+
+    found = catalog.find().runbooks
+    if arguments.name not in found:
+        raise Stop(USAGE, f"no such runbook: {arguments.name} (see `mlopsdoc runbook list`)")
+    values: dict[str, str] = {}
+    for pair in arguments.set:
+        name, _, value = pair.partition("=")
+        if not parameter_fits(name, value):
+            raise Stop(USAGE, f"--set {pair}: not a parameter, or not a value of its form")
+        values[name] = value
+    text = _runbook_text(found[arguments.name])
+    if arguments.format == "markdown":
+        _print(text)
+        return 0
+    try:
+        parsed = runbook.parse(arguments.name, text)
+    except runbook.BadRunbook as error:
+        raise Stop(NO_DATA, f"{found[arguments.name]}: {error}") from None
+    _print(runbook.render_html(parsed) if arguments.format == "html" else runbook.render_text(parsed, values))
+    return 0
+
+
+def _runbook_lint(arguments: argparse.Namespace) -> int:
+    """Print what is wrong with runbooks, a line each. Exit code 1 when a mistake was found, 0 otherwise."""
+    raise Stop(BUG, "not written yet")

@@ -1,0 +1,163 @@
+"""`make bench`: the table of budgets, each measured against `python3 -c pass` in the same run.
+
+CPU is that of all our processes, counted in a control group (version 1 or 2), for an abandoned child is in no
+rusage. Where no group can be made, that row says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+from mlopsdoc import catalog, engine
+from mlopsdoc.hosts import snapshot
+from mlopsdoc.hosts.recorder import Replay
+from mlopsdoc.profile import Profile
+
+from .program import REPOSITORY, environment, shim, with_shims
+
+ROUNDS = 9
+# As a wheel runs: the hook of an editable install would cost as much again at every start.
+PYTHON: str = getattr(sys, "_base_executable", sys.executable)
+LIBRARIES = sysconfig.get_path("purelib")
+
+
+class Group:
+    """A control group in which commands run, and its CPU time."""
+
+    def __init__(self) -> None:
+        name = f"mlopsdoc-bench-{os.getpid()}"
+        self.folder: Path | None = None
+        for root, usage in (("/sys/fs/cgroup/cpuacct", "cpuacct.usage"), ("/sys/fs/cgroup", "cpu.stat")):
+            folder = Path(root) / name
+            try:
+                folder.mkdir()
+                if (folder / usage).exists():
+                    self.folder, self.usage = folder, folder / usage
+                    return
+                folder.rmdir()
+            except OSError:
+                continue
+
+    def seconds(self) -> float:
+        text = self.usage.read_text()
+        if "usage_usec" in text:
+            return int(text.split()[1]) / 1e6
+        return int(text) / 1e9
+
+    def inside(self, command: list[str]) -> list[str]:
+        """The command, entering the group by a shell first: a fork of this process would be counted as well."""
+        return ["/bin/sh", "-c", f'echo $$ > {self.folder}/cgroup.procs; exec "$@"', "sh", *command]
+
+    def close(self) -> None:
+        if self.folder is not None:
+            self.folder.rmdir()
+
+
+def cost(command: list[str], group: Group, env: dict[str, str]) -> tuple[float, float]:
+    """CPU and wall seconds of one run."""
+    start, before = time.monotonic(), group.seconds()
+    subprocess.run(group.inside(command), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+    wall = time.monotonic() - start
+    while group.folder is not None and (group.folder / "cgroup.procs").read_text():
+        time.sleep(0.001)  # what is ending still costs
+    return group.seconds() - before, wall
+
+
+def typical(run: Callable[[], tuple[float, float]], rounds: int = ROUNDS) -> tuple[float, float]:
+    run()
+    runs = [run() for _ in range(rounds)]
+    return median(cpu for cpu, _ in runs), median(wall for _, wall in runs)
+
+
+def rows(group: Group, place: Path) -> Iterator[tuple[str, str, str, bool]]:
+    """What, measured, budget, whether it holds."""
+    env = environment(place, PYTHONPATH=f"{REPOSITORY}:{LIBRARIES}")
+    program = [PYTHON, "-m", "mlopsdoc"]
+    passed, _ = typical(lambda: cost([PYTHON, "-c", "pass"], group, env))
+
+    def ratio(argv: list[str], budget: float, env: dict[str, str] = env) -> tuple[str, str, bool]:
+        cpu, _ = typical(lambda: cost([*program, *argv], group, env))
+        return f"{cpu / passed:.1f} x pass", f"{budget:g} x", cpu / passed <= budget
+
+    yield "python3 -c pass, CPU", f"{passed * 1000:.1f} ms", "", True
+    yield "mlopsdoc --help, CPU", *ratio(["--help"], 4)
+    yield "check --json, host without GPU, CPU", *ratio(["check", "--json"], 14)
+    bare = place / "no-bytecode"
+    shutil.copytree(REPOSITORY, bare, ignore=shutil.ignore_patterns(".*", "__pycache__", "snapshots", "tests"))
+    without = environment(place, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=f"{bare}:{LIBRARIES}")
+    yield "the same without bytecode", *ratio(["check", "--json"], 20, without)
+
+    slowest = _slowest_question(env, program)
+    _, wall = typical(lambda: cost([*program, "check", "--json"], group, env))
+    yield (
+        "check --json, wall beyond its slowest question",
+        f"{(wall - slowest) / passed:.1f} x pass",
+        "15 x",
+        wall - slowest <= 15 * passed,
+    )
+    yield _with_a_hang(group, place, program, passed)
+    yield _replayed()
+
+
+def _slowest_question(env: dict[str, str], program: list[str]) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/saved"
+        subprocess.run([*program, "check", "--save", path], env=env, stdout=subprocess.DEVNULL, check=False)
+        return max((answer.seconds for answer in snapshot.load(path).answers.values()), default=0.0)
+
+
+def _with_a_hang(group: Group, place: Path, program: list[str], passed: float) -> tuple[str, str, str, bool]:
+    """A zpool that never answers, on a host with a pool: the deadline is that of the whole run."""
+    deadline = 3.0
+    shim(place / "bin", "zpool", "trap '' TERM; exec sleep 600")
+    shim(place / "bin", "zfs", "trap '' TERM; exec sleep 600")
+    root = place / "root"
+    state = root / "proc/spl/kstat/zfs/tank/state"
+    state.parent.mkdir(parents=True)
+    state.write_text("ONLINE\n")
+    argv = [*program, "check", "zfs_scrub", "--json", "--timeout", f"{deadline:g}", "--root", str(root)]
+    env = environment(place, PYTHONPATH=f"{REPOSITORY}:{LIBRARIES}", **with_shims(place / "bin"))
+    _, wall = typical(lambda: cost(argv, group, env), rounds=3)
+    beyond = (wall - deadline) / passed
+    return "a question that never ends, wall beyond its deadline", f"{beyond:.1f} x pass", "15 x", beyond <= 15
+
+
+def _replayed() -> tuple[str, str, str, bool]:
+    checks = catalog.find(drop_ins=False).checks.values()
+    host = Replay(snapshot.load(catalog.shipped("snapshots") + "/reference"))
+
+    def once() -> float:
+        start = time.perf_counter()
+        list(engine.run(checks, host, Profile()))
+        return time.perf_counter() - start
+
+    once()
+    best = median(once() for _ in range(ROUNDS)) * 1000
+    return "the reference snapshot replayed", f"{best:.1f} ms", "10 ms", best <= 10
+
+
+def main() -> None:
+    group = Group()
+    if group.folder is None:
+        print("no control group can be made here (root is needed): CPU is not measured")
+        return
+    try:
+        with tempfile.TemporaryDirectory() as place:
+            print(f"{'what':<56}{'measured':>14}{'budget':>9}")
+            for what, measured, budget, holds in rows(group, Path(place)):
+                print(f"{what:<56}{measured:>14}{budget:>9}{'' if holds else '  OVER'}", flush=True)
+    finally:
+        group.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -25,8 +25,6 @@ from mlopsdoc.profile import Profile
 from .program import REPOSITORY, environment, shim, with_shims
 
 ROUNDS = 9
-# As a wheel runs: the hook of an editable install would cost as much again at every start.
-PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 LIBRARIES = sysconfig.get_path("purelib")
 
 
@@ -80,9 +78,12 @@ def typical(run: Callable[[], tuple[float, float]], rounds: int = ROUNDS) -> tup
 
 def rows(group: Group, place: Path) -> Iterator[tuple[str, str, str, bool]]:
     """What, measured, budget, whether it holds."""
+    # A bare interpreter, as a wheel has it: start-up hooks of an editable install would cost at every start.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place / "venv")], check=True)
+    python = str(place / "venv/bin/python")
     env = environment(place, PYTHONPATH=f"{REPOSITORY}:{LIBRARIES}")
-    program = [PYTHON, "-m", "mlopsdoc"]
-    passed, _ = typical(lambda: cost([PYTHON, "-c", "pass"], group, env))
+    program = [python, "-m", "mlopsdoc"]
+    passed, _ = typical(lambda: cost([python, "-c", "pass"], group, env))
 
     def ratio(argv: list[str], budget: float, env: dict[str, str] = env) -> tuple[str, str, bool]:
         cpu, _ = typical(lambda: cost([*program, *argv], group, env))

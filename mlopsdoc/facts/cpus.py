@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts.machine import Machine, cpu_list
 from mlopsdoc.facts.throttling import CPU, Throttling, cpu_of, number
 from mlopsdoc.hosts.base import Answer, Tree
+from mlopsdoc.model import package_subject
 
 LOW = 0.7  # of the base clock: then it is worth asking what holds it there
 SENSORS = ("coretemp", "k10temp", "zenpower")
@@ -32,6 +35,10 @@ class Package(Fact, frozen=True):
     power_limit_w: float | None
     power_max_w: float | None
     line: Line | None
+
+    @property
+    def subject(self) -> str:
+        return package_subject(self.number)
 
 
 class Policy(Fact, frozen=True):
@@ -64,6 +71,7 @@ class Cpus(Fact, frozen=True):
     policy: Policy
     load: float | None
     prochot: Line | None
+    taken_at: float
 
     @classmethod
     def read(cls, host: Host, machine: Machine, throttling: Throttling) -> Cpus:
@@ -86,10 +94,17 @@ class Cpus(Fact, frozen=True):
             policy=policy,
             load=_load(host.read("/proc/loadavg"), machine.threads),
             prochot=_prochot(host, machine) if low else None,
+            taken_at=host.now(),
         )
 
     def of(self, package: Package) -> list[Cpu]:
         return [cpu for cpu in self.cpus if cpu.package == package.number]
+
+
+def middle(values: Iterable[float]) -> float:
+    """The median (the upper one of an even number); the standard library's imports too much. 0 of nothing."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2] if ordered else 0.0
 
 
 def _by_cpu(tree: Tree) -> dict[int, int]:
@@ -155,24 +170,22 @@ def _base_clock(host: Host, vendor: str, is_wanted: bool) -> float | None:
 def _policy(host: Host) -> Policy:
     """Of CPU 0, which stands for all; of `cpupower frequency-info` where a recording has only that."""
     read = {name: host.read(f"{CPU}/cpu0/cpufreq/{name}") for name in POLICY_FILES}
-    files = {name: answer for name, answer in read.items() if answer.said}
-    if not files:
-        return _cpupower(host.run("cpupower", "frequency-info")) if not host.is_live else Policy()
-    mhz = {name: value / 1000 for name, answer in files.items() if (value := number(answer))}
+    mhz = {name: value / 1000 for name, answer in read.items() if (value := number(answer))}
+    high = read["cpuinfo_max_freq"]
     percent = number(host.read(f"{CPU}/intel_pstate/max_perf_pct"))
-    no_turbo = number(host.read(f"{CPU}/intel_pstate/no_turbo")) == 1
-    capped = percent is not None and percent < 100
-    low = files.get("cpuinfo_max_freq")
+    if not host.is_live and percent is None and not mhz:
+        return _cpupower(host.run("cpupower", "frequency-info"))
+    is_capped = percent is not None and percent < 100
     return Policy(
-        driver=_word(files.get("scaling_driver")),
-        governor=_word(files.get("scaling_governor")),
+        driver=_word(read["scaling_driver"]),
+        governor=_word(read["scaling_governor"]),
         min_mhz=mhz.get("cpuinfo_min_freq"),
         max_mhz=mhz.get("cpuinfo_max_freq"),
         cap_mhz=mhz.get("scaling_max_freq"),
         max_percent=percent,
-        no_turbo=no_turbo,
-        thermald=capped and host.run("systemctl", "is-active", "thermald").text.strip() == "active",
-        line=Line(low.key, low.text.strip()) if low else None,
+        no_turbo=number(host.read(f"{CPU}/intel_pstate/no_turbo")) == 1,
+        thermald=is_capped and host.run("systemctl", "is-active", "thermald").text.strip() == "active",
+        line=Line(high.key, f"cpuinfo_max_freq {high.text.strip()}") if high.said else None,
     )
 
 

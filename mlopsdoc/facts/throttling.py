@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mlopsdoc import CannotSee, Fact, Host
 from mlopsdoc.hosts.base import Answer
 
@@ -16,6 +18,9 @@ class Counter(Fact, frozen=True):
     core_ms: int | None
     package: int
     package_ms: int | None
+
+
+ZERO = Counter(0, 0, 0, 0)
 
 
 class Throttling(Fact, frozen=True):
@@ -46,6 +51,49 @@ class Throttling(Fact, frozen=True):
             for cpu, values in sorted(seen.items())
         }
         return cls(counters, "" if tree.listing.said else tree.listing.why or tree.listing.status)
+
+    def growth(self, cpus: Iterable[int], earlier: Throttling | None, seconds: float) -> Growth | None:
+        """Since the earlier counters, or since boot where there are none; None without counters or time.
+
+        A CPU that was not there earlier, or whose counters fell, has none to compare: it counts from zero.
+        """
+        pairs = [
+            (self.by_cpu[cpu], earlier.by_cpu.get(cpu, ZERO) if earlier else ZERO) for cpu in cpus if cpu in self.by_cpu
+        ]
+        if not pairs or seconds <= 0:
+            return None
+        package = [_grown(now.package_ms, then.package_ms) / 1000 for now, then in pairs if now.package_ms is not None]
+        cores = [_grown(now.core_ms, then.core_ms) / 1000 for now, then in pairs if now.core_ms is not None]
+        return Growth(
+            seconds=seconds,
+            package_share=max(package) / seconds if package else None,
+            core_share=max(cores) / seconds if cores else None,
+            hot_cpus=sum(one > seconds / 100 for one in cores),
+            events=max(max(_grown(n.package, t.package), _grown(n.core, t.core)) for n, t in pairs),
+        )
+
+
+class Growth(Fact, frozen=True):
+    """Throttling of some CPUs over `seconds`: the share of the time of the worst, and how often at most.
+
+    package_share is that of the package's own counters, core_share that of its cores' (None: no times here);
+    hot_cpus: CPUs throttled for over 1 % of the time.
+    """
+
+    seconds: float
+    package_share: float | None
+    core_share: float | None
+    hot_cpus: int
+    events: int
+
+    @property
+    def share(self) -> float | None:
+        shares = [share for share in (self.package_share, self.core_share) if share is not None]
+        return max(shares) if shares else None
+
+    @property
+    def events_per_hour(self) -> float:
+        return self.events * 3600 / self.seconds
 
 
 class CpuTimes(Fact, frozen=True):
@@ -87,6 +135,11 @@ class CpuTimes(Fact, frozen=True):
             for number, span in spans.items()
             if span > 0
         }
+
+
+def _grown(now: int | None, then: int | None) -> int:
+    grown = (now or 0) - (then or 0)
+    return grown if grown >= 0 else now or 0
 
 
 def number(answer: Answer) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def read(root: str, slot: str) -> dict[str, str]:
     """``{"vendor": "Advanced Micro Devices, Inc. [AMD/ATI]", "model": "Aqua Vanjaram [Instinct MI300X]"}``.
@@ -11,8 +13,9 @@ def read(root: str, slot: str) -> dict[str, str]:
     """
     import pyudev
 
+    udev: Any = pyudev  # it has no types
     try:
-        device = pyudev.Devices.from_name(pyudev.Context(), "pci", slot)
+        device = udev.Devices.from_name(udev.Context(), "pci", slot)
     except pyudev.DeviceNotFoundError:
         raise FileNotFoundError(2, "no such PCI device", slot) from None
     names = {"vendor": "ID_VENDOR_FROM_DATABASE", "model": "ID_MODEL_FROM_DATABASE"}

@@ -1,0 +1,212 @@
+"""Processors slowed down, by heat or by something outside them."""
+
+from collections.abc import Iterator
+
+from mlopsdoc import Before, Finding, Line, check, critical, ok, unknown, warning
+from mlopsdoc.facts.cpus import Cpu, Cpus, Package, middle
+from mlopsdoc.facts.throttling import CpuTimes, Growth, Throttling
+
+HEAT = (
+    "Look at fans and inlet temperature (ipmitool sdr type Fan; ipmitool sdr type Temperature), "
+    "then at the heat sink; the runbook has the steps"
+)
+OUTSIDE = (
+    "Look at the power supplies and the BMC's event log (ipmitool sdr type 'Power Supply'; ipmitool sel elist) "
+    "and at power caps there; governor and cooling are not the cause; the runbook has the steps"
+)
+SOFTWARE = "Find who sets it (systemctl status tuned thermald power-profiles-daemon) and undo it; see the runbook"
+AMD_LIMIT_C = 95.0  # EPYC's control temperature limit is 95 to 100, and its driver does not tell which
+NEAR_LIMIT_C = 5.0
+
+
+@check(area="cpu", title="CPUs run at full clock, not slowed by heat", params=("NODE",))
+def cpu_thermal(
+    cpus: Cpus,
+    throttling: Throttling,
+    before: Before[Throttling],
+    times: CpuTimes | None,
+    times_before: Before[CpuTimes],
+    *,
+    share_warning: float = 0.01,
+    share_critical: float = 0.10,
+    events_per_hour_warning: float = 360.0,
+    held_warning: float = 0.7,
+    held_critical: float = 0.5,
+    busy: float = 0.5,
+) -> Iterator[Finding]:
+    """A slow CPU starves the GPUs it feeds, and every rank of the job waits for it.
+
+    Judged by growth of Intel's throttle counters (Linux, x86 thermal throttle counters): more than 1 % of the
+    time throttled is a warning, more than 10 % critical; kernels before 5.8 count no time, there it is events
+    an hour. Without an earlier sample it is judged since boot, then at most a warning: a handful of events
+    after boot is normal.
+
+    And by clocks: busy CPUs far below their base clock, which the maker promises under full load, are held
+    there. Half of it without heat is what PROCHOT# looks like when a power supply, a voltage regulator or the
+    BMC pulls it (often 800 or 400 MHz). 0.7 leaves room for AVX-512 and AMX, whose own base clocks are lower.
+    A package 5 degrees below its limit with clocks at base or above works as designed, and so does a laptop
+    that clips its turbo. Virtual machines are skipped; AMD and ARM, which have no counters, are judged by clocks.
+    """
+    for package in cpus.packages:
+        grown = _growth(package, cpus, throttling, before, times)
+        slow = _slow_cpus(package, cpus, times, times_before, busy)
+        if cpus.prochot and package is cpus.packages[0]:
+            yield _prochot(package, cpus, cpus.prochot)
+        elif grown and _is_much(grown, share_warning, events_per_hour_warning):
+            yield _throttled(package, cpus, grown, before.fact is not None, share_critical)
+        elif slow and sum(_ratio(cpu) < held_warning for cpu in slow) >= 0.9 * len(slow):
+            yield _held(package, cpus, slow, times_before.fact is not None, held_critical)
+    yield from _limited(cpus, held_warning)
+    if throttling.unseen and cpus.vendor == "GenuineIntel":
+        yield unknown(f"the throttle counters could not be read: {throttling.unseen}", code="counters")
+
+
+def _growth(
+    package: Package, cpus: Cpus, now: Throttling, before: Before[Throttling], times: CpuTimes | None
+) -> Growth | None:
+    uptime = cpus.taken_at - times.boot if times and times.boot else 0.0
+    numbers = [cpu.number for cpu in cpus.of(package)]
+    return now.growth(numbers, before.fact, before.seconds if before.fact else uptime)
+
+
+def _is_much(grown: Growth, share: float, events_per_hour: float) -> bool:
+    return grown.share > share if grown.share is not None else grown.events_per_hour > events_per_hour
+
+
+def _slow_cpus(
+    package: Package, cpus: Cpus, times: CpuTimes | None, before: Before[CpuTimes], busy: float
+) -> list[Cpu]:
+    """The CPUs of a package that work now and whose clock is known; none when the package is not busy.
+
+    With an earlier sample, those that worked since; without, all of them when the whole host is busy. Idle
+    CPUs rest at their lowest clock, so nothing follows from theirs.
+    """
+    known = [cpu for cpu in cpus.of(package) if cpu.mhz and cpu.base_mhz]
+    if not known or cpus.load is None:
+        return []
+    if times is None or before.fact is None:
+        return known if cpus.load >= busy else []
+    shares = times.busy_since(before.fact)
+    working = [cpu for cpu in known if shares.get(cpu.number, 0.0) >= busy]
+    return working if len(working) * 4 >= len(known) and cpus.load >= busy / 4 else []
+
+
+def _ratio(cpu: Cpu) -> float:
+    return cpu.mhz / cpu.base_mhz if cpu.mhz and cpu.base_mhz else 1.0
+
+
+def _throttled(package: Package, cpus: Cpus, grown: Growth, is_growth: bool, share_critical: float) -> Finding:
+    clocks = [_ratio(cpu) for cpu in cpus.of(package) if cpu.mhz and cpu.base_mhz]
+    span = f"the last {_span(grown.seconds)}" if is_growth else f"the {_span(grown.seconds)} since boot"
+    much = f"{grown.share:.0%} of" if grown.share is not None else f"{grown.events} times in"
+    if cpus.is_portable and clocks and middle(clocks) >= 1:
+        return ok(f"its turbo was clipped by heat {much} {span}, clocks are above base", subject=package.subject)
+    where = "" if (grown.package_share or 0) >= (grown.core_share or 0) else f" ({grown.hot_cpus} of its CPUs)"
+    say = critical if is_growth and (grown.share or 0) > share_critical else warning
+    return say(
+        f"slowed down by heat for {much} {span}{where}{_heat(package)}; it should never be",
+        subject=package.subject,
+        code="throttled" if is_growth else "throttled_since_boot",
+        advice=HEAT if is_growth else f"Run this again in a minute to see whether it still happens. {HEAT}",
+        params=_node(package),
+        metrics={"throttled_share": round(grown.share or 0, 4), "events": grown.events, **_temperature(package)},
+        evidence=[package.line],
+    )
+
+
+def _held(package: Package, cpus: Cpus, slow: list[Cpu], is_growth: bool, held_critical: float) -> Finding:
+    mhz, base = middle(cpu.mhz or 0 for cpu in slow), middle(cpu.base_mhz or 0 for cpu in slow)
+    code, why, advice = _reason(package, cpus, base)
+    is_critical = is_growth and mhz < held_critical * base and code != "software"
+    return (critical if is_critical else warning)(
+        f"busy, and held at {mhz:.0f} MHz, below its base clock of {base:.0f} MHz{_heat(package)}: {why}",
+        subject=package.subject,
+        code=code,
+        advice=advice,
+        params=_node(package),
+        metrics={"mhz": round(mhz), "base_mhz": round(base), "cpus": len(slow), **_temperature(package)},
+        evidence=[package.line, cpus.policy.line],
+    )
+
+
+def _reason(package: Package, cpus: Cpus, base_mhz: float) -> tuple[str, str, str]:
+    """What holds a package below its base clock: code, words and advice."""
+    policy, limit = cpus.policy, package.limit_c or AMD_LIMIT_C
+    if package.temperature_c is not None and package.temperature_c >= limit - NEAR_LIMIT_C:
+        return "heat", "it is at its temperature limit", HEAT
+    if policy.cap_mhz and policy.cap_mhz < base_mhz * 0.95:
+        return "software", f"scaling_max_freq allows no more than {policy.cap_mhz:.0f} MHz", SOFTWARE
+    if policy.max_percent is not None and policy.max_percent < 100:
+        return "software", f"max_perf_pct allows no more than {policy.max_percent} %", SOFTWARE
+    if policy.governor in ("powersave", "userspace") and "pstate" not in policy.driver:
+        return "software", f"governor {policy.governor} of {policy.driver or 'cpufreq'} keeps it there", SOFTWARE
+    if package.power_limit_w and package.power_max_w and package.power_limit_w < 0.9 * package.power_max_w:
+        watts = f"{package.power_limit_w:.0f} of {package.power_max_w:.0f} W"
+        return "power_limit", f"its power limit is set to {watts}", f"A power cap, mostly the BMC's. {OUTSIDE}"
+    heat = "no heat" if package.temperature_c is not None else "no throttling"
+    signs = f"{heat} and no setting explains it, so PROCHOT# from outside the CPU does: PSU, voltage regulator or BMC"
+    return "prochot", signs, OUTSIDE
+
+
+def _prochot(package: Package, cpus: Cpus, line: Line) -> Finding:
+    """A processor that is told from outside to slow down, and says so."""
+    clocks = [cpu.mhz for cpu in cpus.of(package) if cpu.mhz]
+    top = f", of {cpus.policy.max_mhz:.0f} MHz at most" if cpus.policy.max_mhz else ""
+    held = f"it is held at {middle(clocks):.0f} MHz{top}" if clocks else "it is held at its lowest clock"
+    return critical(
+        f"PROCHOT# is asserted from outside the CPU now (PSU, voltage regulator or BMC): {held}{_heat(package)}",
+        subject=package.subject,
+        code="prochot",
+        advice=OUTSIDE,
+        params=_node(package),
+        metrics={"mhz": round(middle(clocks)) if clocks else None, **_temperature(package)},
+        evidence=[line, cpus.policy.line],
+    )
+
+
+def _limited(cpus: Cpus, held: float) -> Iterator[Finding]:
+    """Clocks that are limited for all CPUs, busy or not."""
+    policy = cpus.policy
+    bases = [cpu.base_mhz for cpu in cpus.cpus if cpu.base_mhz]
+    low = held * middle(bases) if bases else 1000.0  # no server processor has a base clock of 1 GHz
+    if policy.max_mhz and policy.min_mhz and policy.min_mhz >= policy.max_mhz <= low and cpus.vendor != "ARM":
+        yield critical(
+            f"the firmware limits every CPU to {policy.max_mhz:.0f} MHz, its lowest clock: no setting can raise it",
+            code="firmware_limit",
+            advice=f"Firmware does so when it does not trust the power supply or its power budget. {OUTSIDE}",
+            metrics={"max_mhz": policy.max_mhz},
+            evidence=[policy.line],
+        )
+    if policy.thermald and not cpus.is_portable:
+        turbo = " and turbo off" if policy.no_turbo else ""
+        yield warning(
+            f"thermald holds every CPU at {policy.max_percent} % of its clock (max_perf_pct){turbo}",
+            code="thermald",
+            advice="thermald slows CPUs down from its own trip points, before the hardware would: see why it is hot "
+            "(journalctl -u thermald), and whether this host needs it (systemctl stop thermald); see the runbook",
+            metrics={"max_perf_pct": policy.max_percent},
+        )
+
+
+def _node(package: Package) -> dict[str, str]:
+    return {"NODE": str(package.node)} if package.node is not None else {}
+
+
+def _temperature(package: Package) -> dict[str, float | None]:
+    return {"temperature_c": package.temperature_c, "limit_c": package.limit_c}
+
+
+def _heat(package: Package) -> str:
+    if package.temperature_c is None:
+        return ""
+    return f", now {package.temperature_c:.0f} C" + (f" (limit {package.limit_c:.0f} C)" if package.limit_c else "")
+
+
+def _span(seconds: float) -> str:
+    """``5 min``, ``3 h``, ``12 days``."""
+    return (
+        f"{seconds:.0f} s" if seconds < 120
+        else f"{seconds / 60:.0f} min" if seconds < 7200
+        else f"{seconds / 3600:.0f} h" if seconds < 172800
+        else f"{seconds / 86400:.0f} days"
+    )  # fmt: skip

@@ -1,0 +1,207 @@
+"""ZFS pools: their state, their last scrub, how old they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from mlopsdoc import Answer, CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.authoring import NEEDS_ROOT
+from mlopsdoc.facts.machine import Machine
+from mlopsdoc.facts.zfs_json import from_json
+from mlopsdoc.facts.zfs_status import STATES, Pool, Scan, number, pattern, stamp
+from mlopsdoc.facts.zfs_text import from_text
+from mlopsdoc.model import parameter_fits
+
+STATE_FILES = "/proc/spl/kstat/zfs/*/state"
+VERSION_FILE = "/sys/module/zfs/version"
+NO_SCRUB_IO_FILE = "/sys/module/zfs/parameters/zfs_no_scrub_io"
+JSON = (("zpool", "status", "-j", "--json-int"), ("zpool", "status", "-j"))
+TEXT = tuple(("zpool", "status", *option) for option in ((), ("-v",), ("-p",), ("-P",), ("-L",)))
+PROPERTIES = "creation,org.debian:periodic-scrub"
+DATASETS = ("zfs", "get", "-Hp", "-d", "0", "-t", "filesystem", "-o", "name,property,value", PROPERTIES)
+DAY_S = 86400
+MONTH_S = 31 * DAY_S  # no schedule is rarer than monthly: a younger scrub needs no explanation
+WEEK_S = 7 * DAY_S  # nor more frequent than weekly: a younger pool needs none yet
+
+
+class ZfsPools(Fact, frozen=True):
+    """Every imported pool, as the tool or else the kernel names them.
+
+    Signs, all world-readable: /sys/module/zfs/version (the module is loaded), /proc/spl/kstat/zfs/POOL/state
+    (a pool is imported; since 0.8). no_scrub_io: scrubs read nothing (the module parameter zfs_no_scrub_io);
+    None where that is not known. now: when the host was asked.
+
+    `zpool status` is asked for JSON (2.3 and later), else for text. Only where a pool has no finished scrub of
+    the last month to show, its age is asked for (`zfs get creation`); only where the record of its scrub is
+    gone and the pool is no newborn, its history (root only, and long).
+    """
+
+    pools: tuple[Pool, ...]
+    now: float
+    version: str
+    no_scrub_io: bool | None
+    no_scrub_io_line: Line | None
+
+    @classmethod
+    def read(cls, host: Host, machine: Machine | None) -> ZfsPools:
+        """Raises NothingHere without the module or a pool, CannotSee when the pools cannot be asked for."""
+        version = host.read(VERSION_FILE)
+        tree = host.tree(STATE_FILES)
+        states = {path.split("/")[5]: answer.text.strip() for path, answer in sorted(tree.items())}
+        if not states and version.status == "absent":
+            raise NothingHere("the ZFS module is not loaded")
+        if not states and tree.listing.said and version.said and not version.text.startswith(("0.6", "0.7")):
+            raise NothingHere("the ZFS module is loaded, no pool is imported")
+        try:
+            pools = _ask(host, is_expected=bool(states) or version.said)
+        except CannotSee as blind:
+            raise _seen_by_kernel(host, blind, states, machine) from None
+        named = {pool.name for pool in pools}
+        pools += [_unlisted(name, state) for name, state in states.items() if name not in named]
+        if not pools:
+            raise NothingHere("no ZFS pool is imported")
+        setting = host.read(NO_SCRUB_IO_FILE)
+        return cls(
+            pools=tuple(_explained(host, pools)),
+            now=host.now(),
+            version=version.text.strip(),
+            no_scrub_io=setting.text.strip() != "0" if setting.said else None,
+            no_scrub_io_line=Line(setting.key, setting.text.strip()) if setting.said else None,
+        )
+
+
+def _unlisted(name: str, state: str) -> Pool:
+    line = Line(f"read {STATE_FILES.replace('*', name)}", state)
+    return Pool(name=name, state=state if state in STATES else "", unread="missing: zpool does not name it", line=line)
+
+
+def _ask(host: Host, *, is_expected: bool) -> list[Pool]:
+    """The pools as `zpool status` tells them; raises CannotSee when it does not, NothingHere when nobody asked."""
+    answers: list[Answer] = []
+    for argvs, read in ((JSON, from_json), (TEXT, from_text)):
+        answer = next((said for argv in argvs if (said := host.run(*argv)).status != "not_captured"), None)
+        if answer is None:
+            continue
+        answers.append(answer)
+        if answer.status == "timeout":
+            break  # text hangs as well
+        try:
+            pools = read(answer) if answer.data else []
+        except ValueError as error:
+            answers[-1] = Answer(answer.key, "failed", why=f"its JSON cannot be read ({str(error)[:80]})")
+            continue
+        if pools or (answer.status == "ok" and _says_none(answer)):
+            return pools
+        if answer.status == "failed" and answer.exit != 2:
+            break  # 2: an option that this version does not know
+    if not answers:
+        if is_expected:
+            raise CannotSee("the ZFS module is loaded, what zpool status says was not recorded")
+        raise NothingHere("neither the ZFS module nor the output of zpool status is in this recording")
+    raise _refusal(answers[-1])
+
+
+def _says_none(answer: Answer) -> bool:
+    """Whether zpool says, in its way, that there are no pools: on stdout, on stderr, or as an empty object."""
+    return b"no pools available" in answer.data + answer.stderr or b'"pools":{}' in answer.data.replace(b" ", b"")
+
+
+def _refusal(answer: Answer) -> CannotSee:
+    if answer.status == "absent":
+        return CannotSee("zpool is not installed: the pools cannot be seen", "install zfsutils-linux (RHEL: zfs)")
+    why = _why(answer) or "it says nothing that can be understood"
+    return CannotSee(f"zpool status: {why}", NEEDS_ROOT if "ermission denied" in why else "")
+
+
+def _why(answer: Answer) -> str:
+    """Why a command has no answer: its own first words, or ours."""
+    return answer.stderr.decode("utf-8", "replace").strip().partition("\n")[0] or answer.why
+
+
+def _seen_by_kernel(
+    host: Host, blind: CannotSee, states: dict[str, str], machine: Machine | None
+) -> CannotSee | NothingHere:
+    """The same, with what the kernel says of the pools, which waits for nothing."""
+    seen = f"; the kernel says: {', '.join(f'{name} {state}' for name, state in states.items())}" if states else ""
+    if host.link("/dev/zfs").status == "absent":
+        if machine is not None and machine.container:
+            return NothingHere("the ZFS pools are the host's, and this is a container")
+        return CannotSee(f"/dev/zfs is missing, so zpool cannot ask{seen}", "udevadm trigger, as root")
+    return CannotSee(f"{blind.why}{seen}", blind.fix)
+
+
+def _explained(host: Host, pools: Iterable[Pool]) -> Iterator[Pool]:
+    """The pools, those without a recent scrub with their age and what their history says of scrubs."""
+    now = host.now()
+    for pool in pools:
+        ended = pool.scan.end if pool.scan and (pool.scan.kind, pool.scan.state) == ("scrub", "finished") else None
+        if ended is None or now - ended > MONTH_S:
+            properties = _properties(host, pool.name)
+            created = number(properties.get("creation", ""))
+            pool = replace(
+                pool,
+                created=float(created) if created else None,
+                debian_scrub=properties.get("org.debian:periodic-scrub", ""),
+            )
+        if _record_is_gone(pool) and (pool.created is None or now - pool.created > WEEK_S):
+            pool = _with_history(host, pool)
+        yield pool
+
+
+def _record_is_gone(pool: Pool) -> bool:
+    """Whether its status cannot tell when the last scrub finished: something else has taken that place."""
+    if pool.scan is None:
+        return pool.rebuild is not None or bool(pool.unread)
+    return (pool.scan.kind, pool.scan.state) not in (("scrub", "finished"), ("scrub", "running"))
+
+
+def _properties(host: Host, pool: str) -> dict[str, str]:
+    """Of the root dataset of a pool, which is made with it. Lines have tabs: ``tank creation 1714561200``."""
+    rows = (line.split("\t") for line in host.run(*DATASETS).text.split("\n"))
+    return {row[1]: row[2] for row in rows if len(row) == 3 and row[0] == pool and row[2] != "-"}
+
+
+def _with_history(host: Host, pool: Pool) -> Pool:
+    if not parameter_fits("POOL", pool.name):
+        return replace(pool, history="not asked for, because of its name")
+    answer = host.run("zpool", "history", "-i", pool.name)
+    created, scrub = _history(answer)
+    return replace(pool, created=pool.created or created, last_scrub=scrub, history="" if answer.said else _why(answer))
+
+
+def _history(answer: Answer) -> tuple[float | None, Scan | None]:
+    """When the pool was made, and its last whole scrub that finished. Reads::
+
+        History for 'tank':
+        2026-01-12.09:31:07 [txg:4] create pool version 5000; software version ...
+        2026-01-12.09:31:08 zpool create -o ashift=12 tank raidz1 /dev/disk/by-id/...
+        2026-11-01.00:37:12 [txg:905] scan setup func=1 mintxg=0 maxtxg=905
+        2026-11-01.01:29:40 [txg:911] scan done errors=0
+
+    func 1 is a scrub, 2 a resilver; a scrub from another txg than 0 has not seen the whole pool. Lines are in
+    the order of what happened, whatever the clock said. The newest are missing of a long one that was cut.
+    """
+    created: float | None = None
+    last: Scan | None = None
+    setup: float | None = None
+    for line in answer.text.split("\n"):
+        match = pattern(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.([0-9]{2}:[0-9]{2}:[0-9]{2}) (.*)").match(line)
+        at = stamp(match[1], match[2]) if match else None
+        if match is None or at is None:
+            continue
+        said = match[3].partition("] ")[2] if match[3].startswith("[txg:") else match[3]
+        if created is None and said.startswith(("create pool version", "zpool create ")):
+            created = at
+        elif said.startswith("scan setup "):
+            setup = at if said.startswith("scan setup func=1 mintxg=0 ") else None
+        elif said.startswith("scan cancelled"):
+            setup = None
+        elif said.startswith("scan done errors=") and setup is not None:
+            errors = number(said.removeprefix("scan done errors=").partition(" ")[0])
+            last = Scan(
+                kind="scrub", state="finished", start=setup, end=at, errors=errors, line=Line(answer.key, line[:200])
+            )
+            setup = None
+    return created, last

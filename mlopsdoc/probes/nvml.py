@@ -96,7 +96,8 @@ FIELDS: dict[str, dict[str, int]] = {
     "links": {"nvlink_links": 91},
     "processes": {},
 }
-_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # of the value's union, by valueType
+# The member of a field value's union, by valueType.
+_MEMBERS = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
 
 
 def read(root: str, what: str) -> dict[str, Any]:
@@ -148,6 +149,8 @@ def _gpu(nvml: Any, index: int, calls: Mapping[str, tuple[Call, ...]], fields: M
     pci, code = _ask(nvml, ("nvmlDeviceGetPciInfo_v3",), handle)
     if code == 0:
         gpu["pci"] = normal_pci(pci["busId"])
+    else:
+        gpu["errors"]["pci"] = code
     uuid, code = _ask(nvml, ("nvmlDeviceGetUUID",), handle)
     if code == 0:
         gpu["uuid"] = uuid
@@ -184,16 +187,16 @@ def _first(nvml: Any, ways: tuple[Call, ...], handle: Any) -> tuple[Any, int]:
 def _add_fields(
     nvml: Any, handle: Any, fields: Mapping[str, int], values: dict[str, Any], errors: dict[str, int]
 ) -> None:
+    items: Any
     items, code = _call(nvml, ("nvmlDeviceGetFieldValues",), handle, list(fields.values()))
     if code:
         errors.update(dict.fromkeys(fields, code))
         return
-    item: Any
     for name, item in zip(fields, items):
         if item.nvmlReturn:
             errors[name] = item.nvmlReturn
-        elif item.valueType < len(_MEMBERS):
-            values[name] = getattr(item.value, _MEMBERS[item.valueType])
+        elif member := _MEMBERS.get(int(item.valueType)):
+            values[name] = getattr(item.value, member)
         else:
             errors[name] = UNKNOWN
 
@@ -232,5 +235,5 @@ def _plain(value: Any) -> Any:
         return value.decode("utf-8", "replace")
     if isinstance(value, list | tuple):
         return [_plain(item) for item in cast("list[Any]", value)]
-    names: list[str] = [field[0] for field in getattr(value, "_fields_", ())] or list(vars(value))
-    return {name: _plain(getattr(value, name)) for name in names}
+    fields: Any = getattr(value, "_fields_", None) or [*value.__dict__.items()]
+    return {str(field[0]): _plain(getattr(value, field[0])) for field in fields}

@@ -1,0 +1,293 @@
+"""NVIDIA GPUs: what they are, how hot and how fast they run, and what slows them down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlopsdoc import Before, CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.facts import nvml
+from mlopsdoc.facts.nvml import Table
+from mlopsdoc.facts.pci import PciDevices
+from mlopsdoc.model import gpu_subject
+
+# Bits of the clocks event (throttle) reasons, nvml.h.
+IDLE, POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x1, 0x4, 0x8, 0x20, 0x40, 0x80
+VGPU_GUEST = 2  # NVML_GPU_VIRTUALIZATION_MODE_VGPU
+_HOTTER = ("gpu_max", "slowdown", "shutdown")
+GIVEN_AWAY = ("vfio-pci", "pci-stub", "xen-pciback")  # drivers that hold a GPU for a virtual machine
+
+
+class Limits(Fact, frozen=True):
+    """Where heat slows a GPU down, C; None where it does not say or says nonsense.
+
+    Ampere and older (and many GeForce cards) have temperatures. Ada and Hopper data centre boards and newer
+    have offsets of the margin (T.Limit): clocks drop once the margin is at or below `gpu_max_offset_c` (0),
+    the hardware slows down at `slowdown_offset_c` (-2), it shuts down at `shutdown_offset_c` (-8).
+    """
+
+    gpu_max_c: int | None = None
+    slowdown_c: int | None = None
+    shutdown_c: int | None = None
+    gpu_max_offset_c: int | None = None
+    slowdown_offset_c: int | None = None
+    shutdown_offset_c: int | None = None
+    memory_max_c: int | None = None
+
+
+class Slowed(Fact, frozen=True):
+    """How long clocks were held back since the driver was loaded, ns by reason; None where it is not counted.
+
+    `thermal_ns` is the older count of both kinds of heat.
+    """
+
+    power_cap_ns: int | None = None
+    sync_boost_ns: int | None = None
+    sw_thermal_ns: int | None = None
+    hw_thermal_ns: int | None = None
+    power_brake_ns: int | None = None
+    thermal_ns: int | None = None
+
+
+class Gpu(Fact, frozen=True):
+    """One GPU as NVML sees it. `pci`: 0000:1b:00.0, the identity (an index shifts when a GPU falls off the bus).
+
+    What could not be read is None, `errors` has the NVML code by name. `reasons` are the clocks event reasons
+    that this GPU supports and has now. `margin_c`: degrees left, signed, smaller is hotter.
+    """
+
+    index: int | None
+    pci: str
+    uuid: str
+    name: str
+    architecture: int | None
+    virtualization: int | None
+    temperature_c: int | None
+    memory_c: int | None
+    margin_c: int | None
+    limits: Limits
+    reasons: int | None
+    supported: int | None
+    slowed: Slowed
+    sm_mhz: int | None
+    sm_max_mhz: int | None
+    power_w: float | None
+    power_limit_w: float | None
+    power_default_w: float | None
+    utilization: int | None
+    pstate: int | None
+    persistence: bool | None
+    errors: dict[str, int]
+    line: Line
+
+    @property
+    def label(self) -> str:
+        return gpu_subject(self.index, self.pci) if self.pci else f"GPU {self.index}"
+
+    @property
+    def is_consumer(self) -> bool:
+        return "GeForce" in self.name or "TITAN" in self.name
+
+    @property
+    def is_laptop(self) -> bool:
+        return "Laptop" in self.name or "Max-Q" in self.name
+
+    def has(self, reason: int) -> bool:
+        """Whether this reason holds the clocks back now."""
+        return self.reasons is not None and bool(self.reasons & reason)
+
+
+class Lost(Fact, frozen=True):
+    """A GPU that the driver holds and NVML cannot speak of, and why."""
+
+    index: int | None
+    pci: str
+    why: str
+    line: Line | None = None
+
+    @property
+    def label(self) -> str:
+        return gpu_subject(self.index, self.pci) if self.pci else f"GPU {self.index}"
+
+
+class Gpus(Fact, frozen=True):
+    """The GPUs that NVML answers for, in its order, and those that it lost. `at`: seconds since the epoch, or 0.
+
+    The sign of an NVIDIA GPU: a PCI display device of vendor 10de that is not given to a virtual machine,
+    /proc/driver/nvidia/version, or /dev/dxg (WSL).
+    """
+
+    gpus: tuple[Gpu, ...]
+    lost: tuple[Lost, ...] = ()
+    driver: str = ""
+    at: float = 0.0
+
+    @classmethod
+    def read(cls, host: Host, pci: PciDevices | None) -> Gpus:
+        """Raises NothingHere without a sign, CannotSee when the driver does not answer: with its words."""
+        sign = _sign(host, pci)
+        if host.is_live and not sign:
+            raise NothingHere("no NVIDIA GPU")
+        trouble: CannotSee | None = None
+        for form in (_from_nvml,):
+            try:
+                if found := form(host, pci, sign):
+                    return found
+            except CannotSee as blind:
+                trouble = trouble or blind
+        if trouble and sign:
+            raise trouble
+        raise NothingHere("no NVIDIA GPU")
+
+    def __iter__(self) -> Iterator[Gpu]:
+        return iter(self.gpus)
+
+    def same(self, gpu: Gpu) -> Gpu | None:
+        """That GPU among these."""
+        return next((g for g in self.gpus if (g.pci, g.uuid) == (gpu.pci, gpu.uuid)), None)
+
+    def seconds_since(self, before: Before[Gpus]) -> float:
+        """The seconds by which these were read after those; 0 when there are no earlier ones."""
+        if before.fact is None:
+            return 0.0
+        return self.at - before.fact.at if self.at and before.fact.at else before.seconds
+
+
+def _sign(host: Host, pci: PciDevices | None) -> str:
+    if pci and any(gpu.driver not in GIVEN_AWAY for gpu in pci.gpus()):
+        return "pci"
+    if host.read("/proc/driver/nvidia/version").said:
+        return "driver"
+    return "wsl" if host.read("/dev/dxg").status not in ("absent", "not_captured") else ""
+
+
+def _from_nvml(host: Host, pci: PciDevices | None, sign: str) -> Gpus | None:
+    """None when NVML was never asked, or is not there although only WSL speaks for it."""
+    answer = host.probe("nvml", "state")
+    if answer.status in ("absent", "not_captured") and not sign:
+        return None
+    state = nvml.table(answer)
+    rows = nvml.rows(state)
+    if not rows and (error := nvml.part(state, "error")):
+        code = nvml.number(error, "code") or nvml.UNKNOWN
+        if code == nvml.LIBRARY_NOT_FOUND and sign == "wsl":
+            return None
+        raise _no_nvml(host, code, nvml.text(state, "library", 40))
+    fixed = {nvml.identity(row): row for row in _static(host)}
+    gpus = tuple(
+        _gpu(row, fixed.get(nvml.identity(row), {}), answer.key)
+        for row in rows
+        if nvml.identity(row)[0] and nvml.LOST not in nvml.codes(row).values()
+    )
+    lost = _lost(host, pci, rows, {gpu.pci for gpu in gpus}, answer.key)
+    if not gpus and not lost:
+        raise CannotSee("NVML names no GPU, although there is one", nvml.XID)
+    return Gpus(gpus, lost, nvml.text(state, "driver", 40), answer.at)
+
+
+def _static(host: Host) -> list[Table]:
+    """What does not change; nothing where that was not seen, as in an earlier sample: then limits are None."""
+    try:
+        return nvml.rows(nvml.table(host.probe("nvml", "static")))
+    except CannotSee:
+        return []
+
+
+def _no_nvml(host: Host, code: int, library: str) -> CannotSee:
+    """Why NVML could not be initialised.
+
+    /proc/driver/nvidia/version, whose first line has the version of the module that is loaded::
+
+        NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build  (dvs-builder@U22)
+        NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024
+    """
+    words = host.read("/proc/driver/nvidia/version").text.partition("\n")[0].split()
+    module = next((word for word in words if "." in word and word.replace(".", "").isdigit()), "")
+    versions = [f"library {library}" if library else "", f"kernel module {module[:40]}" if module else ""]
+    said = ", ".join(filter(None, versions)) if code == nvml.MISMATCH else ""
+    return CannotSee(nvml.in_words(code) + (f" ({said})" if said else ""), nvml.CODES.get(code, ("", ""))[1])
+
+
+def _limits(values: Table) -> Limits:
+    """A set whose limits do not get hotter in this order (or are all 0) is stale or invented, and left out."""
+    known: dict[str, int] = {}
+    for end, sign, low, high in (("_c", 1, 31, 130), ("_offset_c", -1, -60, 60)):
+        found = {f"{name}{end}": nvml.degrees(values, f"{name}{end}", low, high) for name in _HOTTER}
+        said = {name: value for name, value in found.items() if value is not None}
+        if any(said.values()) and sorted(said.values(), key=lambda limit: sign * limit) == list(said.values()):
+            known |= said
+    return Limits(**known, memory_max_c=nvml.degrees(values, "memory_max_c", 31, 130))
+
+
+def _slowed(values: Table) -> Slowed:
+    counts = {name: nvml.number(values, name) for name in Slowed.__struct_fields__}
+    if counts["thermal_ns"] is None:
+        counts["thermal_ns"] = nvml.number(nvml.part(values, "thermal_violation"), "violationTime")
+    return Slowed(**counts)
+
+
+def _gpu(row: Table, fixed: Table, key: str) -> Gpu:
+    state, static = nvml.part(row, "values"), nvml.part(fixed, "values")
+    pci, uuid = nvml.identity(row)
+    supported = nvml.number(static, "supported_reasons") or None
+    reasons = nvml.number(state, "reasons")
+    return Gpu(
+        index=nvml.number(row, "index"),
+        pci=pci,
+        uuid=uuid,
+        name=nvml.text(static, "name"),
+        architecture=nvml.number(static, "architecture"),
+        virtualization=nvml.number(static, "virtualization"),
+        temperature_c=nvml.degrees(state, "temperature_c"),
+        memory_c=nvml.degrees(state, "memory_c"),
+        margin_c=nvml.degrees(state, "margin_c", -100, 150),
+        limits=_limits(static),
+        reasons=reasons & supported if reasons is not None and supported else reasons,
+        supported=supported,
+        slowed=_slowed(state),
+        sm_mhz=nvml.number(state, "sm_mhz"),
+        sm_max_mhz=nvml.number(static, "sm_max_mhz"),
+        power_w=nvml.watts(state, "power_mw"),
+        power_limit_w=nvml.watts(state, "power_limit_mw"),
+        power_default_w=nvml.watts(static, "power_default_mw"),
+        utilization=nvml.number(nvml.part(state, "utilization"), "gpu"),
+        pstate=nvml.number(state, "pstate"),
+        persistence=None if (mode := nvml.number(state, "persistence")) is None else mode == 1,
+        errors=nvml.codes(fixed) | nvml.codes(row),
+        line=_quoted(pci, state, key),
+    )
+
+
+def _quoted(pci: str, state: Table, key: str) -> Line:
+    shown = ("temperature_c", "margin_c", "memory_c", "sm_mhz", "power_mw", "hw_thermal_ns", "sw_thermal_ns")
+    words = [f"{name}={state[name]}" for name in shown if nvml.number(state, name) is not None]
+    reasons = nvml.number(state, "reasons")
+    return Line(key, " ".join((f"{pci}:", *words, "" if reasons is None else f"reasons={reasons:#x}")))
+
+
+def sees_all_processes(host: Host) -> bool:
+    """Whether pids here are those of the machine: pid 2 is kthreadd there, and not in a container or in WSL."""
+    return host.read("/proc/2/comm").text.strip() == "kthreadd"
+
+
+def _lost(host: Host, pci: PciDevices | None, rows: list[Table], seen: set[str], key: str) -> tuple[Lost, ...]:
+    """The rows that NVML only has a code for, and the GPUs of the driver that it does not even count.
+
+    A row without an address is the one GPU that is missing, where only one is. A container is given some GPUs
+    of the machine while /sys shows all: there only NVML counts.
+    """
+    held = [gpu.slot for gpu in pci.gpus() if gpu.driver == "nvidia"] if pci and sees_all_processes(host) else []
+    blank = [row for row in rows if nvml.identity(row)[0] not in seen]
+    missing = [slot for slot in held if slot not in seen and slot not in {nvml.identity(row)[0] for row in blank}]
+    nameless = [row for row in blank if not nvml.identity(row)[0]]
+    if len(nameless) == len(missing) == 1:
+        return tuple(_blank(row, nvml.identity(row)[0] or missing[0], key) for row in blank)
+    lost = [_blank(row, nvml.identity(row)[0], key) for row in blank if nvml.identity(row)[0] or not missing]
+    return (*lost, *(Lost(None, slot, "the driver holds it, but NVML does not list it") for slot in missing))
+
+
+def _blank(row: Table, slot: str, key: str) -> Lost:
+    codes = nvml.codes(row)
+    name = next((name for name, code in codes.items() if code == nvml.LOST), next(iter(codes), "handle"))
+    code = codes.get(name, nvml.UNKNOWN)
+    index = nvml.number(row, "index")
+    return Lost(index, slot, nvml.in_words(code), Line(key, f"GPU {index}: {name}: NVML code {code}"))

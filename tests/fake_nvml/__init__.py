@@ -1,0 +1,108 @@
+"""A fake libnvidia-ml.so.1 for tests: compiled with gcc, driven by a text file, asked through the real pynvml.
+
+build(folder) compiles it; drive(folder) makes the text of its file from the nvml*.json of a snapshot's probes/;
+environment(folder, text) is what a child process needs to meet it. The form of the file: see nvml.c.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlopsdoc.probes.nvml import CALLS, FIELDS
+
+SOURCE = Path(__file__).parent / "nvml.c"
+VERSION = "580.95.05"
+SYSTEM = {
+    "driver": "nvmlSystemGetDriverVersion",
+    "nvml": "nvmlSystemGetNVMLVersion",
+    "cuda": "nvmlSystemGetCudaDriverVersion_v2",
+    "count": "nvmlDeviceGetCount",
+}
+UNSIGNED_INT, UNSIGNED_LONG_LONG, SIGNED_INT = 1, 3, 5  # types of a field's value
+
+
+def build(folder: Path, version: str = VERSION) -> Path:
+    """Compile the library into `folder` under the name that the loader looks for; the folder."""
+    library = folder / f"libnvidia-ml.so.{version}"
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(SOURCE)], check=True, timeout=60
+    )
+    (folder / "libnvidia-ml.so.1").symlink_to(library.name)
+    return folder
+
+
+def environment(library: Path, text: str) -> dict[str, str]:
+    """The environment of a child that meets the fake in `library`, which says `text`."""
+    (library / "says.txt").write_text(text, encoding="utf-8")
+    return os.environ | {"LD_LIBRARY_PATH": str(library), "FAKE_NVML": str(library / "says.txt")}
+
+
+def drive(snapshot: Path) -> str:
+    """What the fake must be told to give the answers of ``snapshot/probes/nvml *.json`` again."""
+    lines: dict[str, None] = {}
+    for what in CALLS:
+        path = snapshot / "probes" / f"nvml {what}.json"
+        if path.exists():
+            lines |= dict.fromkeys(_lines(what, json.loads(path.read_bytes())))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _lines(what: str, said: Mapping[str, Any]) -> Iterator[str]:
+    if error := said.get("error"):
+        yield f"- {error['call']} !{error['code']}"
+        if not said["gpus"]:
+            yield f"- nvmlInitWithFlags !{error['code']}"
+    for name, function in SYSTEM.items():
+        if name in said:
+            yield f"- {function} {said[name]}"
+    for gpu in said["gpus"]:
+        yield from (f"{gpu['index']} {line}" for line in _gpu_lines(what, gpu))
+
+
+def _gpu_lines(what: str, gpu: Mapping[str, Any]) -> Iterator[str]:
+    if "handle" in gpu["errors"]:
+        yield f"nvmlDeviceGetHandleByIndex !{gpu['errors']['handle']}"
+    if "pci" in gpu:
+        yield f"nvmlDeviceGetPciInfo_v3 0000{gpu['pci'].upper()}"
+    if "uuid" in gpu:
+        yield f"nvmlDeviceGetUUID {gpu['uuid']}"
+    for name, ways in CALLS[what].items():
+        if name in gpu["values"]:
+            yield f"{_question(*ways[0])} {_said(gpu['values'][name])}"
+        elif name in gpu["errors"]:
+            yield from (f"{_question(*way)} !{gpu['errors'][name]}" for way in ways)
+    for name, id in FIELDS[what].items():
+        if name in gpu["values"]:
+            yield f"field/{id} {_type(gpu['values'][name])} {gpu['values'][name]}"
+        elif name in gpu["errors"]:
+            yield f"field/{id} !{gpu['errors'][name]}"
+
+
+def _question(function: str, *args: int) -> str:
+    return "/".join((function, *map(str, args)))
+
+
+def _said(value: Any) -> str:
+    """Numbers of a structure in their order; a process as ``pid:bytes``."""
+    if isinstance(value, dict):
+        return " ".join(str(number) for number in _in_order(value))
+    if isinstance(value, list):
+        items: list[Any] = list(value)
+        return " ".join(_process(item) if isinstance(item, dict) else str(item) for item in items)
+    return str(value)
+
+
+def _in_order(struct: Mapping[str, int]) -> list[int]:
+    return [struct[name] for name in ("gpu", "memory", "referenceTime", "violationTime") if name in struct]
+
+
+def _process(item: Any) -> str:
+    used = item["usedGpuMemory"]
+    return f"{item['pid']}:{'-' if used is None else used}"
+
+
+def _type(value: int) -> int:
+    return SIGNED_INT if value < 0 else UNSIGNED_INT if value < 1 << 31 else UNSIGNED_LONG_LONG

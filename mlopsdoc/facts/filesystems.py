@@ -1,0 +1,241 @@
+"""File systems that people and jobs write to: what is left of them, and those that turned read-only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.facts.machine import Machine
+from mlopsdoc.hosts.base import Answer
+from mlopsdoc.model import mount_subject
+
+LOCAL = ("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "reiserfs", "bcachefs", "overlay")
+ON_ERROR_READ_ONLY = ("ext2", "ext3", "ext4", "btrfs", "f2fs", "jfs", "reiserfs", "bcachefs", "xfs")
+NETWORK = (
+    "nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "beegfs", "gpfs", "wekafs", "glusterfs", "fuse.glusterfs",
+    "fuse.ceph-fuse", "fuse.juicefs",
+)  # fmt: skip
+MEMORY_MOUNTS = ("/dev/shm", "/tmp", "/run", "/var/tmp")
+# Below these are system's own mounts, images, and those of single containers: what they lie on is judged itself.
+PASSED_OVER = (
+    "/proc/", "/sys/", "/dev/", "/run/", "/etc/", "/snap/", "/var/snap/", "/var/lib/snapd/",
+    "/var/lib/docker/", "/var/lib/containers/", "/var/lib/containerd/", "/var/lib/kubelet/", "/var/lib/lxd/",
+    "/media/", "/usr/lib/wsl/", "/mnt/wslg/",
+)  # fmt: skip
+MAX_ASKED = 64
+
+
+class Mount(Fact, frozen=True):
+    """One line of mountinfo. is_ro: this mount is; is_super_ro: the file system itself is, by its own options."""
+
+    device: str
+    root: str
+    path: str
+    source: str
+    kind: str
+    is_ro: bool
+    is_super_ro: bool
+    has_upper: bool
+    line: Line
+
+
+class Space(Fact, frozen=True):
+    """Bytes and inodes. free: not used; available: of those, what is not kept for root. inodes 0: no such limit."""
+
+    size: int
+    free: int
+    available: int
+    inodes: int
+    inodes_free: int
+
+    @property
+    def available_percent(self) -> float:
+        """As df counts: of what users can fill."""
+        fillable = self.size - self.free + self.available
+        return 100.0 * self.available / fillable if fillable > 0 else 100.0
+
+    @property
+    def inodes_free_percent(self) -> float:
+        return 100.0 * self.inodes_free / self.inodes if self.inodes > 0 else 100.0
+
+
+class FileSystem(Fact, frozen=True):
+    """One file system, judged once wherever it is mounted. space is None when read-only or `unseen` says why.
+
+    turned_read_only: why this cannot be meant, or empty.
+    """
+
+    mount: Mount
+    is_network: bool
+    turned_read_only: str
+    space: Space | None
+    unseen: str
+    line: Line
+
+    @property
+    def subject(self) -> str:
+        return mount_subject(self.mount.path)
+
+    @property
+    def params(self) -> dict[str, str]:
+        disk = {"DISK": self.mount.source} if self.mount.source.startswith("/dev/") else {}
+        return {"MOUNT": self.mount.path} | disk
+
+
+class FileSystems(Fact, frozen=True):
+    """The file systems that matter: block devices, a container's overlay, network ones, and tmpfs at /dev/shm,
+    /tmp and /run. Not images (squashfs, iso9660, loop devices), removable media, and ZFS, whose pools have a
+    check of their own; nor mounts that are read-only on purpose.
+
+    From /proc/1/mountinfo, for a service with ProtectSystem= sees everything read-only in its own; in a
+    container from /proc/self/mountinfo, for with the host's pids process 1 is in another world. What follows
+    ``-`` is the file system's own: it is ``ro`` there alone when the kernel turned it so after an error::
+
+        29 1 9:127 / / rw,relatime shared:1 - ext4 /dev/md127 rw,errors=remount-ro
+    """
+
+    all: tuple[FileSystem, ...]
+
+    @classmethod
+    def read(cls, host: Host, machine: Machine) -> FileSystems:
+        """Raises NothingHere when no such file system is mounted, CannotSee when the mounts cannot be read."""
+        fstab = {} if machine.container else _fstab(host.read("/etc/fstab").text)
+        found: list[FileSystem] = []
+        dead: dict[str, str] = {}
+        for mount in _once_each(_mounts(host, bool(machine.container))):
+            if turned := _turned_read_only(mount, fstab):
+                found.append(FileSystem(mount, False, turned, None, "", mount.line))
+            elif not mount.is_ro and not mount.is_super_ro and len(found) < MAX_ASKED:
+                found.append(_asked(host, mount, dead))
+        if not found:
+            raise NothingHere("no file system that is written to, but for ZFS, images and the system's own")
+        return cls(tuple(found))
+
+
+def _asked(host: Host, mount: Mount, dead: dict[str, str]) -> FileSystem:
+    """What statvfs says. A server that did not answer is not asked again: each time would cost the deadline."""
+    is_network = mount.kind in NETWORK
+    server = mount.source.rpartition(":")[0] if is_network else ""
+    if server and server in dead:
+        return FileSystem(mount, True, "", None, f"not asked: {server} did not answer for {dead[server]}", mount.line)
+    answer = host.probe("filesystem", mount.path)
+    space, why = _space(answer, mount)
+    if server and answer.status == "timeout":
+        dead[server] = mount.path
+    line = Line(answer.key, f"{space.available} of {space.size} bytes available" if space else why)
+    return FileSystem(mount, is_network, "", space, why, line)
+
+
+def _space(answer: Answer, mount: Mount) -> tuple[Space | None, str]:
+    """What the probe said, or why not.
+
+    A process in a mount namespace of its own may see another file system at that place, by its device. (The
+    subvolumes of btrfs have devices that mountinfo does not tell.)
+    """
+    if not answer.said:
+        return None, answer.why or answer.status
+    try:
+        said: dict[str, Any] = answer.json()
+        space = Space(*(max(0, int(said[name])) for name in Space.__struct_fields__))
+        device = str(said.get("device", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, "its answer could not be understood"
+    if mount.device and device and device != mount.device and mount.kind not in ("btrfs", "bcachefs", "overlay"):
+        return None, "this process sees another file system there (ProtectHome= or a namespace of its own)"
+    return space, ""
+
+
+def _mounts(host: Host, is_container: bool) -> list[Mount]:
+    paths = ("/proc/self/mountinfo",) if is_container else ("/proc/1/mountinfo", "/proc/self/mountinfo")
+    answers = [host.read(path) for path in paths]
+    for answer in answers:
+        if answer.said and (mounts := [m for line in answer.text.splitlines() if (m := _of_mountinfo(answer, line))]):
+            return mounts
+    answer = host.read("/proc/mounts")
+    if mounts := [m for line in answer.text.splitlines() if (m := _of_mounts(answer, line))]:
+        return mounts
+    if all(answer.status in ("not_captured", "absent") for answer in answers):
+        raise NothingHere("which file systems are mounted is not known")
+    raise CannotSee(f"the mounted file systems: {answers[-1].why or answers[-1].status}")
+
+
+def _of_mountinfo(answer: Answer, line: str) -> Mount | None:
+    """A mount of ``29 1 9:127 / /var rw,relatime shared:1 - ext4 /dev/md127 rw,errors=remount-ro``."""
+    left, dash, right = line.partition(" - ")
+    here, there = left.split(" "), right.split(" ")
+    if not dash or len(here) < 6 or len(there) < 3:
+        return None
+    device, root, path, options = here[2], unescaped(here[3]), unescaped(here[4]), here[5].split(",")
+    own = there[2].split(",")
+    is_super_ro = any(option in own for option in ("ro", "emergency_ro", "shutdown"))
+    has_upper = there[0] != "overlay" or any(option.startswith("upperdir=") for option in own)
+    quote = Line(answer.key, line)
+    return Mount(device, root, path, unescaped(there[1]), there[0], "ro" in options, is_super_ro, has_upper, quote)
+
+
+def _of_mounts(answer: Answer, line: str) -> Mount | None:
+    """A mount of ``/dev/md127 /var ext4 rw,relatime,errors=remount-ro 0 0``; its devices are not told."""
+    words = line.split(" ")
+    if len(words) < 4 or not words[1].startswith("/"):
+        return None
+    options = words[3].split(",")
+    is_ro = "ro" in options
+    return Mount(
+        "", "/", unescaped(words[1]), unescaped(words[0]), words[2], is_ro, is_ro, True, Line(answer.key, line)
+    )
+
+
+def unescaped(text: str) -> str:
+    r"""``/mnt/my data`` of ``/mnt/my\040data``: the kernel writes space, tab, newline and backslash in octal."""
+    first, *parts = text.split("\\")
+    for part in parts:
+        code = part[:3]
+        is_octal = len(code) == 3 and all(digit in "01234567" for digit in code) and code < "200"
+        first += chr(int(code, 8)) + part[3:] if is_octal else "\\" + part
+    return first
+
+
+def _once_each(mounts: list[Mount]) -> list[Mount]:
+    """Those that matter, each file system once: where it can be written, at its own root rather than a
+    bind mount, then at the shortest path.
+
+    Local ones come first, for network ones may take long.
+    """
+    on_top = {mount.path: mount for mount in mounts}  # of several at one place the last covers the others
+    best: dict[str, Mount] = {}
+    for mount in filter(_matters, on_top.values()):
+        key = mount.device or mount.source
+        known = best.get(key)
+        if known is None or _rank(mount) < _rank(known):
+            best[key] = mount
+    return sorted(best.values(), key=lambda mount: (mount.kind in NETWORK, mount.path))
+
+
+def _rank(mount: Mount) -> tuple[bool, bool, int]:
+    return mount.is_ro, mount.root != "/", len(mount.path)
+
+
+def _matters(mount: Mount) -> bool:
+    if mount.kind == "tmpfs":
+        return mount.path in MEMORY_MOUNTS
+    passed_over = mount.path.startswith(PASSED_OVER) or mount.source.startswith("/dev/loop") or not mount.has_upper
+    return mount.kind in LOCAL + NETWORK and not passed_over
+
+
+def _fstab(text: str) -> dict[str, list[str]]:
+    """Options by mount point of ``UUID=0c3d... /var ext4 defaults,errors=remount-ro 0 2``, those mounted at boot."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 4 and not words[0].startswith("#") and "noauto" not in (options := words[3].split(",")):
+            found[unescaped(words[1])] = options
+    return found
+
+
+def _turned_read_only(mount: Mount, fstab: dict[str, list[str]]) -> str:
+    if mount.kind not in ON_ERROR_READ_ONLY or not mount.is_super_ro:
+        return ""
+    if not mount.is_ro:
+        return "the kernel turned it so after an error"
+    wanted = fstab.get(mount.path)
+    return "/etc/fstab wants it writable" if wanted is not None and "ro" not in wanted else ""

@@ -338,7 +338,8 @@ def _deliver(report: Report, arguments: argparse.Namespace) -> int:
     if arguments.output:
         from mlopsdoc.hosts.ring import replace_file
 
-        if not replace_file(os.path.abspath(arguments.output), text.encode(), 0o644):
+        path = os.path.abspath(arguments.output)
+        if not os.path.isdir(os.path.dirname(path)) or not replace_file(path, text.encode(), 0o644):
             raise Stop(CANNOT_CREATE, f"{arguments.output} cannot be written")
     else:
         _print(text)

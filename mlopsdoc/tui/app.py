@@ -1,0 +1,237 @@
+"""The app: what the engine says goes onto the board, the board is shown, keys change what is seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import ClassVar
+
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.events import Key, Resize
+
+from mlopsdoc.tui import bars, leaving, pages
+from mlopsdoc.tui.board import Board, Row, rows
+from mlopsdoc.tui.canvas import Canvas
+from mlopsdoc.tui.checks import Checks
+from mlopsdoc.tui.feed import Feed
+from mlopsdoc.tui.messages import Chosen, EngineEnded, EngineSaid
+from mlopsdoc.tui.pane import Pane, no_page
+from mlopsdoc.tui.wire import Again, Pause
+from mlopsdoc.tui.words import Line
+
+PANES = ("checks", "finding", "runbook")
+OFF = "this is a recording: it does not change, and actions are off"
+
+
+def show(feed: Feed) -> int:
+    """Run the app on this terminal; the exit code."""
+    if not os.isatty(2):
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where textual draws
+    app = Screen(feed)
+    try:
+        code = app.run(mouse=False)
+    finally:
+        feed.close()
+    return code or app.return_code or 0
+
+
+class Screen(App[int]):
+    """One screen. `at` is the pane that is looked at, or `book` or `help`, which hide the others."""
+
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    ALLOW_SELECT = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-medium"), (140, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,l,right", "open"),
+        Binding("escape,h,left", "step_back"),
+        Binding("tab", "next_pane(1)", priority=True),
+        Binding("shift+tab", "next_pane(-1)", priority=True),
+        Binding("f", "problems"),
+        Binding("b", "book"),
+        Binding("r", "again"),
+        Binding("R", "again_all"),
+        Binding("p", "pause"),
+        Binding("question_mark", "help"),
+        Binding("q", "quit"),
+        Binding("ctrl+c", "tell_quit", priority=True),
+    ]
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__(ansi_color=True)
+        self.theme = "ansi-dark"
+        self.animation_level = "none"
+        self.feed = feed
+        self.board = Board()
+        self.row: Row | None = None
+        self.at = "checks"
+        self.came_from = "checks"
+        self.only_problems = False
+        self.notice = ""
+
+        self.header, self.footer = Canvas(id="header"), Canvas(id="footer")
+        self.checks = Checks(id="checks")
+        self.finding, self.runbook = Pane("Finding", id="finding"), Pane("Runbook", id="runbook")
+        self.help = Pane("Keys and signs", id="help")
+
+    def compose(self) -> ComposeResult:
+        yield self.header
+        with Horizontal(id="body"):
+            yield self.checks
+            with Vertical(id="right"):
+                yield self.finding
+                yield self.runbook
+        yield self.help
+        yield self.footer
+
+    def on_mount(self) -> None:
+        self.help.show("Keys and signs", pages.help_page, from_top=True)
+        utf8 = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "") == "utf8"
+        self.screen.set_class(not utf8, "-ascii")
+        self._look_at("checks")
+        self.loop = asyncio.get_running_loop()
+        leaving.on_signals(self._leave)
+        self.feed.start(self.post_message)
+
+    def on_resize(self, event: Resize) -> None:
+        self._draw_bars(event.size.width)
+
+    def _leave(self, code: int) -> None:
+        """Called by a signal, between any two instructions."""
+        self.loop.call_soon_threadsafe(self.exit, code, code)
+
+    # What is heard
+
+    @on(EngineSaid)
+    def _hear(self, event: EngineSaid) -> None:
+        self.board.hear(event.said)
+        self._draw()
+
+    @on(EngineEnded)
+    def _mourn(self, event: EngineEnded) -> None:
+        self.board.trouble = f"{event.why}: nothing is asked any more; q, then start again"
+        self.board.awaited = set()
+        self._draw()
+
+    @on(Chosen)
+    def _choose(self, event: Chosen) -> None:
+        other = (self.row and self.row.key) != (event.row and event.row.key)
+        self.row = event.row
+        self._draw_finding(from_top=other)
+        self._draw_runbook(from_top=other)
+
+    # What is drawn
+
+    def _draw(self) -> None:
+        found = rows(self.board, only_problems=self.only_problems)
+        shown = {row.check for row in found}
+        hidden = len({check.id for check in self.board.plan.checks} - shown) if self.only_problems else 0
+        self.checks.set_rows(f"Problems ({hidden} more are fine)" if hidden else "Checks", found)
+        self._draw_bars(self.size.width)
+
+    def _draw_bars(self, width: int) -> None:
+        self.header.paint(bars.header(self.board, width))
+        self.footer.paint(bars.footer(self.board, self.notice, width))
+
+    def _draw_finding(self, *, from_top: bool) -> None:
+        row = self.row
+        if row is None:
+            why = "nothing is wrong" if self.board.results else "nothing is known yet"
+            self.finding.show("Finding", lambda width: [((why, "dim"),)], from_top=True)
+        else:
+            self.finding.show("Finding", lambda width: pages.finding_page(self.board, row, width), from_top=from_top)
+
+    def _draw_runbook(self, *, from_top: bool) -> None:
+        name = self.board.runbook(self.row) if self.row else ""
+        self.screen.set_class(not name, "-no-runbook")
+        if not name or not self.row:
+            self.runbook.show("Runbook", no_page, from_top=True)
+            return
+        found = self.board.finding(self.row)
+        params = found.params if found else {}
+        path = self.board.plan.runbooks[name]
+
+        def page(width: int) -> list[Line]:
+            return pages.runbook_file(path, params, width)
+
+        self.runbook.show(f"Runbook {name}", page, from_top=from_top)
+
+    def _look_at(self, where: str) -> None:
+        self.at = where
+        for name in (*PANES, "book", "help"):
+            self.screen.set_class(name == where, f"-at-{name}")
+        self.query_one("#runbook" if where == "book" else f"#{where}", Pane).focus()
+
+    def _tell(self, notice: str) -> None:
+        self.notice = notice
+        self._draw_bars(self.size.width)
+
+    # What keys do
+
+    def on_key(self, event: Key) -> None:
+        if self.notice:
+            self._tell("")
+
+    def action_open(self) -> None:
+        reachable = PANES if self.row and self.board.runbook(self.row) else PANES[:2]
+        if self.at in reachable[:-1]:
+            self._look_at(reachable[reachable.index(self.at) + 1])
+        elif self.at == "runbook":
+            self.action_book()
+
+    def action_step_back(self) -> None:
+        if self.at in ("book", "help"):
+            self._look_at(self.came_from)
+        elif self.at != "checks":
+            self._look_at(PANES[PANES.index(self.at) - 1])
+
+    def action_next_pane(self, step: int) -> None:
+        if self.at in PANES:
+            reachable = PANES if self.row and self.board.runbook(self.row) else PANES[:2]
+            self._look_at(reachable[(reachable.index(self.at) + step) % len(reachable)])
+
+    def action_problems(self) -> None:
+        self.only_problems = not self.only_problems
+        self._draw()
+
+    def action_book(self) -> None:
+        self._over("book") if self.row and self.board.runbook(self.row) else self._tell("there is no runbook for this")
+
+    def action_help(self) -> None:
+        self._over("help")
+
+    def _over(self, where: str) -> None:
+        if self.at == where:
+            self.action_step_back()
+            return
+        if self.at in PANES:
+            self.came_from = self.at
+        self._look_at(where)
+
+    def action_again(self) -> None:
+        self._ask(self.row.check if self.row else "")
+
+    def action_again_all(self) -> None:
+        self._ask("")
+
+    def _ask(self, check: str) -> None:
+        if not self.board.plan.live:
+            self._tell(OFF)
+        elif self.feed.order(Again(check)):
+            self.board.awaited = {check} if check else {planned.id for planned in self.board.plan.checks}
+            self._draw()
+
+    def action_pause(self) -> None:
+        if not self.board.plan.live:
+            self._tell(OFF)
+        elif self.feed.order(Pause(not self.board.paused)):
+            self.board.paused = not self.board.paused
+            self._draw()
+
+    def action_tell_quit(self) -> None:
+        self._tell("q quits")

@@ -1,0 +1,155 @@
+"""What is known of the host at this moment, and the rows in which the list of checks shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from mlopsdoc.model import AREAS, HOST, Finding, Report, Result, Status
+from mlopsdoc.tui.wire import Came, Made, Plan, Planned, Said, Trouble
+
+GLYPHS: dict[Status | None, str] = {
+    Status.CRITICAL: "[X]",
+    Status.WARNING: "[!]",
+    Status.UNKNOWN: "[?]",
+    Status.OK: "[ok]",
+    Status.SKIPPED: "[-]",
+    None: "[..]",
+}
+_ORDER = {Status.CRITICAL: 0, Status.WARNING: 1, Status.UNKNOWN: 2, None: 3, Status.OK: 4, Status.SKIPPED: 5}
+
+
+# What each finding explains, as (check, finding), by its key.
+Folded: TypeAlias = dict[str, list[tuple[str, Finding]]]
+
+
+class Row(Struct, frozen=True):
+    """One line of the list: an area (its `check` is empty), a check, or a finding of one.
+
+    key: stays the same between rounds. depth: how far below its check or its cause a finding stands.
+    running: it is being asked again.
+    """
+
+    key: str
+    check: str
+    finding: str
+    status: Status | None
+    depth: int
+    name: str
+    text: str
+    running: bool = False
+
+
+class Board:
+    """The plan, the newest result of each check, and the report of the last round that was finished."""
+
+    def __init__(self) -> None:
+        self.plan = Plan(True, [], {})
+        self.results: dict[str, Result] = {}
+        self.report: Report | None = None
+        self.awaited: set[str] = set()
+        self.trouble = ""
+        self.paused = False
+
+    def hear(self, said: Said) -> None:
+        if isinstance(said, Plan):
+            self.plan = said
+            self.awaited = {check.id for check in said.checks}
+        elif isinstance(said, Came):
+            self.results[said.result.id] = said.result
+            self.awaited.discard(said.result.id)
+        elif isinstance(said, Made):
+            self.report = said.report
+            self.results = {result.id: result for result in said.report.checks}
+            self.awaited = set()
+            self.trouble = ""
+        else:
+            assert isinstance(said, Trouble)
+            self.trouble = said.why
+            self.awaited = set()
+
+    def counts(self) -> dict[Status, int]:
+        """How many checks are in each status, worst first."""
+        found = [result.status for result in self.results.values()]
+        return {status: found.count(status) for status in sorted(Status, reverse=True)}
+
+    def finding(self, row: Row) -> Finding | None:
+        result = self.results.get(row.check)
+        return next((f for f in result.findings if f.key == row.finding), None) if result else None
+
+    def effects(self, cause: Finding) -> list[Finding]:
+        return [f for result in self.results.values() for f in result.findings if f.caused_by == cause.key]
+
+    def runbook(self, row: Row) -> str:
+        """The name of the runbook that helps with a row, or nothing."""
+        found = self.finding(row)
+        name = (found and found.runbook) or row.check
+        return name if name in self.plan.runbooks else ""
+
+
+def rows(board: Board, *, only_problems: bool = False) -> list[Row]:
+    """Areas and their checks, problems first; what another finding explains stands below that one."""
+    planned = {check.id: check for check in board.plan.checks}
+    for result in board.results.values():
+        planned.setdefault(result.id, Planned(result.id, result.area, result.title))
+    folded = _folded(board)
+    areas: list[tuple[int, list[Row]]] = []
+    for area in AREAS:
+        groups = [_check_rows(board, check, folded) for check in planned.values() if check.area == area]
+        groups = [group for group in groups if group and not (only_problems and _order(group) > 2)]
+        if groups:
+            groups.sort(key=_order)
+            found = [row for group in groups for row in group]
+            areas.append((_order(found), [Row(f"area {area}", "", "", None, 0, area, ""), *found]))
+    return [row for _, area_rows in sorted(areas, key=lambda pair: pair[0]) for row in area_rows]
+
+
+def _order(group: list[Row]) -> int:
+    return min(_ORDER[row.status] for row in group)
+
+
+def _folded(board: Board) -> Folded:
+    """A circle of causes folds nothing."""
+    found = {f.key: (result.id, f) for result in board.results.values() for f in result.findings}
+    below: Folded = {}
+    for check, finding in found.values():
+        seen = {finding.key}
+        cause = finding.caused_by
+        while cause in found and cause not in seen:
+            seen.add(cause)
+            cause = found[cause][1].caused_by
+        if finding.caused_by in found and cause not in seen:
+            below.setdefault(finding.caused_by, []).append((check, finding))
+    return below
+
+
+def _check_rows(board: Board, check: Planned, folded: Folded) -> list[Row]:
+    """A check and its findings; none when all that it found stands below a cause."""
+    result = board.results.get(check.id)
+    running = check.id in board.awaited
+    if result is None:
+        return [Row(check.id, check.id, "", None, 0, check.id, "running", running)]
+    elsewhere = {finding.key for effects in folded.values() for _, finding in effects}
+    own = sorted((f for f in result.findings if f.key not in elsewhere), key=lambda f: -f.status.rank)
+    if len(own) > 1:
+        head = Row(check.id, check.id, "", result.status, 0, check.id, f"{len(own)} findings", running)
+        return [head, *(row for f in own for row in _finding_rows(check.id, f, folded, 1, f.subject, f.summary))]
+    if own:
+        first, *below = _finding_rows(check.id, own[0], folded, 0, check.id, _sentence(own[0]))
+        return [replace(first, running=running), *below]
+    if result.findings:
+        return []
+    return [Row(check.id, check.id, "", result.status, 0, check.id, result.reason or result.title, running)]
+
+
+def _finding_rows(check: str, found: Finding, folded: Folded, depth: int, name: str, text: str) -> Iterator[Row]:
+    yield Row(found.key, check, found.key, found.status, depth, name, text)
+    for effect_check, effect in folded.get(found.key, ()):
+        yield from _finding_rows(effect_check, effect, folded, depth + 1, effect_check, _sentence(effect))
+
+
+def _sentence(found: Finding) -> str:
+    return found.summary if found.subject == HOST else f"{found.subject}: {found.summary}"

@@ -1,0 +1,78 @@
+"""The list of checks: a pane with a cursor."""
+
+from __future__ import annotations
+
+from mlopsdoc.tui.board import GLYPHS, Row
+from mlopsdoc.tui.messages import Chosen
+from mlopsdoc.tui.pane import Pane
+from mlopsdoc.tui.words import Line, fitted, size
+
+
+class Checks(Pane):
+    """One row is chosen. Until the reader moves, it is the first; then it stays, wherever its row goes."""
+
+    INDENT = ""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__("Checks", id=id)
+        self._rows: list[Row] = []
+        self._chosen = 0
+        self._moved = False
+
+    @property
+    def chosen(self) -> Row | None:
+        return self._rows[self._chosen] if self._chosen < len(self._rows) else None
+
+    def set_rows(self, title: str, rows: list[Row]) -> None:
+        before = self.chosen
+        self._rows = rows
+        self._chosen = self._place(before) if self._moved else self._next(0, 1)
+        self.show(title, self._drawn, from_top=False)
+        self.post_message(Chosen(self.chosen))
+
+    def _place(self, before: Row | None) -> int:
+        """Where the chosen row is now; if it has gone, another one of its check, or what stands in its place."""
+        for same in ("key", "check"):
+            for n, row in enumerate(self._rows):
+                if before and row.check and getattr(row, same) == getattr(before, same):
+                    return n
+        return self._next(min(self._chosen, max(len(self._rows) - 1, 0)), 1)
+
+    def _next(self, start: int, step: int) -> int:
+        """The nearest row that is no area, from `start` on, or else behind it."""
+        for places in (range(start, len(self._rows) if step > 0 else -1, step), range(len(self._rows))):
+            for n in places:
+                if self._rows[n].check:
+                    return n
+        return 0
+
+    def action_move(self, count: int) -> None:
+        if not self._rows:
+            return
+        self._moved = True
+        goal = max(0, min(self._chosen + count, len(self._rows) - 1))
+        chosen = self._next(goal, 1 if count > 0 else -1)
+        if chosen != self._chosen:
+            self._chosen = chosen
+            self.post_message(Chosen(self.chosen))
+        self._lay_out()
+
+    def draw(self) -> None:
+        """With the chosen row in sight, and the name of its area if that is the line above."""
+        if self._chosen < self.top + 1:
+            self.top = self._chosen - 1
+        self.top = max(self.top, self._chosen - self.rows + 1)
+        super().draw()
+
+    def _drawn(self, width: int) -> list[Line]:
+        return [self._line(row, n == self._chosen, width + 2) for n, row in enumerate(self._rows)]
+
+    def _line(self, row: Row, chosen: bool, width: int) -> Line:
+        if not row.check:
+            return ((f" {row.name}", "bold"),)
+        mark = (">" if chosen else " ") + "   " * row.depth
+        glyph = GLYPHS[None if row.running else row.status].ljust(5)
+        rest = fitted(f"{row.name}  {row.text}", max(width - len(mark) - size(glyph), 0))
+        style = row.status.value if row.status else "dim"
+        words = "cursor" if chosen else "dim" if style in ("ok", "skipped", "dim") else ""
+        return ((mark, "bold"), (glyph, style), (rest, words))

@@ -1,0 +1,189 @@
+"""The process that runs the checks, again and again, and tells the screen what they say.
+
+It is forked before textual is imported, so that both load at once, and holds no terminal: neither a stalled
+terminal nor a hung question can stop the other side. It ends when the screen has gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+if TYPE_CHECKING:
+    from mlopsdoc.examination import Setup
+    from mlopsdoc.hosts.base import Host
+    from mlopsdoc.hosts.nursery import Nursery
+    from mlopsdoc.hosts.recorder import Recording
+    from mlopsdoc.model import Result, Source
+    from mlopsdoc.tui.wire import Again, Order, Said
+
+    # Opens a host for one round; the argument tells whether answers that are still fresh will do.
+    Rounds: TypeAlias = Callable[[bool], AbstractContextManager[tuple[Host, Source]]]
+
+REST_S = 2.0
+
+
+def serve(channel: socket.socket, source: str | None, at: float | None) -> NoReturn:
+    """Hold rounds until the other end of the channel is closed."""
+    try:
+        _detach()
+        if source is None:
+            from mlopsdoc.hosts.nursery import Nursery
+
+            _live(channel, Nursery())  # before any thread and any heavy import
+        else:
+            _recorded(channel, source, at)
+    finally:
+        os._exit(0)
+
+
+def _detach() -> None:
+    """Leave the terminal: keys, hang-ups and output of this process do not concern it."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    for number in (signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _live(channel: socket.socket, nursery: Nursery) -> None:
+    orders = Orders(channel)
+    from contextlib import contextmanager
+
+    from mlopsdoc import config, examination, opening
+    from mlopsdoc.hosts.recorder import Recorder
+
+    states = config.state_folders()
+    setup = examination.set_up()
+    known: Recording | None = None
+
+    @contextmanager
+    def rounds(fresh_will_do: bool) -> Generator[tuple[Host, Source], None, None]:
+        nonlocal known
+        with opening.live(nursery, root="/", states=states, deadline_s=setup.settings.timeout_s) as (opened, source):
+            fresh = still_fresh(known, opened.now()) if known and fresh_will_do else None
+            recorder = Recorder(opened.host, fresh)
+            yield recorder, source
+            examination.remember(recorder, states)
+            known = recorder.recording
+
+    Examiner(channel, setup, rounds, live=True).work(orders, every_s=REST_S)
+
+
+def _recorded(channel: socket.socket, source: str, at: float | None) -> None:
+    orders = Orders(channel)
+    from contextlib import nullcontext
+
+    from mlopsdoc import examination, opening
+
+    setup = examination.set_up(site=False)
+    opened = opening.recording(source, at)
+    Examiner(channel, setup, lambda _: nullcontext(opened), live=False).work(orders, every_s=None)
+
+
+def still_fresh(known: Recording, now: float) -> Recording:
+    """The answers that are young enough to be judged again, by the table of lanes."""
+    from mlopsdoc.hosts.lanes import rule_for
+
+    return known.part(lambda answer: 0 <= now - answer.at < rule_for(answer.key).fresh_s)
+
+
+class Orders:
+    """What the screen wants, read by a thread that ends this process when the screen has gone."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._queue: SimpleQueue[Order] = SimpleQueue()
+        self._paused = False
+        Thread(target=self._listen, args=(channel,), daemon=True).start()
+
+    def _listen(self, channel: socket.socket) -> None:
+        from mlopsdoc.tui.wire import Unpacker
+
+        unpacker = Unpacker()
+        try:
+            while data := channel.recv(1 << 16):
+                for order in unpacker.orders(data):
+                    self._queue.put(order)
+        finally:
+            os._exit(0)
+
+    def next(self, every_s: float | None) -> Again | None:
+        """The next wish to ask anew, or None when it is time to look again."""
+        from mlopsdoc.tui.wire import Pause
+
+        while True:
+            try:
+                order = self._queue.get(timeout=None if self._paused else every_s)
+            except Empty:
+                return None
+            if not isinstance(order, Pause):
+                return order
+            self._paused = order.on
+
+
+class Examiner:
+    """Holds rounds, and says what is new in each."""
+
+    def __init__(self, channel: socket.socket, setup: Setup, rounds: Rounds, *, live: bool) -> None:
+        from mlopsdoc.tui import wire
+
+        self._channel = channel
+        self._setup = setup
+        self._rounds = rounds
+        self._wire = wire
+        self._results: dict[str, Result] = {}
+        self._told: dict[str, Result] = {}
+        planned = [wire.Planned(check.id, check.area, check.title) for check in setup.checks]
+        self._say(wire.Plan(live, planned, setup.catalog.runbooks))
+
+    def _say(self, message: Said) -> None:
+        self._wire.send(self._channel, message)
+
+    def work(self, orders: Orders, every_s: float | None) -> None:
+        from mlopsdoc.engine import described
+
+        wish: Again | None = self._wire.Again()
+        while True:
+            try:
+                self._round(wish)
+            except (BrokenPipeError, ConnectionError):
+                return
+            except Exception as error:
+                self._say(self._wire.Trouble(described(error)))
+            wish = orders.next(every_s)
+
+    def _round(self, wish: Again | None) -> None:
+        """All checks, over fresh answers where there are any; with a wish, what it names and all answers new."""
+        from msgspec.structs import replace
+
+        from mlopsdoc import examination
+
+        started = time.monotonic()
+        only = wish.check if wish else ""
+        setup = replace(self._setup, checks=[c for c in self._setup.checks if only in ("", c.id)])
+        with self._rounds(wish is None) as (host, source):
+            for result in examination.examine(setup, host):
+                self._results[result.id] = result
+                self._tell()
+            results = list(self._results.values())
+            self._say(self._wire.Made(examination.report(self._setup, host, results, [source], started)))
+
+    def _tell(self) -> None:
+        """Say every result that differs from what was said of it, folded as things stand now."""
+        from msgspec.structs import replace
+
+        from mlopsdoc import causes
+
+        for result in causes.fold(list(self._results.values()), self._setup.catalog.checks):
+            timeless = replace(result, duration_s=0.0)
+            if self._told.get(result.id) != timeless:
+                self._told[result.id] = timeless
+                self._say(self._wire.Came(result))

@@ -1,0 +1,164 @@
+"""What the panes beside the list say: a finding, a runbook, the keys. Pure: from data to lines of a width."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from mlopsdoc import runbook
+from mlopsdoc.clean import clean, one_line
+from mlopsdoc.markdown import Block
+from mlopsdoc.model import HOST, Finding, Result
+from mlopsdoc.runbook import BadRunbook, Runbook
+from mlopsdoc.step import Step
+from mlopsdoc.tui.board import Board, Row
+from mlopsdoc.tui.words import Line, beside, joined, literal, paragraph
+
+HELP = """\
+j k, arrows      next and previous line
+g G              first and last line
+PgUp PgDn        a page
+Enter l          open: from the list to the finding, to its runbook
+Esc h            back one level; never quits
+Tab              next pane
+f                problems only, or all checks
+b                the runbook on the whole screen
+r                ask again what the selected check reads
+R                ask everything again
+p                pause: nothing is asked until p is pressed again
+?                this page
+q                quit
+
+[X] critical: work or data suffer or are unprotected now
+[!] warning: wrong, and work goes on
+[?] unknown: it should be possible to tell, and was not
+[ok] judged, and nothing is wrong
+[-] there is nothing of the kind here
+[..] being asked
+
+A line that stands below another one, further in, is explained by it. Nothing here changes the machine."""
+
+
+def finding_page(board: Board, row: Row, width: int) -> list[Line]:
+    """What is wrong, since when, whom it hurts, how it was seen, what to do."""
+    result = board.results.get(row.check)
+    found = board.finding(row)
+    if result is None:
+        title = next((check.title for check in board.plan.checks if check.id == row.check), "")
+        return joined([paragraph(title, width, "bold"), paragraph("being asked", width, "dim")])
+    return _result_page(result, width) if found is None else _finding(board, result, found, width)
+
+
+def _result_page(result: Result, width: int) -> list[Line]:
+    said = [
+        *(beside("why", result.reason, width) if result.reason else []),
+        *(beside("do", result.fix, width) if result.fix else []),
+        *(line for f in result.findings for line in beside(f.status.value, f"{f.subject}: {f.summary}", width)),
+    ]
+    head = paragraph(result.title, width, "bold")
+    status = paragraph(result.status.value, width, result.status.value)
+    return joined([[*head, *status], said])
+
+
+def _finding(board: Board, result: Result, found: Finding, width: int) -> list[Line]:
+    name = result.id if found.subject == HOST else found.subject
+    head = [
+        *paragraph(name, width, "bold", (found.status.value.upper() + " ", found.status.value)),
+        *paragraph(found.summary, width),
+    ]
+    return joined([head, _about(board, found, width), _seen(found, width), _do(found, width), _check(result, width)])
+
+
+def _about(board: Board, found: Finding, width: int) -> list[Line]:
+    lines: list[Line] = []
+    if found.since:
+        lines += beside("since", found.since, width)
+    for n, hurt in enumerate(found.hurts[:5]):
+        whose = ", ".join(part for part in (hurt.user, hurt.job and f"job {hurt.job}") if part)
+        text = f"pid {hurt.pid} {hurt.what}" + (f" ({whose})" if whose else "")
+        lines += beside("hurts" if n == 0 else "", text, width, "warning")
+    if more := len(found.hurts) - 5:
+        lines += beside("", f"and {more} more processes", width) if more > 0 else []
+    causes = [f for result in board.results.values() for f in result.findings if f.key == found.caused_by]
+    for cause in causes:
+        lines += beside("cause", f"{cause.subject}: {cause.summary}", width)
+    for n, effect in enumerate(board.effects(found)):
+        lines += beside("explains"[:7] if n == 0 else "", f"{effect.subject}: {effect.summary}", width)
+    if found.muted:
+        lines += beside("muted", f"until {found.muted.until} by {found.muted.by}: {found.muted.reason}", width)
+    return lines
+
+
+def _seen(found: Finding, width: int) -> list[Line]:
+    lines: list[Line] = []
+    for n, line in enumerate(found.evidence):
+        lines += beside("seen" if n == 0 else "", line.excerpt or line.answer, width)
+        if line.excerpt:
+            lines += beside("", f"({line.answer})", width, "dim")
+    return lines
+
+
+def _do(found: Finding, width: int) -> list[Line]:
+    return beside("do", found.advice, width, "bold") if found.advice else []
+
+
+def _check(result: Result, width: int) -> list[Line]:
+    return beside("check", f"{result.id}: {result.title}", width, "dim")
+
+
+def runbook_page(book: Runbook, params: dict[str, str], width: int) -> list[Line]:
+    """The runbook as it reads on paper, above it the values that its commands are given."""
+    values = [f"{name}={value}" for name, value in params.items()]
+    missing = [name for name in book.params if name not in params]
+    lines = [
+        *paragraph(book.title, width, "bold"),
+        *(line for value in values for line in paragraph(value, width, "value")),
+        *(paragraph(f"to be filled in: {', '.join(missing)}", width, "dim") if missing else []),
+    ]
+    parts = [lines, *_blocks(book.blocks, width)]
+    for section in book.sections:
+        parts.append(paragraph(section.title, width, "heading") if section.title else [])
+        parts += _blocks(section.blocks, width)
+        for step in section.steps:
+            parts += _step(step, width)
+    return joined(parts)
+
+
+def _step(step: Step, width: int) -> list[list[Line]]:
+    about = [step.touch, "needs root" if step.root else ""]
+    head = paragraph(step.title, width, "bold")
+    head += paragraph(", ".join(word for word in about if word), width, "dim") if any(about) else []
+    return [head, *_blocks(step.blocks, width)]
+
+
+def _blocks(blocks: tuple[Block, ...], width: int) -> list[list[Line]]:
+    return [_block(block, width) for block in blocks]
+
+
+def _block(block: Block, width: int) -> list[Line]:
+    text = clean(block.text)
+    if block.kind in ("command", "undo"):
+        lead = [] if block.kind == "command" else paragraph("to undo it:", width, "dim")
+        return [*lead, *literal(text, width, "command", "  ")]
+    if block.kind in ("code", "table"):
+        return literal(text, width, "", "  ")
+    first = {"item": f"{block.marker} ", "quote": "> "}.get(block.kind, "")
+    indent = " " * min(block.indent, 8)
+    return paragraph(text, width, "bold" if block.kind == "heading" else "", (indent + first, ""))
+
+
+def runbook_file(path: str, params: dict[str, str], width: int) -> list[Line]:
+    """The page of a runbook, or why there is none."""
+    try:
+        return runbook_page(_load(path), params, width)
+    except (BadRunbook, OSError) as error:
+        return paragraph(f"this runbook cannot be read: {one_line(str(error))}", width, "unknown")
+
+
+@lru_cache(32)
+def _load(path: str) -> Runbook:
+    return runbook.load(path)
+
+
+def help_page(width: int) -> list[Line]:
+    """What keys do and what signs mean."""
+    return literal(HELP, width)

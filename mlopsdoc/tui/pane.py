@@ -1,0 +1,92 @@
+"""A pane: a title, and lines below it that can be scrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, TypeAlias
+
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+
+from mlopsdoc.tui.canvas import Canvas
+from mlopsdoc.tui.words import Line, size
+
+# The lines of a pane, for a width.
+Page: TypeAlias = Callable[[int], list[Line]]
+
+
+def no_page(_: int) -> list[Line]:
+    """Nothing to show."""
+    return []
+
+
+class Pane(Canvas, can_focus=True):
+    """Shows a page, laid out anew when the width changes. Its place is kept while only the text changes."""
+
+    INDENT = " "
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j,down", "move(1)"),
+        Binding("k,up", "move(-1)"),
+        Binding("pagedown,ctrl+d,space", "page(1)"),
+        Binding("pageup,ctrl+u", "page(-1)"),
+        Binding("g,home", "move(-1000000)"),
+        Binding("G,end", "move(1000000)"),
+    ]
+
+    def __init__(self, title: str, *, id: str) -> None:
+        super().__init__(id=id)
+        self.heading = title
+        self.top = 0
+        self._page: Page = no_page
+        self._lines: list[Line] = []
+
+    def show(self, title: str, page: Page, *, from_top: bool) -> None:
+        self.heading = title
+        self._page = page
+        if from_top:
+            self.top = 0
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        count = len(self._lines)
+        self._lines = self._page(max(self.size.width - 2, 8)) if self.size.width else []
+        if len(self._lines) != count and self.styles.height is not None and self.styles.height.is_auto:
+            self.refresh(layout=True)
+        self.draw()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._page(max(width - 2, 8))) + 1
+
+    @property
+    def rows(self) -> int:
+        """Lines that are seen at once."""
+        return max(self.size.height - 1, 1)
+
+    def draw(self) -> None:
+        self.top = max(0, min(self.top, len(self._lines) - self.rows))
+        shown = self._lines[self.top : self.top + self.rows]
+        self.paint([self._heading(), *(((self.INDENT, ""), *line) for line in shown)])
+
+    def _heading(self) -> Line:
+        mark = ">" if self.has_focus else " "
+        below = len(self._lines) - self.top - self.rows
+        more = f" {below} more below" if below > 0 else ""
+        gap = self.size.width - 1 - size(self.heading) - len(more)
+        style = "bold" if self.has_focus else "dim"
+        return ((mark, "bold"), (self.heading, style), (" " * max(gap, 0), ""), (more if gap >= 0 else "", "dim"))
+
+    def action_move(self, count: int) -> None:
+        self.top += count
+        self.draw()
+
+    def action_page(self, count: int) -> None:
+        self.action_move(count * max(self.rows - 1, 1))
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def on_focus(self) -> None:
+        self.draw()
+
+    def on_blur(self) -> None:
+        self.draw()

@@ -15,7 +15,7 @@ from mlopsdoc.facts.gpus import (
     Gpu,
     Gpus,
 )
-from mlopsdoc.facts.nvml import NOT_OFFERED, in_words
+from mlopsdoc.facts.nvml import NOT_OFFERED, XID, in_words
 
 Level = Callable[..., Finding]
 FLAGS = {"hw_thermal": HW_THERMAL, "power_brake": POWER_BRAKE}
@@ -30,7 +30,7 @@ REASONS = {
     "power_brake": "slowed down by a power brake from outside, not by heat",
 }
 RANK: list[Level] = [ok, warning, critical]
-LOOK = "look at it with `nvidia-smi -i {pci} -q -d TEMPERATURE,PERFORMANCE,POWER`"
+LOOK = "look at it with `nvidia-smi -q -i {pci} -d TEMPERATURE,PERFORMANCE,POWER`"
 COOL = "check inlet temperature and fans (`ipmitool sdr type Temperature`, `ipmitool sdr type Fan`), "
 ADVICE = {
     "hw_thermal": COOL + "then cap its power while you find the cause: steps in the runbook",
@@ -38,11 +38,11 @@ ADVICE = {
     "power_brake": "this is not heat: a power supply, the BMC or the rack asks the GPU to slow down; "
     "look at `ipmitool sdr type 'Power Supply'` and `ipmitool sel elist | tail -20`",
     "hw_slowdown": LOOK + "; at the power supplies too",
-    "near_limit": COOL + "steps in the runbook",
-    "memory_temperature": COOL + "steps in the runbook",
+    "near_limit": COOL + "before it slows down: steps in the runbook",
+    "memory_temperature": COOL + "then cap its power: steps in the runbook",
     "hotter_than_siblings": "the room is not the cause, this GPU's own cooling is: airflow, dust, heat sink or "
     "cold plate, the fan before it; steps in the runbook",
-    "margin_misread": "compare with `nvidia-smi -i {pci} -q -d TEMPERATURE`; a newer driver or VBIOS may mend it",
+    "margin_misread": "compare with `nvidia-smi -q -i {pci} -d TEMPERATURE`; a newer driver or VBIOS may mend it",
 }
 
 
@@ -124,14 +124,21 @@ def gpu_thermal(
         for heat in _worth_saying(slow, near, memory, brake, _beside(gpu, beside)):
             yield _finding(gpu, heat, processes, held.get(heat.code), beside)
         if blind := _blind(gpu):
-            yield unknown(blind, subject=gpu.label, code="unseen", params={"GPU": gpu.pci}, evidence=[gpu.line])
+            yield unknown(
+                blind,
+                subject=gpu.label,
+                code="unseen",
+                advice=XID,
+                params={"GPU": gpu.pci},
+                evidence=[gpu.line],
+            )
         judged += not _is_mute(gpu)
     for lost in gpus.lost:
         yield unknown(
             f"cannot be judged: {lost.why}",
             subject=lost.label,
             code="lost",
-            advice="look for what happened to it: `dmesg | grep -i -e nvrm -e xid`",
+            advice=XID,
             params={"GPU": lost.pci},
             evidence=[lost.line],
         )
@@ -153,33 +160,33 @@ def _held(gpu: Gpu, was: Gpu | None, names: tuple[str, ...], seconds: float) -> 
 def _hardware(
     gpu: Gpu, code: str, held: Held | None, floor_ms: int, recent_min: int, share_percent: float
 ) -> Heat | None:
-    now, what = gpu.has(FLAGS[code]), f"{REASONS[code]}{_state(gpu)}"
+    now, what = gpu.has(FLAGS[code]), REASONS[code]
     if held is None:
         if now:
-            return Heat(critical, code, f"{what}: now, with no earlier sample to say since when")
+            return Heat(critical, code, f"{what} now{_state(gpu)}; no earlier sample says since when")
         total = (getattr(gpu.slowed, COUNTERS[code][0]) or 0) / 1e9
-        if total < 1:
-            return None
-        return Heat(ok, code, f"{_lasting(total)} {REASONS[code]} since the driver was loaded, not now")
+        return (
+            Heat(ok, code, f"{what} for {_lasting(total)} since the driver was loaded, not now") if total >= 1 else None
+        )
     if held.s * 1000 < floor_ms:
-        if not now:
-            return None
-        return Heat(warning, code, f"{what}: just now, not before in the last {_lasting(held.of_s)}")
+        summary = f"{what} at this moment, not in the {_lasting(held.of_s)} before{_state(gpu)}"
+        return Heat(warning, code, summary) if now else None
     is_recent = now or held.of_s <= recent_min * 60 or held.percent > share_percent
-    until = ", still now" if now else ", not at this moment"
-    summary = f"{what}: for {_lasting(held.s)} of the last {_lasting(held.of_s)}{until}"
+    summary = (
+        f"{what} for {_lasting(held.s)} of the last {_lasting(held.of_s)}, {'still' if now else 'not'} now{_state(gpu)}"
+    )
     return Heat(critical if is_recent else warning, code, summary)
 
 
 def _software(gpu: Gpu, held: Held | None, warning_percent: float, critical_percent: float) -> Heat | None:
-    what = f"the driver lowers its clocks because of heat{_state(gpu)}"
+    what = "slowed down by the driver because of heat"
     if held is None:
-        return Heat(warning, "sw_thermal", f"{what}: now") if gpu.has(SW_THERMAL) else None
+        return Heat(warning, "sw_thermal", f"{what} now{_state(gpu)}") if gpu.has(SW_THERMAL) else None
     if held.percent <= warning_percent:
         return None
-    summary = f"{what}: for {_lasting(held.s)} of the last {_lasting(held.of_s)} ({held.percent:.0f} %)"
+    for_how_long = f"{_lasting(held.s)} of the last {_lasting(held.of_s)} ({held.percent:.0f} %)"
     level = critical if held.percent > critical_percent and not gpu.is_laptop else warning
-    return Heat(level, "sw_thermal", summary)
+    return Heat(level, "sw_thermal", f"{what} for {for_how_long}{_state(gpu)}")
 
 
 def _unnamed(gpu: Gpu, was: Gpu | None, seconds: float, recent_min: int) -> Heat | None:
@@ -187,7 +194,7 @@ def _unnamed(gpu: Gpu, was: Gpu | None, seconds: float, recent_min: int) -> Heat
     both = (gpu, was) if was and seconds <= recent_min * 60 else ()
     if not both or not all(g.has(HW_SLOWDOWN) and not g.has(IDLE | HW_THERMAL | POWER_BRAKE) for g in both if g):
         return None
-    what = f"held back by the hardware{_state(gpu)}: now and {_lasting(seconds)} ago"
+    what = f"held back by the hardware now and {_lasting(seconds)} ago{_state(gpu)}"
     return Heat(warning, "hw_slowdown", f"{what}; it does not say whether for heat or for power")
 
 
@@ -195,10 +202,10 @@ def _near(gpu: Gpu, warning_c: int, believed_from_c: int, memory_warning_c: int)
     limits, celsius = gpu.limits, gpu.temperature_c
     if gpu.margin_c is not None:
         left = gpu.margin_c - (limits.gpu_max_offset_c or 0)
-        what = f"{left} C left to its slowdown margin"
-    elif limits.gpu_max_offset_c is None and celsius is not None and (limit := limits.gpu_max_c or limits.slowdown_c):
-        left = limit - celsius
-        what = f"at {celsius} C, {'max operating' if limits.gpu_max_c else 'slowdown'} is {limit} C"
+        limit = "where heat slows it down"
+    elif limits.gpu_max_offset_c is None and celsius is not None and (most := limits.gpu_max_c or limits.slowdown_c):
+        left = most - celsius
+        limit = f"its {'max operating' if limits.gpu_max_c else 'slowdown'} temperature, {most} C"
     else:
         return None
     is_built_for_it = gpu.is_consumer or gpu.is_laptop
@@ -209,8 +216,9 @@ def _near(gpu: Gpu, warning_c: int, believed_from_c: int, memory_warning_c: int)
         summary = f"reports a margin of {gpu.margin_c} C at {celsius} C with no thermal flag set: not believed"
         return Heat(ok, "margin_misread", summary)
     if left > 0:
-        return Heat(warning, "near_limit", f"close to slowing down by heat: {what}{_state(gpu)}")
-    return Heat(warning if is_built_for_it else critical, "near_limit", f"too hot: {what}{_state(gpu)}")
+        return Heat(warning, "near_limit", f"{left} C below {limit}{_state(gpu)}")
+    past = f"{-left} C past {limit}" if left else f"at {limit}"
+    return Heat(warning if is_built_for_it else critical, "near_limit", f"too hot: {past}{_state(gpu)}")
 
 
 def _memory(gpu: Gpu, warning_c: int, critical_c: int) -> Heat | None:

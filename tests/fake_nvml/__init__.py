@@ -87,11 +87,11 @@ def _question(function: str, *args: int) -> str:
 
 def _said(value: Any) -> str:
     """Numbers of a structure in their order; a process as ``pid:bytes``."""
-    if isinstance(value, dict):
+    kind: type[Any] = type(value)
+    if kind is dict:
         return " ".join(str(number) for number in _in_order(value))
-    if isinstance(value, list):
-        items: list[Any] = list(value)
-        return " ".join(_process(item) if isinstance(item, dict) else str(item) for item in items)
+    if kind is list:
+        return " ".join(_process(item) if type(item) is dict else str(item) for item in value)
     return str(value)
 
 

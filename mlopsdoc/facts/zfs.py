@@ -10,7 +10,7 @@ from mlopsdoc import Answer, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.authoring import NEEDS_ROOT
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.zfs_json import from_json
-from mlopsdoc.facts.zfs_status import STATES, Pool, Scan, number, pattern, stamp
+from mlopsdoc.facts.zfs_status import STATES, Pool, Scan, moment, number, pattern, stamp
 from mlopsdoc.facts.zfs_text import from_text
 from mlopsdoc.model import parameter_fits
 
@@ -21,6 +21,7 @@ JSON = (("zpool", "status", "-j", "--json-int"), ("zpool", "status", "-j"))
 TEXT = tuple(("zpool", "status", *option) for option in ((), ("-v",), ("-p",), ("-P",), ("-L",)))
 PROPERTIES = "creation,org.debian:periodic-scrub"
 DATASETS = ("zfs", "get", "-Hp", "-d", "0", "-t", "filesystem", "-o", "name,property,value", PROPERTIES)
+NO_MODULE = ("Failed to initialize the libzfs library", "The ZFS modules are not loaded")
 DAY_S = 86400
 MONTH_S = 31 * DAY_S  # no schedule is rarer than monthly: a younger scrub needs no explanation
 WEEK_S = 7 * DAY_S  # nor more frequent than weekly: a younger pool needs none yet
@@ -96,6 +97,8 @@ def _ask(host: Host, *, is_expected: bool) -> list[Pool]:
             return pools
         if answer.status == "failed" and answer.exit != 2:
             break  # 2: an option that this version does not know
+    if not is_expected and answers and _why(answers[-1]).startswith(NO_MODULE):
+        raise NothingHere("the ZFS module is not loaded")
     if not answers:
         if is_expected:
             raise CannotSee("the ZFS module is loaded, what zpool status says was not recorded")
@@ -139,10 +142,9 @@ def _explained(host: Host, pools: Iterable[Pool]) -> Iterator[Pool]:
         ended = pool.scan.end if pool.scan and (pool.scan.kind, pool.scan.state) == ("scrub", "finished") else None
         if ended is None or now - ended > MONTH_S:
             properties = _properties(host, pool.name)
-            created = number(properties.get("creation", ""))
             pool = replace(
                 pool,
-                created=float(created) if created else None,
+                created=moment(number(properties.get("creation"))),
                 debian_scrub=properties.get("org.debian:periodic-scrub", ""),
             )
         if _record_is_gone(pool) and (pool.created is None or now - pool.created > WEEK_S):
@@ -151,10 +153,10 @@ def _explained(host: Host, pools: Iterable[Pool]) -> Iterator[Pool]:
 
 
 def _record_is_gone(pool: Pool) -> bool:
-    """Whether its status cannot tell when the last scrub finished: something else has taken that place."""
+    """Whether something else has taken the place of the last scrub that finished."""
     if pool.scan is None:
-        return pool.rebuild is not None or bool(pool.unread)
-    return (pool.scan.kind, pool.scan.state) not in (("scrub", "finished"), ("scrub", "running"))
+        return pool.rebuild is not None
+    return pool.scan.kind != "scrub" or pool.scan.state == "canceled"
 
 
 def _properties(host: Host, pool: str) -> dict[str, str]:
@@ -168,7 +170,9 @@ def _with_history(host: Host, pool: Pool) -> Pool:
         return replace(pool, history="not asked for, because of its name")
     answer = host.run("zpool", "history", "-i", pool.name)
     created, scrub = _history(answer)
-    return replace(pool, created=pool.created or created, last_scrub=scrub, history="" if answer.said else _why(answer))
+    return replace(
+        pool, created=pool.created or created, last_scrub=scrub, history="" if answer.status == "ok" else _why(answer)
+    )
 
 
 def _history(answer: Answer) -> tuple[float | None, Scan | None]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import cache
 
 from msgspec import Struct
 
-from mlopsdoc.model import Line
+from mlopsdoc.model import Line, pool_subject
 
 STATES = (
     "ONLINE", "DEGRADED", "FAULTED", "OFFLINE", "REMOVED", "UNAVAIL", "SUSPENDED", "AVAIL", "INUSE",
@@ -16,6 +16,7 @@ STATES = (
 ROLES = {"logs": "log", "l2cache": "cache", "cache": "cache", "spares": "spare", "special": "special", "dedup": "dedup"}
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 UNITS = "BKMGTPEZ"
+YEAR_9999_S = 253_370_764_800
 
 
 class Scan(Struct, frozen=True, kw_only=True):
@@ -89,6 +90,19 @@ class Pool(Struct, frozen=True, kw_only=True):
     debian_scrub: str = ""
 
     @property
+    def label(self) -> str:
+        return pool_subject(self.name)
+
+    @property
+    def params(self) -> dict[str, str]:
+        return {"POOL": self.name}
+
+    def command(self, start: str) -> str:
+        """A command on this pool, as one may type it; with POOL in place of a name that would need quoting."""
+        plain = pattern("[A-Za-z][A-Za-z0-9_.:-]{0,254}").fullmatch(self.name)
+        return f"{start} {self.name if plain else 'POOL'}"
+
+    @property
     def disks(self) -> tuple[Vdev, ...]:
         return tuple(vdev for vdev in self.vdevs if vdev.is_leaf)
 
@@ -119,7 +133,7 @@ def moment(said: object) -> float | None:
     The clock is taken as UTC: live commands run so. One with a zone has it before the year.
     """
     if isinstance(said, int) and not isinstance(said, bool):
-        return float(said) if 0 < said < 1 << 40 else None
+        return float(said) if 0 < said < YEAR_9999_S else None
     words = said.split() if isinstance(said, str) and len(said) < 64 else []
     if len(words) not in (5, 6) or words[1] not in MONTHS:
         return None
@@ -144,3 +158,33 @@ def duration(said: str) -> int | None:
         return 86400 * int(match[1] or 0) + 3600 * int(match[2]) + 60 * int(match[3]) + int(match[4])
     match = pattern(r"([0-9]{1,6})h([0-9]{1,2})m").fullmatch(said)
     return 3600 * int(match[1]) + 60 * int(match[2]) if match is not None else None
+
+
+# ---- how findings say them
+
+
+def span(seconds: float) -> str:
+    """68 days, 31 hours, 52 minutes, 8 s."""
+    for unit_s, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds // unit_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(count: float) -> str:
+    """26 MiB, of bytes."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} TiB"
+
+
+def instant(seconds: float | None) -> str:
+    """2026-11-08T00:24:01Z, or nothing."""
+    return "" if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def day(seconds: float | None) -> str:
+    """2026-11-08."""
+    return instant(seconds)[:10] or "at an unknown time"

@@ -31,7 +31,7 @@ def show(feed: Feed) -> int:
     """Run the app on this terminal; the exit code."""
     if not os.isatty(2):
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where textual draws
-    app = Screen(feed)
+    app = Doctor(feed)
     try:
         code = app.run(mouse=False)
     finally:
@@ -39,9 +39,10 @@ def show(feed: Feed) -> int:
     return code or app.return_code or 0
 
 
-class Screen(App[int]):
+class Doctor(App[int]):
     """One screen. `at` is the pane that is looked at, or `book` or `help`, which hide the others."""
 
+    TITLE = "mlopsdoc"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
@@ -152,8 +153,7 @@ class Screen(App[int]):
         if not name or not self.row:
             self.runbook.show("Runbook", no_page, from_top=True)
             return
-        found = self.board.finding(self.row)
-        params = found.params if found else {}
+        params = self.board.params(self.row)
         path = self.board.plan.runbooks[name]
 
         def page(width: int) -> list[Line]:

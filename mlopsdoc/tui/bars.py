@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlopsdoc.model import HostInfo, Report, Source, Status
+from mlopsdoc.model import HostInfo, Source, Status
 from mlopsdoc.report.text import age
 from mlopsdoc.tui.board import Board
 from mlopsdoc.tui.words import Line, Span, fitted, size
@@ -12,52 +12,56 @@ _RECORDED_KEYS = ("j/k move", "Enter open", "b runbook", "f problems", "? help",
 
 
 def header(board: Board, width: int) -> list[Line]:
-    """Whose machine, from when, how many checks are in which status; and what the machine is."""
+    """Whose machine, live or not, how many checks are in which status; then from when it is and what it is."""
     host = board.report.host if board.report else HostInfo("")
     name = host.name or ("a host without a name" if board.report else "mlopsdoc")
-    state, style = _state(board)
-    first = _between(((f" {name}", "bold"),), (*_counts(board), (" ", "")), width)
+    word, rest, style = _state(board)
     about = ", ".join(part for part in (host.gpus, host.product, host.os, host.cpus, host.memory) if part)
-    return [first, _between(((f" {state}", style),), ((f"  {about} ", "dim"),), width)]
+    return [
+        _between([(f" {name} ", "bold"), (f" {word}", style)], _counts(board), width),
+        _between([(f" {rest}", "")], [(about, "dim")] if about else [], width),
+    ]
 
 
-def _between(left: tuple[Span, ...], right: tuple[Span, ...], width: int) -> Line:
-    """One text at each end of a line; the right one is cut when both do not fit."""
-    used, wanted = (sum(size(text) for text, _ in spans) for spans in (left, right))
-    gap = max(width - used - wanted, 0)
-    return (*left, (" " * gap, ""), *right)
+def _between(left: list[Span], right: list[Span], width: int) -> Line:
+    """One text at each end of a line, with a blank to the right. The right one loses its end when both do not fit."""
+    room = width - 1 - sum(size(text) for text, _ in left)
+    kept: list[Span] = []
+    for text, style in right:
+        if room <= 2:
+            break
+        kept += [("  ", ""), (text[: room - 2], style)]
+        room -= 2 + size(text[: room - 2])
+    return (*left, (" " * max(room, 0), ""), *kept)
 
 
-def _state(board: Board) -> Span:
+def _state(board: Board) -> tuple[str, str, str]:
+    """In a word, in a sentence, and its style."""
     if board.trouble:
-        return board.trouble, "critical"
+        return "TROUBLE", board.trouble, "critical"
     report = board.report
-    if report and report.sources and not board.plan.live:
-        return _recorded(report.sources[0]), "value"
     if report is None:
-        done = len(board.results)
-        return f"looking: {done} of {len(board.plan.checks)} checks" if board.plan.checks else "looking ...", "dim"
-    seen = f"{_clock(report)} UTC"
-    return (f"PAUSED, as of {seen}", "warning") if board.paused else (f"LIVE, {seen}", "ok")
+        done = f"{len(board.results)} of {len(board.plan.checks)} checks" if board.plan.checks else ""
+        return "LOOKING", done, "value"
+    if report.sources and not board.plan.live:
+        return "RECORDING", _recorded(report.sources[0]), "value"
+    clock = report.taken_at[11:16]
+    return ("PAUSED", f"as of {clock} UTC", "warning") if board.paused else ("LIVE", f"{clock} UTC", "ok")
 
 
 def _recorded(source: Source) -> str:
     taken = source.taken_at.removesuffix("Z").replace("T", " ")[:16]
     whole = "" if source.complete else ", incomplete"
-    return f"RECORDING of {taken} UTC, {age(source.age_s)} old{whole}; actions are off"
-
-
-def _clock(report: Report) -> str:
-    return report.taken_at[11:16]
+    return f"of {taken} UTC, {age(source.age_s)} old{whole}; actions are off"
 
 
 def _counts(board: Board) -> list[Span]:
-    """``1 critical  2 warning  1 ok``."""
-    spans: list[Span] = []
-    for status, count in board.counts().items():
-        if count and status is not Status.SKIPPED:
-            spans.append((f"{'  ' if spans else ''}{count} {status.value}", status.value))
-    return spans
+    """``1 critical``, ``2 warning``, ``1 ok``."""
+    return [
+        (f"{count} {status.value}", status.value)
+        for status, count in board.counts().items()
+        if count and status is not Status.SKIPPED
+    ]
 
 
 def footer(board: Board, notice: str, width: int) -> list[Line]:
@@ -70,6 +74,6 @@ def footer(board: Board, notice: str, width: int) -> list[Line]:
         if used + len(entry) + 2 > width + 1:
             break
         key, _, word = entry.partition(" ")
-        spans += [("  " if spans else " ", ""), (key, "bold"), (f" {word}", "dim")]
+        spans += [("  " if spans else " ", ""), (key, "bold"), (" ", ""), (word, "dim")]
         used += len(entry) + 2
     return [tuple(spans)]

@@ -80,6 +80,12 @@ class Board:
         result = self.results.get(row.check)
         return next((f for f in result.findings if f.key == row.finding), None) if result else None
 
+    def params(self, row: Row) -> dict[str, str]:
+        """The values that the runbook of a row is given: those of the finding, or of the worst of the check."""
+        result = self.results.get(row.check)
+        found = self.finding(row) or max(result.findings if result else (), key=lambda f: f.status, default=None)
+        return found.params if found else {}
+
     def effects(self, cause: Finding) -> list[Finding]:
         return [f for result in self.results.values() for f in result.findings if f.caused_by == cause.key]
 

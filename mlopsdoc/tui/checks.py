@@ -9,7 +9,7 @@ from mlopsdoc.tui.words import Line, fitted, size
 
 
 class Checks(Pane):
-    """One row is chosen. Until the reader moves, it is the first; then it stays, wherever its row goes."""
+    """One row is chosen. Until the reader moves, it is the worst; then it stays, wherever its row goes."""
 
     INDENT = ""
 
@@ -26,9 +26,13 @@ class Checks(Pane):
     def set_rows(self, title: str, rows: list[Row]) -> None:
         before = self.chosen
         self._rows = rows
-        self._chosen = self._place(before) if self._moved else self._next(0, 1)
+        self._chosen = self._place(before) if self._moved else self._worst()
         self.show(title, self._drawn, from_top=False)
         self.post_message(Chosen(self.chosen))
+
+    def _worst(self) -> int:
+        """The first finding, or the first check when nothing was found."""
+        return next((n for n, row in enumerate(self._rows) if row.finding), self._next(0, 1))
 
     def _place(self, before: Row | None) -> int:
         """Where the chosen row is now; if it has gone, another one of its check, or what stands in its place."""

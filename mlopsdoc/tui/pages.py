@@ -14,28 +14,25 @@ from mlopsdoc.tui.board import Board, Row
 from mlopsdoc.tui.words import Line, beside, joined, literal, paragraph
 
 HELP = """\
-j k, arrows      next and previous line
-g G              first and last line
-PgUp PgDn        a page
+j k g G, arrows  move; PgUp PgDn a page
 Enter l          open: from the list to the finding, to its runbook
 Esc h            back one level; never quits
 Tab              next pane
 f                problems only, or all checks
 b                the runbook on the whole screen
-r                ask again what the selected check reads
-R                ask everything again
+r R              ask again: what the selected check reads, everything
 p                pause: nothing is asked until p is pressed again
-?                this page
-q                quit
+? q              this page, quit
 
-[X] critical: work or data suffer or are unprotected now
-[!] warning: wrong, and work goes on
-[?] unknown: it should be possible to tell, and was not
+[X]  critical: work or data suffer or are unprotected now
+[!]  warning: wrong, and work goes on
+[?]  unknown: it should be possible to tell, and was not
 [ok] judged, and nothing is wrong
-[-] there is nothing of the kind here
+[-]  there is nothing of the kind here
 [..] being asked
 
-A line that stands below another one, further in, is explained by it. Nothing here changes the machine."""
+A line further in than the one above is one of its findings, or is explained by it.
+Nothing here changes the machine."""
 
 
 def finding_page(board: Board, row: Row, width: int) -> list[Line]:
@@ -65,44 +62,42 @@ def _finding(board: Board, result: Result, found: Finding, width: int) -> list[L
         *paragraph(name, width, "bold", (found.status.value.upper() + " ", found.status.value)),
         *paragraph(found.summary, width),
     ]
-    return joined([head, _about(board, found, width), _seen(found, width), _do(found, width), _check(result, width)])
+    return joined([head, _urgent(found, width), _seen(found, width), _about(board, result, found, width)])
 
 
-def _about(board: Board, found: Finding, width: int) -> list[Line]:
-    lines: list[Line] = []
-    if found.since:
-        lines += beside("since", found.since, width)
+def _urgent(found: Finding, width: int) -> list[Line]:
+    lines = beside("since", found.since, width) if found.since else []
     for n, hurt in enumerate(found.hurts[:5]):
         whose = ", ".join(part for part in (hurt.user, hurt.job and f"job {hurt.job}") if part)
         text = f"pid {hurt.pid} {hurt.what}" + (f" ({whose})" if whose else "")
-        lines += beside("hurts" if n == 0 else "", text, width, "warning")
-    if more := len(found.hurts) - 5:
-        lines += beside("", f"and {more} more processes", width) if more > 0 else []
-    causes = [f for result in board.results.values() for f in result.findings if f.key == found.caused_by]
-    for cause in causes:
-        lines += beside("cause", f"{cause.subject}: {cause.summary}", width)
-    for n, effect in enumerate(board.effects(found)):
-        lines += beside("explains"[:7] if n == 0 else "", f"{effect.subject}: {effect.summary}", width)
-    if found.muted:
-        lines += beside("muted", f"until {found.muted.until} by {found.muted.by}: {found.muted.reason}", width)
+        lines += beside("" if n else "hurts", text, width, "warning")
+    if len(found.hurts) > 5:
+        lines += beside("", f"and {len(found.hurts) - 5} more processes", width)
+    if found.advice:
+        lines += beside("do", found.advice, width, "bold")
     return lines
 
 
 def _seen(found: Finding, width: int) -> list[Line]:
+    """Each line that was read, and after the last one of an answer which answer that was."""
     lines: list[Line] = []
     for n, line in enumerate(found.evidence):
-        lines += beside("seen" if n == 0 else "", line.excerpt or line.answer, width)
         if line.excerpt:
-            lines += beside("", f"({line.answer})", width, "dim")
+            lines += beside("" if n else "seen", line.excerpt, width)
+        if line.answer not in {later.answer for later in found.evidence[n + 1 :]}:
+            lines += beside("" if lines else "seen", f"({line.answer})", width, "dim")
     return lines
 
 
-def _do(found: Finding, width: int) -> list[Line]:
-    return beside("do", found.advice, width, "bold") if found.advice else []
-
-
-def _check(result: Result, width: int) -> list[Line]:
-    return beside("check", f"{result.id}: {result.title}", width, "dim")
+def _about(board: Board, result: Result, found: Finding, width: int) -> list[Line]:
+    lines: list[Line] = []
+    for cause in (f for other in board.results.values() for f in other.findings if f.key == found.caused_by):
+        lines += beside("cause", f"{cause.subject}: {cause.summary}", width)
+    for n, effect in enumerate(board.effects(found)):
+        lines += beside("" if n else "explains", f"{effect.subject}: {effect.summary}", width)
+    if found.muted:
+        lines += beside("muted", f"until {found.muted.until} by {found.muted.by}: {found.muted.reason}", width)
+    return [*lines, *beside("check", f"{result.id}: {result.title}", width, "dim")]
 
 
 def runbook_page(book: Runbook, params: dict[str, str], width: int) -> list[Line]:
@@ -124,14 +119,22 @@ def runbook_page(book: Runbook, params: dict[str, str], width: int) -> list[Line
 
 
 def _step(step: Step, width: int) -> list[list[Line]]:
-    about = [step.touch, "needs root" if step.root else ""]
-    head = paragraph(step.title, width, "bold")
-    head += paragraph(", ".join(word for word in about if word), width, "dim") if any(about) else []
-    return [head, *_blocks(step.blocks, width)]
+    about = ", ".join(word for word in (step.touch, "as root" if step.root else "") if word)
+    return [paragraph(step.title + (f" ({about})" if about else ""), width, "bold"), *_blocks(step.blocks, width)]
 
 
 def _blocks(blocks: tuple[Block, ...], width: int) -> list[list[Line]]:
-    return [_block(block, width) for block in blocks]
+    """A part a block; the items of a list are one part."""
+    parts: list[list[Line]] = []
+    before = ""
+    for block in blocks:
+        lines = _block(block, width)
+        if parts and block.kind == before == "item":
+            parts[-1] += lines
+        else:
+            parts.append(lines)
+        before = block.kind
+    return parts
 
 
 def _block(block: Block, width: int) -> list[Line]:
@@ -161,4 +164,4 @@ def _load(path: str) -> Runbook:
 
 def help_page(width: int) -> list[Line]:
     """What keys do and what signs mean."""
-    return literal(HELP, width)
+    return [line for text in HELP.split("\n") for line in paragraph(text, width)]

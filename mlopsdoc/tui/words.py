@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 # A span is text and the name of its style (canvas.STYLES), a line is spans.
 Span: TypeAlias = tuple[str, str]
 Line: TypeAlias = tuple[Span, ...]
-MARGIN = 8
+MARGIN = 9
 
 
 def size(text: str) -> int:

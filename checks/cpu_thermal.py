@@ -47,26 +47,21 @@ def cpu_thermal(
     A package 5 degrees below its limit with clocks at base or above works as designed, and so does a laptop
     that clips its turbo. Virtual machines are skipped; AMD and ARM, which have no counters, are judged by clocks.
     """
+    uptime = cpus.taken_at - times.boot if times and times.boot else 0.0
+    earlier = before.fact if before.fact and before.fact.by_cpu else None
+    seconds = before.seconds if earlier else uptime
     for package in cpus.packages:
-        grown = _growth(package, cpus, throttling, before, times)
+        grown = throttling.growth([cpu.number for cpu in cpus.of(package)], earlier, seconds)
         slow = _slow_cpus(package, cpus, times, times_before, busy)
         if cpus.prochot and package is cpus.packages[0]:
             yield _prochot(package, cpus, cpus.prochot)
         elif grown and _is_much(grown, share_warning, events_per_hour_warning):
-            yield _throttled(package, cpus, grown, before.fact is not None, share_critical)
+            yield _throttled(package, cpus, grown, earlier is not None, share_critical)
         elif slow and sum(_ratio(cpu) < held_warning for cpu in slow) >= 0.9 * len(slow):
             yield _held(package, cpus, slow, times_before.fact is not None, held_critical)
     yield from _limited(cpus, held_warning)
     if throttling.unseen and cpus.vendor == "GenuineIntel":
         yield unknown(f"the throttle counters could not be read: {throttling.unseen}", code="counters")
-
-
-def _growth(
-    package: Package, cpus: Cpus, now: Throttling, before: Before[Throttling], times: CpuTimes | None
-) -> Growth | None:
-    uptime = cpus.taken_at - times.boot if times and times.boot else 0.0
-    numbers = [cpu.number for cpu in cpus.of(package)]
-    return now.growth(numbers, before.fact, before.seconds if before.fact else uptime)
 
 
 def _is_much(grown: Growth, share: float, events_per_hour: float) -> bool:

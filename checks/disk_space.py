@@ -1,6 +1,7 @@
 """Room on the file systems that people and jobs write to."""
 
 from collections.abc import Iterator
+from math import ceil
 
 from mlopsdoc import Finding, check, critical, unknown, warning
 from mlopsdoc.facts.filesystems import FileSystem, FileSystems, Space
@@ -75,7 +76,7 @@ def _level(
 def _full(fs: FileSystem, space: Space, level: str) -> Finding:
     kept = space.free - space.available
     more = f" ({_size(kept)} more are kept for root)" if kept > 0.01 * space.size else ""
-    used = int(100 - space.available_percent)
+    used = ceil(100 - space.available_percent)  # as df rounds
     return (critical if level == "critical" else warning)(
         f"{used} % full: {_size(space.available)} of {_size(space.size)} left{more}; {_hurt(fs)}",
         subject=fs.subject,

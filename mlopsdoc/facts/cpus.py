@@ -275,7 +275,7 @@ def _nodes(host: Host) -> dict[int, int]:
 
 def _power_limits(host: Host) -> dict[int, tuple[float | None, float | None]]:
     """Watts that each package may use for long, as set and as designed; world-readable, unlike its energy."""
-    tree = host.tree("/sys/class/powercap/intel-rapl:?/[cn]*")
+    tree = host.tree("/sys/class/powercap/intel-rapl:*/[cn]*")
     found: dict[int, tuple[float | None, float | None]] = {}
     for path, answer in tree.items():
         name = answer.text.strip()

@@ -53,13 +53,12 @@ class Throttling(Fact, frozen=True):
         return cls(counters, "" if tree.listing.said else tree.listing.why or tree.listing.status)
 
     def growth(self, cpus: Iterable[int], earlier: Throttling | None, seconds: float) -> Growth | None:
-        """Since the earlier counters, or since boot where there are none; None without counters or time.
+        """Since the earlier counters, or since boot where `earlier` is None; None without counters or time.
 
-        A CPU that was not there earlier, or whose counters fell, has none to compare: it counts from zero.
+        A CPU that was not seen earlier is left out; counters that fell were reset, and count from zero.
         """
-        pairs = [
-            (self.by_cpu[cpu], earlier.by_cpu.get(cpu, ZERO) if earlier else ZERO) for cpu in cpus if cpu in self.by_cpu
-        ]
+        then_by_cpu = earlier.by_cpu if earlier else dict.fromkeys(self.by_cpu, ZERO)
+        pairs = [(self.by_cpu[cpu], then_by_cpu[cpu]) for cpu in cpus if cpu in self.by_cpu and cpu in then_by_cpu]
         if not pairs or seconds <= 0:
             return None
         package = [_grown(now.package_ms, then.package_ms) / 1000 for now, then in pairs if now.package_ms is not None]

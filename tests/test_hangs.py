@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
+from mlopsdoc import catalog
+from mlopsdoc.hosts import snapshot
+
 from .program import descendants_named, mlopsdoc, shim, start, with_shims
+from .serving import serve
 
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
@@ -179,6 +183,21 @@ while True:
         body = struct.pack("IIIIHHIIHHI32x", 7, 31, 0, 0, 12, 10, 4096, 1, 0, 0, 0)[:64]
         os.write(fd, struct.pack("IiQ", 16 + len(body), 0, unique) + body)
 """
+
+
+def test_an_nvml_call_that_never_returns(tmp_path: Path, library: Path) -> None:
+    reference = catalog.shipped("snapshots") + "/reference"
+    env = serve(snapshot.load(reference), tmp_path, library)
+    says = Path(env["FAKE_NVML"])
+    says.write_text("0 nvmlDeviceGetPerformanceState hang\n" + says.read_text())
+    begin = time.monotonic()
+    argv = ["check", "gpu_thermal", "cpu_thermal", "--json", "--timeout", "3", "--root", str(tmp_path / "root")]
+    ended = mlopsdoc(*argv, place=tmp_path, env=env | {"MARK": str(tmp_path)})
+    assert time.monotonic() - begin < 3 + 8
+    assert ended.code == 3
+    assert "no answer within" in one_unknown(ended.check("gpu_thermal"))
+    assert ended.check("cpu_thermal")["status"] == "ok", "what hangs apart is judged"
+    assert descendants_named(f"MARK={tmp_path}") == []
 
 
 def test_the_program_leaves_nothing_when_it_is_killed(host: Path) -> None:

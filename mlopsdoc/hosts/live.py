@@ -46,7 +46,7 @@ class Live(Host):
         self._root = os.path.realpath(root)
         self._states = states
         self._until = time.monotonic() + deadline_s
-        self._now = time.time()
+        self._now = round(time.time(), 3)  # as a snapshot keeps it: growth must be the same in a replay
         self._lanes: dict[str, Lane] = {}
         self._lock = Lock()
         self._stuck = Stuck(states[0] if states else None)

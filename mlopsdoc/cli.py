@@ -197,7 +197,8 @@ def _bare(arguments: argparse.Namespace) -> int:
     """The screen on a terminal, the text report elsewhere."""
     if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb"):
         return _screen(arguments.source, arguments.at)
-    return _guarded(["check", *(f"--from={source}" for source in arguments.source or [])])
+    sources: list[str] = arguments.source or []
+    return _guarded(["check", *(f"--from={source}" for source in sources)])
 
 
 def _screen(sources: list[str] | None, at: str | None) -> int:
@@ -471,6 +472,7 @@ def _runbook_show(arguments: argparse.Namespace) -> int:
     """Print a runbook. Values given with --set stand beside the commands that use them; nothing is run."""
     from mlopsdoc import catalog, runbook
     from mlopsdoc.model import parameter_fits
+    from mlopsdoc.report import runbooks
 
     found = catalog.find().runbooks
     if arguments.name not in found:
@@ -489,7 +491,7 @@ def _runbook_show(arguments: argparse.Namespace) -> int:
         parsed = runbook.parse(arguments.name, text)
     except runbook.BadRunbook as error:
         raise Stop(NO_DATA, f"{found[arguments.name]}: {error}") from None
-    _print(runbook.render_html(parsed) if arguments.format == "html" else runbook.render_text(parsed, values))
+    _print(runbooks.render_html(parsed) if arguments.format == "html" else runbooks.render_text(parsed, values))
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlopsdoc import describe, examination, runbook
 from mlopsdoc.report import json as report_json
+from mlopsdoc.report import runbooks as report_runbooks
 
 from .program import REPOSITORY
 
@@ -17,7 +18,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     setup = examination.set_up(site=False)
     yield REPOSITORY / "checks/README.md", describe.catalogue(setup.checks)
     runbooks = [runbook.parse(name, Path(path).read_text()) for name, path in sorted(setup.catalog.runbooks.items())]
-    yield REPOSITORY / "runbooks/README.md", runbook.catalogue(runbooks)
+    yield REPOSITORY / "runbooks/README.md", report_runbooks.catalogue(runbooks)
     yield REPOSITORY / "mlopsdoc/report/schema.json", report_json.schema()
 
 

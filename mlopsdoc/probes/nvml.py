@@ -176,12 +176,13 @@ def normal_pci(bus_id: str) -> str:
 
 
 def _first(nvml: Any, ways: tuple[Call, ...], handle: Any) -> tuple[Any, int]:
-    code = 0
+    refused = FUNCTION_NOT_FOUND
     for call in ways:
         value, code = _ask(nvml, call, handle)
         if code not in NOT_OFFERED:
             return value, code
-    return None, code
+        refused = code if refused == FUNCTION_NOT_FOUND else refused
+    return None, refused
 
 
 def _add_fields(

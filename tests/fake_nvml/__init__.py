@@ -87,10 +87,10 @@ def _question(function: str, *args: int) -> str:
 
 def _said(value: Any) -> str:
     """Numbers of a structure in their order; a process as ``pid:bytes``."""
-    kind: type[Any] = type(value)
-    if kind is dict:
+    kind = value.__class__.__name__
+    if kind == "dict":
         return " ".join(str(number) for number in _in_order(value))
-    if kind is list:
+    if kind == "list":
         return " ".join(_process(item) if type(item) is dict else str(item) for item in value)
     return str(value)
 

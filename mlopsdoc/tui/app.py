@@ -91,6 +91,7 @@ class Doctor(App[int]):
         yield self.footer
 
     def on_mount(self) -> None:
+        self.delay_update(0.04)  # the first paint: all at once, with what is known by then
         self.help.show("Keys and signs", pages.help_page, from_top=True)
         utf8 = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "") == "utf8"
         self.screen.set_class(not utf8, "-ascii")

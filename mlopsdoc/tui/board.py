@@ -133,22 +133,24 @@ def _folded(board: Board) -> Folded:
 
 
 def _check_rows(board: Board, check: Planned, folded: Folded) -> list[Row]:
-    """A check and its findings; none when all that it found stands below a cause."""
+    """A check and what it found wrong; none when all of that stands below a cause."""
     result = board.results.get(check.id)
     running = check.id in board.awaited
     if result is None:
         return [Row(check.id, check.id, "", None, 0, check.id, "running", running)]
     elsewhere = {finding.key for effects in folded.values() for _, finding in effects}
-    own = sorted((f for f in result.findings if f.key not in elsewhere), key=lambda f: -f.status.rank)
+    wrong = [f for f in result.findings if f.status.is_trouble]
+    own = sorted((f for f in wrong if f.key not in elsewhere), key=lambda f: -f.status.rank)
     if len(own) > 1:
         head = Row(check.id, check.id, "", result.status, 0, check.id, f"{len(own)} findings", running)
         return [head, *(row for f in own for row in _finding_rows(check.id, f, folded, 1, f.subject, f.summary))]
     if own:
         first, *below = _finding_rows(check.id, own[0], folded, 0, check.id, _sentence(own[0]))
         return [replace(first, running=running), *below]
-    if result.findings:
+    if wrong:
         return []
-    return [Row(check.id, check.id, "", result.status, 0, check.id, result.reason or result.title, running)]
+    text = _sentence(result.findings[0]) if len(result.findings) == 1 else result.reason or result.title
+    return [Row(check.id, check.id, "", result.status, 0, check.id, text, running)]
 
 
 def _finding_rows(check: str, found: Finding, folded: Folded, depth: int, name: str, text: str) -> Iterator[Row]:

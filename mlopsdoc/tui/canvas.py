@@ -13,6 +13,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from mlopsdoc.clean import one_line
 from mlopsdoc.tui.words import Line, fitted, size
 
 STYLES = {
@@ -48,6 +49,8 @@ class Canvas(Widget):
         width = self.size.width
         segments: list[Segment] = []
         for text, style in self.painted[y] if y < len(self.painted) else ():
+            if not text.isprintable():
+                text = one_line(text)  # the last gate: whatever came here, no control character leaves
             cells = min(size(text), width)
             if cells:
                 segments.append(Segment(fitted(text, cells), STYLES[style]))

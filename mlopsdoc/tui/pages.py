@@ -7,7 +7,7 @@ from functools import lru_cache
 from mlopsdoc import runbook
 from mlopsdoc.clean import clean, one_line
 from mlopsdoc.markdown import Block
-from mlopsdoc.model import HOST, Finding, Result
+from mlopsdoc.model import HOST, Finding, Result, Status
 from mlopsdoc.runbook import BadRunbook, Runbook
 from mlopsdoc.step import Step
 from mlopsdoc.tui.board import Board, Row
@@ -97,6 +97,9 @@ def _about(board: Board, result: Result, found: Finding, width: int) -> list[Lin
         lines += beside("" if n else "explains", f"{effect.subject}: {effect.summary}", width)
     if found.muted:
         lines += beside("muted", f"until {found.muted.until} by {found.muted.by}: {found.muted.reason}", width)
+    for note in result.findings:
+        if note.status is Status.OK:
+            lines += beside("note", f"{note.subject}: {note.summary}", width)
     return [*lines, *beside("check", f"{result.id}: {result.title}", width, "dim")]
 
 

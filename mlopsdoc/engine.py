@@ -88,7 +88,9 @@ def run(checks: Iterable[AnyCheck], host: Host, profile: Profile) -> Iterator[Re
 
 def _when_readable(checks: list[AnyCheck], ledger: Ledger) -> Iterator[AnyCheck]:
     """Each check once its facts are read, all facts at once, a thread each: nearly all of it is waiting."""
-    missing = {check.id: {want.fact for want in check.wants.values() if not want.before} for check in checks}
+    missing: dict[str, set[FactType]] = {
+        check.id: {want.fact for want in check.wants.values() if not want.before} for check in checks
+    }
     ready: SimpleQueue[FactType] = SimpleQueue()
 
     def read(fact: FactType) -> None:
@@ -99,7 +101,7 @@ def _when_readable(checks: list[AnyCheck], ledger: Ledger) -> Iterator[AnyCheck]
         finally:
             ready.put(fact)
 
-    facts = set().union(*missing.values()) if missing else set[FactType]()
+    facts = {fact for wanted in missing.values() for fact in wanted}
     for fact in facts:
         threading.Thread(target=read, args=(fact,), daemon=True).start()
     waiting = list(checks)

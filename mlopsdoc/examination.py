@@ -120,6 +120,7 @@ def report(setup: Setup, host: Host, results: Sequence[Result], sources: Sequenc
 
 
 def host_info(host: Host) -> HostInfo:
+    """What the host is; all empty where nothing tells."""
     try:
         machine: Machine = engine.Ledger(host).get(Machine)
     except (NothingHere, CannotSee):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
@@ -28,7 +28,9 @@ class Held(RuntimeError):
 
 
 @contextmanager
-def live(nursery: Nursery, *, root: str, states: Sequence[str], deadline_s: float) -> Iterator[tuple[Recorder, Source]]:
+def live(
+    nursery: Nursery, *, root: str, states: Sequence[str], deadline_s: float
+) -> Generator[tuple[Recorder, Source]]:
     """This machine, recorded while it is asked."""
     host = Live(nursery, root=root, states=states, deadline_s=deadline_s)
     try:
@@ -66,7 +68,7 @@ def moment(text: str) -> float:
 
 
 @contextmanager
-def only_run(states: Sequence[str]) -> Iterator[None]:
+def only_run(states: Sequence[str]) -> Generator[None]:
     """Hold the lock of this machine's state folder, or raise Held. Where nothing can be written there is none."""
     fd = _lock_file(states[0]) if states else None
     if fd is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, ValidationError, convert, field
 
 from mlopsdoc.authoring import Check
 
@@ -26,22 +26,24 @@ class WrongProfile(ValueError):
 
 def parse(name: str, table: Mapping[str, Any], checks: Mapping[str, Check[...]]) -> Profile:
     """A profile of its TOML, every name and value held against the checks; raises WrongProfile."""
-    about, skip, settings = table.get("about", ""), table.get("skip", {}), table.get("checks", {})
     if unknown := set(table) - {"about", "skip", "checks"}:
         raise WrongProfile(f"profile {name}: no such key: {', '.join(sorted(unknown))} (about, skip, checks)")
-    if not isinstance(about, str) or not isinstance(skip, dict) or not isinstance(settings, dict):
-        raise WrongProfile(f"profile {name}: about is a text, skip and checks are tables")
+    try:
+        about, skip, settings = convert(
+            (table.get("about", ""), table.get("skip", {}), table.get("checks", {})),
+            tuple[str, dict[str, str], dict[str, dict[str, Any]]],
+        )
+    except ValidationError as error:
+        raise WrongProfile(f"profile {name}: about, skip and checks in this order: {error}") from None
     by_name = {old: check for check in checks.values() for old in check.formerly} | dict(checks)
     skips: dict[str, str] = {}
     for id, reason in skip.items():
-        if not isinstance(reason, str) or not reason.strip():
+        if not reason.strip():
             raise WrongProfile(f'profile {name}: skip needs a reason: {id} = "why"')
         skips[_known(name, "check", id, by_name).id] = reason
     thresholds: dict[str, dict[str, Any]] = {}
     for id, values in settings.items():
         check = _known(name, "check", id, by_name)
-        if not isinstance(values, dict):
-            raise WrongProfile(f"profile {name}: checks.{id} is a table of thresholds")
         for key, value in values.items():
             default = _known(name, f"threshold of {id}", key, check.thresholds)
             if not _same_kind(value, default):

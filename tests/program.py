@@ -9,10 +9,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-QUIET_PLACES = ("XDG_CONFIG_HOME", "STATE_DIRECTORY")
 
 
 def environment(place: Path, **more: str) -> dict[str, str]:
@@ -29,11 +28,18 @@ def environment(place: Path, **more: str) -> dict[str, str]:
     }
 
 
-def start(*argv: str, place: Path, env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
+def start(
+    *argv: str,
+    place: Path,
+    env: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
     """The running program; `env` is added to its clean environment."""
     command = [sys.executable, "-m", "mlopsdoc", *argv]
-    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.Popen(command, env=environment(place, **(env or {})), cwd=place, **options)
+    return subprocess.Popen(
+        command, env=environment(place, **(env or {})), cwd=place, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
+    )
 
 
 class Ended:
@@ -54,8 +60,7 @@ class Ended:
 
 def mlopsdoc(*argv: str, place: Path, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> Ended:
     """Run the program to its end; it must come within a minute."""
-    pipe = {} if stdin is None else {"stdin": subprocess.PIPE}
-    process = start(*argv, place=place, env=env, **pipe)
+    process = start(*argv, place=place, env=env, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE)
     out, err = process.communicate(stdin, timeout=60)
     return Ended(process.returncode, out, err)
 

@@ -191,7 +191,7 @@ def test_many_runs_at_once_lose_nothing(place: Path) -> None:
         assert code in (1, 75)
         assert (json.loads(out)["status"] == "warning") if code == 1 else not out
     assert any(code == 1 for _, code in ended)
-    assert not [path for path in (place / "state").rglob("*.tmp")]
+    assert not list((place / "state").rglob("*.tmp"))
 
 
 def test_a_closed_pipe_is_quiet(place: Path) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ class Group:
 
 
 @contextmanager
-def frozen_group() -> Iterator[Group]:
+def frozen_group() -> Generator[Group]:
     """A group that is thawed and emptied at the end."""
     if os.geteuid() != 0 or not (FREEZER / "cgroup.procs").exists():
         pytest.skip("a process in D state needs root and the freezer of control groups version 1")
@@ -149,7 +149,7 @@ def test_a_file_whose_read_never_ends(host: Path) -> None:
 
 
 @contextmanager
-def unserved(folder: Path) -> Iterator[None]:
+def unserved(folder: Path) -> Generator[None]:
     """A FUSE mount whose server takes requests and answers none."""
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
         pytest.skip("a file system that hangs needs root and /dev/fuse")

@@ -40,6 +40,7 @@ class Reply(NamedTuple):
 
 
 def send(channel: socket.socket, message: bytes) -> None:
+    """One message, its length first."""
     channel.sendall(len(message).to_bytes(8, "little") + message)
 
 
@@ -201,6 +202,10 @@ def _run(questions: socket.socket, argv: tuple[str, ...], cap: int, seconds: flo
     return _Command(tool, argv, cap).wait(questions, time.monotonic() + seconds, seconds)
 
 
+def _noticed(_signal: int, _frame: object) -> None:
+    """A child ended: the byte in the wake-up pipe is all that is wanted."""
+
+
 class _Command:
     """A running command. Forked by hand: subprocess waits until exec is through, which may hang as well."""
 
@@ -210,7 +215,7 @@ class _Command:
         os.set_blocking(wake, False)
         os.set_blocking(self.wake, False)
         self.old_wake = wake
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _noticed)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         self.out, out = os.pipe()
         self.err, err = os.pipe()

@@ -112,22 +112,27 @@ class Host(ABC):
 
 
 def read_key(path: str) -> str:
+    """``read /proc/mdstat``"""
     return f"read {path}"
 
 
 def tree_key(pattern: str) -> str:
+    """``tree /sys/block/*/size``"""
     return f"tree {pattern}"
 
 
 def link_key(path: str) -> str:
+    """``link /sys/class/net/eth0/device``"""
     return f"link {path}"
 
 
 def run_key(argv: tuple[str, ...]) -> str:
+    """``run zpool status -j``"""
     return "run " + words(argv)
 
 
 def probe_key(name: str, args: tuple[str, ...]) -> str:
+    """``probe nvml state``"""
     return "probe " + words((name, *args))
 
 
@@ -137,4 +142,5 @@ def words(parts: tuple[str, ...]) -> str:
 
 
 def split(text: str) -> tuple[str, ...]:
+    """The words that `words` joined."""
     return tuple("" if part == "%" else unquote(part) for part in text.split(" "))

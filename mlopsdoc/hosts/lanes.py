@@ -69,6 +69,7 @@ RULES = (
 
 
 def rule_for(key: str) -> Rule:
+    """The first rule whose pattern matches."""
     return next(rule for rule in RULES if fnmatchcase(key, rule.questions))
 
 

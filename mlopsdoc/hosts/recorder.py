@@ -94,7 +94,7 @@ def _matching(keys: Iterable[str], pattern: str) -> list[str]:
     """The recorded files that a pattern matches, where the recording does not say which there were."""
     parts = pattern.split("/")
     start = "read " + "/".join(parts[: next((n for n, part in enumerate(parts) if "*" in part), len(parts))])
-    found = []
+    found: list[str] = []
     for key in keys:
         if key.startswith(start):
             path = key[len("read ") :]

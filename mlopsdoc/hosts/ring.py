@@ -66,7 +66,7 @@ def newest(states: Sequence[str], boot_id: str, now: float) -> Recording | None:
 
 def _stored(state: str, boot_id: str) -> list[tuple[int, str]]:
     """Seconds and file name of the samples of this boot, oldest first."""
-    found = []
+    found: list[tuple[int, str]] = []
     for name in _names(state):
         boot, _, seconds = name.removesuffix(".msgpack").rpartition("-")
         if boot == boot_id and seconds.isdigit():

@@ -174,7 +174,7 @@ def _take(
         stderr = files[prefix + path]
     recording.answers[key] = Answer(
         key,
-        cast(AnswerStatus, status),
+        status,
         data,
         stderr=stderr,
         exit=row.get("exit"),

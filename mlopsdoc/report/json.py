@@ -12,6 +12,7 @@ class NotAReport(ValueError):
 
 
 def render(report: Report) -> str:
+    """One line of JSON."""
     return msgspec.json.encode(report).decode() + "\n"
 
 

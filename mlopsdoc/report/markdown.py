@@ -10,6 +10,7 @@ from mlopsdoc.report.text import describe_host, describe_source, headline
 
 
 def render(report: Report) -> str:
+    """Markdown in which no text of a host is markup."""
     return "".join(f"{line}\n" for line in _lines(report))
 
 

@@ -48,6 +48,7 @@ def headline(report: Report) -> str:
 
 
 def describe_host(report: Report) -> str:
+    """Name, product, system, processors, memory and GPUs on one line."""
     host = report.host
     about = [host.product, host.os, host.kernel and f"Linux {host.kernel}", host.cpus, host.memory, host.gpus]
     return f"{host.name or 'a host without a name'}: {', '.join(part for part in about if part) or 'nothing is known'}"
@@ -55,7 +56,7 @@ def describe_host(report: Report) -> str:
 
 def describe_source(report: Report) -> str:
     """Where the answers came from, how old they are and whether any are missing."""
-    said = []
+    said: list[str] = []
     for source in report.sources:
         if source.kind == "live":
             return f"live, {report.taken_at}, {report.duration_s:.1f} s"

@@ -8,7 +8,8 @@
 
 A file that no row of items.jsonl names answers all the same: what lies there is what was said. So a host
 can be written by hand. ``expect.toml`` may name a `base`, a folder beside this one: then this one holds only
-what differs, and `absent` lists the keys (with wildcards) that the base has and this host has not.
+what differs, and `absent` lists the keys (with wildcards) that the base has and this host has not. Its own
+``before/`` takes the place of the base's.
 """
 
 from __future__ import annotations

@@ -173,7 +173,7 @@ def _policy(host: Host) -> Policy:
     mhz = {name: value / 1000 for name, answer in read.items() if (value := number(answer))}
     high = read["cpuinfo_max_freq"]
     percent = number(host.read(f"{CPU}/intel_pstate/max_perf_pct"))
-    if not host.is_live and percent is None and not mhz:
+    if not host.is_live and percent is None and not any(answer.said for answer in read.values()):
         return _cpupower(host.run("cpupower", "frequency-info"))
     is_capped = percent is not None and percent < 100
     return Policy(

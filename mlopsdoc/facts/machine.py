@@ -187,7 +187,7 @@ def _gpu_name(host: Host, device: PciDevice) -> str:
     maker = MAKERS[device.vendor]
     answer = host.probe("devices", device.slot)
     try:
-        model = str(answer.json().get("model", "")) if answer.said else ""
+        model = str(answer.json().get("model") or "") if answer.said else ""
     except (ValueError, AttributeError):
         model = ""
     inside = model.partition("[")[2].partition("]")[0]

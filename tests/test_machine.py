@@ -1,6 +1,7 @@
 """What a host is: read from whatever of it is known, never raising for what is not."""
 
 import json
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from mlopsdoc.hosts.recorder import Recording, Replay
 TAKEN = 1_790_000_000.0
 
 
-def machine(files: dict[str, str], probes: dict[str, object] | None = None) -> Machine:
+def machine(files: Mapping[str, str], probes: Mapping[str, object] | None = None) -> Machine:
     recording = Recording(TAKEN, unlisted="absent")
     for path, text in files.items():
         recording.answers[read_key(path)] = Answer(read_key(path), "ok", text.encode())
@@ -120,8 +121,7 @@ def test_cpu_lists(text: str, numbers: list[int]) -> None:
 @given(st.text())
 def test_any_text_is_read(text: str) -> None:
     assert isinstance(first_cpu(text), dict) and isinstance(cpu_list(text), list)
-    every = dict.fromkeys(
-        ("/proc/cpuinfo", "/proc/meminfo", "/etc/os-release", "/proc/self/status", "/sys/devices/system/cpu/online",
-         "/sys/bus/pci/devices/0000:01:00.0/uevent", "/proc/self/cgroup"), text
-    )  # fmt: skip
+    paths = ["/proc/cpuinfo", "/proc/meminfo", "/etc/os-release", "/proc/self/status", "/proc/self/cgroup"]
+    paths += ["/sys/devices/system/cpu/online", "/sys/bus/pci/devices/0000:01:00.0/uevent"]
+    every = dict.fromkeys(paths, text)
     machine(every).info()

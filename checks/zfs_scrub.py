@@ -169,14 +169,15 @@ def _repaired(pool: Pool) -> Iterator[Finding]:
         return
     named = ", ".join(f"{disk.name} ({disk.checksum or 0} checksum errors)" for disk in bad[:3])
     more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    is_shared = len(bad) > 2 and bad[2].errors * 10 > bad[0].errors  # then it is hardly the disks
+    suspect = "memory, a controller or a backplane" if is_shared else "the disk, its slot or its cable"
     yield warning(
         what + (f" on {named}{more}" if bad else ""),
         subject=pool.label,
         code="repaired",
         since=instant(scan.end or scan.start),
-        advice="nothing is lost, but a disk, its slot or its cable gave wrong data: look at its health, then "
-        f"{pool.command('sudo zpool clear')} and scrub again; replace the disk when errors come back; "
-        "the runbook has the steps",
+        advice=f"nothing is lost, but {suspect} gave wrong data: find out which, then "
+        f"{pool.command('sudo zpool clear')} and scrub again; the runbook has the steps",
         params=pool.params,
         metrics={"scrub_repaired_bytes": scan.repaired},
         evidence=[scan.line],
@@ -207,28 +208,35 @@ def _by_age(
     """Of the last scrub that finished."""
     age = max(0.0, now - (scrub.end or now))
     is_late = age > warning_days * DAY_S
-    plan, line = _plan(pool, schedules, is_late=is_late)
-    metrics = {"scrub_age_s": round(age), "scrub_duration_s": scrub.seconds}
+    plan = _plan(pool, schedules, is_late=is_late)
     when = f"last scrubbed {span(age)} ago ({day(scrub.end)})"
     if not is_late:
         lasted = "" if scrub.seconds is None else f" in {span(scrub.seconds)}"
+        clean = ", 0 errors" if scrub.errors == 0 else ""
         return ok(
-            f"{when}{lasted}; {plan}",
+            f"{when}{lasted}{clean}; {plan[0]}",
             subject=pool.label,
             code="age",
             params=pool.params,
-            metrics=metrics,
-            evidence=[scrub.line, line],
+            metrics={"scrub_age_s": round(age), "scrub_duration_s": scrub.seconds},
+            evidence=[scrub.line, plan[1]],
         )
-    return (critical if age > critical_days * DAY_S else warning)(
-        f"{when}, wanted is every {warning_days} days at least; {plan}",
+    what = f"{when}, wanted is every {warning_days} days at least"
+    return _overdue(pool, what, scrub.end, now, scrub.line, plan, is_worse=age > critical_days * DAY_S)
+
+
+def _overdue(
+    pool: Pool, what: str, since: float | None, now: float, line: Line, plan: tuple[str, Line | None], *, is_worse: bool
+) -> Finding:
+    return (critical if is_worse else warning)(
+        f"{what}; {plan[0]}",
         subject=pool.label,
         code="age",
-        since=instant(scrub.end),
-        advice=_advice(pool),
+        since=instant(since),
+        advice=f"when the jobs allow it: {pool.command('sudo zpool scrub')}; the runbook plans it for every month",
         params=pool.params,
-        metrics=metrics,
-        evidence=[scrub.line, line],
+        metrics={"scrub_age_s": None if since is None else round(now - since)},
+        evidence=[line, plan[1]],
     )
 
 
@@ -246,60 +254,45 @@ def _without_record(
         return
     if scan is None:
         if not is_young:
-            yield _never(pool, age, schedules)
+            yield _never(pool, age, now, schedules)
         return
-    name, verb = RECORDS[scan.kind], "was cancelled" if scan.state == "canceled" else "finished"
+    what = f"{RECORDS[scan.kind]} {'was cancelled' if scan.state == 'canceled' else 'finished'} {day(scan.end)}"
     if scan.state in ("running", "paused"):
-        why = f"{name} is under way: a scrub has to wait for it"
+        why = f"{RECORDS[scan.kind]} is under way: a scrub has to wait for it"
     elif is_young:
-        why = f"no scrub has finished on this young pool, {name} {verb} {day(scan.end)}"
+        why = f"the pool is {span(age or 0)} old and needs no scrub yet; on record: {what}"
     elif scan.end is not None and now - scan.end > limit:
-        yield _at_least(pool, scan, now, schedules, critical_days)
+        yield _at_least(pool, scan, what, now, schedules, critical_days)
         return
     else:
-        yield _erased(pool, f"{name} that {verb} {day(scan.end)}", scan, age)
+        yield _erased(pool, scan, what, age)
         return
     yield ok(why, subject=pool.label, code="no_record", params=pool.params, evidence=[scan.line])
 
 
-def _never(pool: Pool, age: float | None, schedules: ZfsSchedules) -> Finding:
-    plan, line = _plan(pool, schedules, is_late=True)
+def _never(pool: Pool, age: float | None, now: float, schedules: ZfsSchedules) -> Finding:
     if age is None:
-        why = "no scrub is on record, and how old the pool is cannot be seen" + _because(pool)
+        why = "no scrub is on record, and how old the pool is cannot be seen"
         return unknown(why, subject=pool.label, code="never", params=pool.params, evidence=[pool.line])
-    return warning(
-        f"never scrubbed, and it is {span(age)} old; {plan}",
-        subject=pool.label,
-        code="never",
-        since=instant(pool.created),
-        advice=_advice(pool),
-        params=pool.params,
-        metrics={"pool_age_s": round(age)},
-        evidence=[pool.line, line],
+    plan = _plan(pool, schedules, is_late=True)
+    return _overdue(
+        pool, f"never scrubbed, and it is {span(age)} old", pool.created, now, pool.line, plan, is_worse=False
     )
 
 
-def _at_least(pool: Pool, scan: Scan, now: float, schedules: ZfsSchedules, critical_days: int) -> Finding:
+def _at_least(pool: Pool, scan: Scan, what: str, now: float, schedules: ZfsSchedules, critical_days: int) -> Finding:
     """A newer scrub would have taken the place of that record, so none has finished since."""
     age = now - (scan.end or now)
-    plan, line = _plan(pool, schedules, is_late=True)
-    verb = "was cancelled" if scan.state == "canceled" else "finished"
-    return (critical if age > critical_days * DAY_S else warning)(
-        f"no scrub has finished for at least {span(age)}, since {RECORDS[scan.kind]} {verb} {day(scan.end)}; {plan}",
-        subject=pool.label,
-        code="age",
-        since=instant(scan.end),
-        advice=_advice(pool),
-        params=pool.params,
-        metrics={"scrub_age_s": round(age)},
-        evidence=[scan.line, line],
-    )
+    why = f"no scrub has finished for at least {span(age)}, since {what}"
+    plan = _plan(pool, schedules, is_late=True)
+    return _overdue(pool, why, scan.end, now, scan.line, plan, is_worse=age > critical_days * DAY_S)
 
 
-def _erased(pool: Pool, by: str, scan: Scan, age: float | None) -> Finding:
+def _erased(pool: Pool, scan: Scan, what: str, age: float | None) -> Finding:
+    history = f" (the history: {pool.history})" if pool.history else ""
     old = "a pool of unknown age" if age is None else f"a pool of {span(age)}"
     return unknown(
-        f"when {old} was last scrubbed is not known: {by} has erased it{_because(pool)}",
+        f"when {old} was last scrubbed is not known: {what}, which erased the record{history}",
         subject=pool.label,
         code="erased",
         advice=f"{pool.command('sudo zpool history -i')} may tell; a new scrub settles it, when the jobs allow it: "
@@ -307,10 +300,6 @@ def _erased(pool: Pool, by: str, scan: Scan, age: float | None) -> Finding:
         params=pool.params,
         evidence=[scan.line],
     )
-
-
-def _because(pool: Pool) -> str:
-    return f" (the history: {pool.history})" if pool.history else ""
 
 
 def _plan(pool: Pool, schedules: ZfsSchedules, *, is_late: bool) -> tuple[str, Line | None]:
@@ -324,7 +313,3 @@ def _plan(pool: Pool, schedules: ZfsSchedules, *, is_late: bool) -> tuple[str, L
         return f"{schedule.name} starts the next", schedule.line
     only = " but leaves out a pool that is not ONLINE" if schedule.debian and pool.state != "ONLINE" else ""
     return f"{schedule.name} should have scrubbed it{only}", schedule.line
-
-
-def _advice(pool: Pool) -> str:
-    return f"when the jobs allow it: {pool.command('sudo zpool scrub')}; the runbook plans it for every month"

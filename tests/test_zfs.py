@@ -230,10 +230,8 @@ OLD = {
     run_key(("zfs", "get", "-Hp", "-d", "0", "-t", "filesystem", "-o", "name,property,value",
              "creation,org.debian:periodic-scrub")): "tank\tcreation\t1700000000\n",
 }  # fmt: skip
-LINES = [f"  scan: {row[0]}\n" for row in FINISHED.values()]
-LINES += [f"  scan: {row[0]}\n{row[1]}" for row in RUNNING.values()]
-    f"  scan: {row[0]}\n{row[1]}" for row in RUNNING.values()
-]
+FINISHED_LINES = [f"  scan: {row[0]}\n" for row in FINISHED.values()]
+LINES = FINISHED_LINES + [f"  scan: {row[0]}\n{row[1]}" for row in RUNNING.values()]
 
 
 def facts_or_none(where: Replay) -> ZfsPools | None:

@@ -169,8 +169,8 @@ def _repaired(pool: Pool) -> Iterator[Finding]:
         return
     named = ", ".join(f"{disk.name} ({disk.checksum or 0} checksum errors)" for disk in bad[:3])
     more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-    is_shared = len(bad) > 2 and bad[2].errors * 10 > bad[0].errors  # then it is hardly the disks
-    suspect = "memory, a controller or a backplane" if is_shared else "the disk, its slot or its cable"
+    is_common = len(bad) > 2 and bad[2].errors * 10 > bad[0].errors  # then it is hardly the disks
+    suspect = "memory, a controller or a backplane" if is_common else "the disk, its slot or its cable"
     yield warning(
         what + (f" on {named}{more}" if bad else ""),
         subject=pool.label,

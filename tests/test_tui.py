@@ -1,0 +1,500 @@
+"""The screen: what it shows of recordings, how it behaves on a real terminal, and that no text gets out of hand."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from textual.pilot import Pilot
+
+from mlopsdoc import catalog, examination, opening
+from mlopsdoc.model import AREAS, Counts, Finding, HostInfo, Hurt, Line, Report, Result, Source, Status, Tool, finding
+from mlopsdoc.tui import wire
+from mlopsdoc.tui.app import Doctor
+from mlopsdoc.tui.board import Board, rows
+from mlopsdoc.tui.feed import Feed
+from mlopsdoc.tui.words import size, wrapped
+
+from .program import REPOSITORY, descendants_named, environment
+
+SNAPSHOTS = catalog.shipped("snapshots")
+PATIENCE_S = 30.0
+HOSTILE = (
+    "\x1b]52;c;cm0gLXJmIC8=\x07",
+    "\x1b[2J\x1b[31mred",
+    "\x9b31m",
+    "\u202egnp.exe",
+    "[/dev/sda]",
+    "[@click=app.quit]x[/]",
+    "[link='x]",
+    "a" + "\u0301" * 3000,
+    "x" * 10_000,
+    "\u6f22\u5b57" * 300,
+    "tab\there\rand\nthere",
+)
+
+
+# What is known, and in which rows
+
+
+def found(check: str, status: Status, subject: str, summary: str = "is wrong", cause: str = "") -> Finding:
+    said = finding(status, summary, subject=subject, advice=f"mend {subject}", evidence=[Line("probe x", "a line")])
+    return replace(said, key=f"{check}/{subject}/{check}", code=check, caused_by=cause)
+
+
+def result(check: str, area: str, *findings: Finding, status: Status = Status.OK) -> Result:
+    worst = max((f.status for f in findings), default=status)
+    return Result(id=check, area=area, title=f"{check} is fine", status=worst, duration_s=0.1, findings=list(findings))
+
+
+def report(*results: Result) -> Report:
+    return Report(
+        tool=Tool("mlopsdoc", "0"),
+        host=HostInfo("gpu-17"),
+        sources=[Source("snapshot", "x", "2026-11-23T03:10:00Z", 7200.0)],
+        taken_at="2026-11-23T03:10:00Z",
+        duration_s=0.1,
+        profile="generic",
+        status=Status.OK,
+        counts=Counts(),
+        checks=list(results),
+    )
+
+
+def plan_of(made: Report, *, live: bool = False, runbooks: dict[str, str] | None = None) -> wire.Plan:
+    return wire.Plan(live, [wire.Planned(r.id, r.area, r.title) for r in made.checks], runbooks or {})
+
+
+def board_of(*results: Result) -> Board:
+    board = Board()
+    made = report(*results)
+    board.hear(plan_of(made))
+    board.hear(wire.Made(made))
+    return board
+
+
+def test_areas_with_problems_come_first() -> None:
+    board = board_of(
+        result("disks", "storage"),
+        result("nics", "network", found("nics", Status.WARNING, "eth0")),
+        result("gpus", "gpu", found("gpus", Status.CRITICAL, "GPU 1")),
+        result("fans", "gpu", status=Status.SKIPPED),
+    )
+    assert [row.name for row in rows(board)] == ["gpu", "gpus", "fans", "network", "nics", "storage", "disks"]
+    assert [row.name for row in rows(board, only_problems=True)] == ["gpu", "gpus", "network", "nics"]
+
+
+def test_several_findings_have_lines_of_their_own_and_effects_stand_below_their_cause() -> None:
+    hot = found("heat", Status.CRITICAL, "GPU 1")
+    slow = found("clocks", Status.WARNING, "GPU 1", cause=hot.key)
+    board = board_of(result("heat", "gpu", found("heat", Status.WARNING, "GPU 2"), hot), result("clocks", "gpu", slow))
+    assert [(row.depth, row.name) for row in rows(board)] == [
+        (0, "gpu"),
+        (0, "heat"),
+        (1, "GPU 1"),
+        (2, "clocks"),
+        (1, "GPU 2"),
+    ]
+
+
+def test_a_circle_of_causes_hides_nothing() -> None:
+    one, two = found("one", Status.WARNING, "host"), found("two", Status.WARNING, "host")
+    one, two = replace(one, caused_by=two.key), replace(two, caused_by=one.key)
+    names = [row.name for row in rows(board_of(result("one", "host", one), result("two", "host", two)))]
+    assert names == ["host", "one", "two"]
+
+
+def test_wrapping_counts_cells_and_ends() -> None:
+    for text in HOSTILE:
+        assert all(size(line) <= 20 for line in wrapped(text, 20))
+    assert wrapped("the pool was not scrubbed", 12) == ["the pool was", "not scrubbed"]
+
+
+# The app, fed by hand
+
+
+class Stage:
+    """The app and what is seen of it."""
+
+    def __init__(self, app: Doctor, pilot: Pilot[int], engine: socket.socket) -> None:
+        self.app = app
+        self.pilot = pilot
+        self.engine = engine
+
+    def text(self) -> str:
+        return "\n".join(strip.text for strip in self.app.screen._compositor.render_strips())  # pyright: ignore[reportPrivateUsage]
+
+    async def until(self, is_so: Callable[[str], bool]) -> str:
+        end = time.monotonic() + PATIENCE_S
+        while not is_so(self.text()):
+            assert time.monotonic() < end, self.text()
+            await self.pilot.pause(0.01)
+        return self.text()
+
+    async def sees(self, *words: str) -> str:
+        return await self.until(lambda text: all(word in text for word in words))
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+
+def play(
+    story: Callable[[Stage], Awaitable[None]], *said: wire.Said, at: tuple[int, int] = (80, 24), hang_up: bool = False
+) -> None:
+    async def run() -> None:
+        ours, engine = socket.socketpair()
+        app = Doctor(Feed(ours, 0))
+        async with app.run_test(size=at) as pilot:
+            engine.setblocking(False)
+            for message in said:
+                await asyncio.get_running_loop().sock_sendall(engine, wire.packed(message))
+            if hang_up:
+                engine.close()
+            await story(Stage(app, pilot, engine))
+        ours.close()
+
+    asyncio.run(run())
+
+
+def bad_night() -> tuple[wire.Plan, wire.Made]:
+    """What the engine says of the demo."""
+    setup = examination.set_up(site=False)
+    host, source = opening.recording(f"{SNAPSHOTS}/bad_night")
+    made = examination.report(setup, host, list(examination.examine(setup, host)), [source], time.monotonic())
+    return plan_of(made, runbooks=setup.catalog.runbooks), wire.Made(made)
+
+
+def test_the_worst_finding_is_chosen_with_what_to_do_and_its_runbook() -> None:
+    async def story(stage: Stage) -> None:
+        text = await stage.sees("CRITICAL GPU 2 (9b:00.0)", "hurts", "do       check inlet", "Runbook gpu_thermal")
+        head = text.split("\n")[:2]
+        assert "gpu-17  RECORDING" in head[0] and "1 critical  2 warning  1 ok" in head[0]
+        assert "of 2026-11-23 03:10 UTC" in head[1] and "actions are off" in head[1]
+        assert text.index("[X]") < text.index("[!]") < text.index("[ok]")
+        assert "GPU=0000:9b:00.0" in text
+
+    play(story, *bad_night())
+
+
+def test_moving_through_the_list_shows_what_is_chosen_and_levels_open_and_close() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 2")
+        await stage.press("j", "j")
+        await stage.sees("WARNING mount /var", "MOUNT=/var")
+        await stage.press("G")
+        await stage.sees("cpu_thermal", ">[ok]")
+        await stage.press("g", "enter")
+        await stage.sees(">Finding")
+        await stage.press("l")
+        await stage.sees(">Runbook")
+        await stage.press("l")
+        await stage.until(lambda text: ">Runbook" in text and "Checks" not in text)
+        await stage.press("escape", "h", "escape", "escape")
+        await stage.sees(">Checks")
+
+    play(story, *bad_night())
+
+
+def test_keys_for_problems_runbook_help_and_leaving() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 2")
+        await stage.press("f")
+        await stage.until(lambda text: "[ok]" not in text and "1 more" in text)
+        await stage.press("b")
+        await stage.until(lambda text: "Problems" not in text and "Meaning" in text)
+        await stage.press("question_mark")
+        await stage.sees("back one level; never quits")
+        await stage.press("escape")
+        await stage.sees("Problems", "Finding")
+        await stage.press("r")
+        await stage.sees("actions are off", "this is a recording")
+        await stage.press("ctrl+c")
+        await stage.sees("q quits")
+        await stage.press("q")
+        assert stage.app.return_code == 0
+
+    play(story, *bad_night())
+
+
+@pytest.mark.parametrize("at", [(160, 48), (100, 30), (60, 16), (40, 12), (20, 6)])
+def test_every_size_shows_what_is_wrong(at: tuple[int, int]) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("[X]", "RECORD" if at[0] < 40 else "RECORDING")
+        await stage.press("enter")
+        text = await stage.sees("CRITICAL")
+        if at[0] >= 140:
+            assert any("Checks" in line and "Finding" in line and "Runbook" in line for line in text.split("\n"))
+        await stage.press("b")
+        await stage.sees(">Runbook")
+
+    play(story, *bad_night(), at=at)
+
+
+def test_results_show_as_they_come_and_the_rest_is_running() -> None:
+    made = report(result("heat", "gpu", found("heat", Status.CRITICAL, "GPU 1")), result("disks", "storage"))
+
+    async def story(stage: Stage) -> None:
+        await stage.sees("LOOKING", "1 of 2 checks", "[X]  heat", "[..] disks  running")
+        await asyncio.get_running_loop().sock_sendall(stage.engine, wire.packed(wire.Made(made)))
+        await stage.sees("LIVE", "03:10 UTC", "[ok] disks")
+        await stage.press("r")
+        await stage.sees("[..] heat")
+        await stage.press("p")
+        await stage.sees("PAUSED")
+        orders = wire.Unpacker().orders(await asyncio.get_running_loop().sock_recv(stage.engine, 1 << 16))
+        assert orders == [wire.Again("heat"), wire.Pause(True)]
+
+    play(story, plan_of(made, live=True), wire.Came(made.checks[0]))
+
+
+def test_an_engine_that_ends_is_said_in_words_and_what_it_said_stays() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("TROUBLE", "what runs the checks has ended", "CRITICAL GPU 2")
+        await stage.press("r", "R", "p", "j", "q")
+
+    play(story, *bad_night(), hang_up=True)
+
+
+def test_the_choice_stays_with_its_check_when_things_change() -> None:
+    heat, disks = found("heat", Status.CRITICAL, "GPU 1"), found("disks", Status.WARNING, "mount /var")
+    before = report(result("heat", "gpu", heat), result("disks", "storage", disks))
+    after = report(result("heat", "gpu"), result("disks", "storage", status=Status.OK))
+
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 1")
+        await stage.press("j")
+        await stage.sees("WARNING mount /var")
+        await asyncio.get_running_loop().sock_sendall(stage.engine, wire.packed(wire.Made(after)))
+        await stage.sees(">[ok] disks")
+
+    play(story, plan_of(before), wire.Made(before))
+
+
+def test_hostile_text_is_shown_and_does_nothing() -> None:
+    results = [
+        Result(
+            id=f"check{n}",
+            area=AREAS[n],
+            title=text,
+            status=Status.CRITICAL,
+            reason=text,
+            duration_s=0.0,
+            findings=[
+                Finding(
+                    key=f"k{n}",
+                    status=Status.CRITICAL,
+                    code="x",
+                    subject=text,
+                    summary=text,
+                    advice=text,
+                    since=text,
+                    hurts=[Hurt(1, text, text, text)],
+                    covers=[],
+                    params={"POOL": text},
+                    metrics={},
+                    evidence=[],
+                )
+            ],
+        )
+        for n, text in enumerate(HOSTILE)
+    ]
+    made = replace(report(*results), host=HostInfo(HOSTILE[0], product=HOSTILE[4]))
+
+    async def story(stage: Stage) -> None:
+        await stage.sees("[X]", "x1b]52")
+        for _ in HOSTILE:
+            for key in ("j", "f"):
+                await stage.press(key)
+                assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", stage.text())
+        assert stage.app.is_running
+
+    play(story, plan_of(made), wire.Made(made))
+
+
+def test_widgets_are_given_no_markup() -> None:
+    """Only Canvas draws, and it makes segments; nothing that reads markup is used at all."""
+    source = "".join(path.read_text() for path in (REPOSITORY / "mlopsdoc/tui").glob("*.py"))
+    for name in ("textual.widgets", "from_markup", "notify(", "border_title", "Static", "Label"):
+        assert name not in source
+
+
+def test_only_lines_that_changed_are_painted_anew() -> None:
+    made = bad_night()
+
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 2")
+        await stage.pilot.pause()
+        painted: list[object] = []
+        for canvas in (stage.app.header, stage.app.footer, stage.app.checks, stage.app.finding, stage.app.runbook):
+            original = canvas.refresh
+
+            def refresh(*regions: object, original: Callable[..., object] = original, **more: object) -> object:
+                painted.append((regions, more))
+                return original(*regions, **more)
+
+            canvas.refresh = refresh  # type: ignore[method-assign, assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        await asyncio.get_running_loop().sock_sendall(stage.engine, wire.packed(replace(made[1])))
+        await stage.pilot.pause(0.1)
+        assert painted == []
+
+    play(story, *made)
+
+
+# A real terminal
+
+
+ALLOWED = re.compile(
+    rb"\x1b\[\d+;\d+H|\x1b\[[0-9;]*m|\x1b\[\?(1049|25|1004|2004|7|2048|2026)[hl]|\x1b\[\?(2026|2048)\$p"
+    rb"|\x1b\[>\d+u|\x1b\[<u|\x1b\]22;[a-z]*\x07|\r\n"
+)
+
+
+class Terminal:
+    """A program on a pseudo terminal of its own, which controls it as a login does."""
+
+    def __init__(self, *argv: str, place: Path, columns: int = 80, lines: int = 24, **more: str) -> None:
+        self.master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.before = termios.tcgetattr(slave)
+        self.slave = slave
+        env = environment(place, TERM="xterm-256color", LANG="C.UTF-8", **more)
+        command = ["setsid", "--ctty", sys.executable, "-m", "mlopsdoc", *argv]
+        self.process = subprocess.Popen(command, env=env, cwd=place, stdin=slave, stdout=slave, stderr=slave)
+        self.out = b""
+
+    def until(self, is_so: Callable[[bytes], bool]) -> bytes:
+        end = time.monotonic() + PATIENCE_S
+        while not is_so(self.out):
+            assert time.monotonic() < end, self.out[-2000:]
+            self.take(0.05)
+        return self.out
+
+    def take(self, seconds: float) -> None:
+        if select.select([self.master], [], [], seconds)[0]:
+            self.out += os.read(self.master, 1 << 16)
+
+    def ended(self) -> int:
+        """The exit code, with all that was written."""
+        code = self.process.wait(PATIENCE_S)
+        while select.select([self.master], [], [], 0)[0]:
+            self.out += os.read(self.master, 1 << 16)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for fd in (self.master, self.slave):
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+
+
+Opener = Callable[..., Terminal]
+
+
+@pytest.fixture
+def open_terminal(tmp_path: Path) -> Iterator[Opener]:
+    opened: list[Terminal] = []
+
+    def make(*argv: str, **more: str) -> Terminal:
+        opened.append(Terminal(*argv, place=tmp_path, **more))
+        return opened[-1]
+
+    yield make
+    for terminal in opened:
+        terminal.close()
+
+
+def processes_end(place: Path) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while left := descendants_named(str(place)):
+        assert time.monotonic() < end, left
+        select.select([], [], [], 0.05)
+
+
+def test_this_machine_on_a_terminal(open_terminal: Opener, tmp_path: Path) -> None:
+    terminal = open_terminal()
+    out = terminal.until(lambda out: b"LIVE" in out)
+    assert b"Checks" in out
+    os.write(terminal.master, b"q")
+    assert terminal.ended() == 0
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+    processes_end(tmp_path)
+
+
+def test_the_demo_starts_within_nine_kilobytes(open_terminal: Opener) -> None:
+    terminal = open_terminal("demo")
+    terminal.until(lambda out: b"RECORDING" in out and b"Meaning" in out)
+    for _ in range(10):
+        terminal.take(0.05)
+    assert len(terminal.out) < 9000
+    assert ALLOWED.sub(b"", terminal.out).decode().replace("\u2502", "|").isprintable()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_gives_the_terminal_back(open_terminal: Opener, tmp_path: Path, number: signal.Signals) -> None:
+    terminal = open_terminal("demo")
+    terminal.until(lambda out: b"RECORDING" in out)
+    terminal.process.send_signal(number)
+    assert terminal.ended() == 128 + number
+    assert b"\x1b[?1049l" in terminal.out
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+    processes_end(tmp_path)
+
+
+def test_a_signal_ends_it_on_a_terminal_that_nobody_reads(open_terminal: Opener, tmp_path: Path) -> None:
+    terminal = open_terminal("demo")
+    terminal.until(lambda out: b"RECORDING" in out)
+    os.write(terminal.master, b"?\x1b" * 200)
+    terminal.process.send_signal(signal.SIGTERM)
+    assert terminal.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+    processes_end(tmp_path)
+
+
+def test_all_of_it_ends_when_the_terminal_goes(open_terminal: Opener, tmp_path: Path) -> None:
+    terminal = open_terminal()
+    terminal.until(lambda out: b"LIVE" in out)
+    os.close(terminal.slave)
+    os.close(terminal.master)
+    terminal.process.wait(PATIENCE_S)
+    processes_end(tmp_path)
+
+
+def test_hostile_names_in_a_recording_never_reach_the_terminal(open_terminal: Opener, tmp_path: Path) -> None:
+    (tmp_path / "reference").symlink_to(f"{SNAPSHOTS}/reference")
+    recording = tmp_path / "hostile"
+    shutil.copytree(f"{SNAPSHOTS}/bad_night", recording)
+    processes = Path(SNAPSHOTS) / "reference/probes/processes 41230 41231 41232 41233.json"
+    rows = json.loads(processes.read_text())
+    for row in rows.values():
+        row["command"] = row["name"] = "".join(HOSTILE[:7])
+        row["user"] = "[/dev/sda]"
+    (recording / "probes" / processes.name).write_text(json.dumps(rows))
+    hostname = recording / "files/proc/sys/kernel/hostname"
+    hostname.parent.mkdir(parents=True)
+    hostname.write_text(HOSTILE[0] + HOSTILE[5])
+    terminal = open_terminal("--from", str(recording))
+    terminal.until(lambda out: b"x1b]52" in out and b"RECORDING" in out)
+    os.write(terminal.master, b"jjjjfbb?q")
+    assert terminal.ended() == 0
+    rest = ALLOWED.sub(b"", terminal.out).decode()
+    assert b"[@click=app.quit]" in terminal.out
+    assert rest.replace("\u2502", "|").isprintable(), rest

@@ -11,6 +11,7 @@ from mlopsdoc import __version__
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from mlopsdoc.examination import Setup
     from mlopsdoc.hosts.recorder import Recorder, Replay
@@ -497,4 +498,53 @@ def _runbook_show(arguments: argparse.Namespace) -> int:
 
 def _runbook_lint(arguments: argparse.Namespace) -> int:
     """Print what is wrong with runbooks, a line each. Exit code 1 when a mistake was found, 0 otherwise."""
-    raise Stop(BUG, "not written yet")
+    import json
+    import shutil
+
+    from mlopsdoc import catalog, runbook, runbook_lint
+
+    found = catalog.find()
+    supplied = {name: check.params for name, check in found.by_name().items()}
+    rows: list[tuple[str, runbook.Problem]] = []
+    for path in _runbook_paths(arguments.paths) or sorted(found.runbooks.values()):
+        try:
+            with open(path, "rb") as file:
+                text = runbook.decoded(file.read(runbook.MAX_BYTES + 1))
+            problems = runbook_lint.lint(
+                path, text, supplied, run=_run_tool, has_tool=lambda tool: shutil.which(tool) is not None
+            )
+        except runbook.BadRunbook as error:
+            problems = [runbook.Problem(error.line, "error", error.why)]
+        except OSError as error:
+            raise Stop(NO_SOURCE, f"{path}: {error.strerror}") from None
+        rows += [(path, problem) for problem in problems]
+    if arguments.json:
+        keys = ("line", "severity", "text")
+        _print(json.dumps([{"path": path} | {k: getattr(p, k) for k in keys} for path, p in rows], indent=1) + "\n")
+    else:
+        _print("".join(f"{path}:{p.line}: {p.severity}: {p.text}\n" for path, p in rows))
+    return int(any(problem.severity == "error" for _, problem in rows))
+
+
+def _runbook_paths(paths: list[str]) -> list[str]:
+    """The files named, and the runbooks in the folders named."""
+    files: list[str] = []
+    for path in paths:
+        names = sorted(os.listdir(path)) if os.path.isdir(path) else []
+        files += [f"{path}/{name}" for name in names if name.endswith(".md") and name != "README.md"]
+        files += [] if os.path.isdir(path) else [path]
+    if paths and not files:
+        raise Stop(USAGE, f"no runbook in {', '.join(paths)}")
+    return files
+
+
+def _run_tool(argv: Sequence[str], stdin: str) -> tuple[int, str, str] | None:
+    """Exit code, stdout and stderr of a program that judges text; None where there is none."""
+    import subprocess
+
+    env = os.environ | {"LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(argv, input=stdin.encode(), capture_output=True, timeout=30, check=False, env=env)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")

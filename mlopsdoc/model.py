@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from mlopsdoc.clean import one_line
+from mlopsdoc.clean import clean, one_line
 
 SCHEMA = "mlopsdoc.report/1"
 AREAS = (
@@ -85,9 +85,11 @@ def parameter_pattern(name: str) -> str | None:
 
 
 def parameter_fits(name: str, value: str) -> bool:
-    """Whether a step may be given this value: the right form, not empty, no leading dash."""
+    """Whether a step may be given this value: the right form, not empty, no leading dash, nothing unprintable."""
     form = parameter_pattern(name)
-    return form is not None and not value.startswith("-") and _pattern(form).fullmatch(value) is not None
+    if form is None or value.startswith("-") or clean(value) != value:
+        return False
+    return _pattern(form).fullmatch(value) is not None
 
 
 HOST = "host"

@@ -177,6 +177,11 @@ docker         jobs  start restart run exec update pause unpause cp
 docker         kills stop kill rm rmi prune down
 podman         jobs  start restart run exec update pause unpause cp
 podman         kills stop kill rm rmi prune
+docker/image   tune  prune rm load import pull
+docker/builder tune  prune
+docker/volume  kills prune rm
+podman/image   tune  prune rm load import pull
+podman/volume  kills prune rm
 kubectl        tune  label annotate cordon uncordon
 kubectl        jobs  apply create patch taint scale rollout exec edit replace
 kubectl        kills delete drain evict

@@ -113,6 +113,11 @@ class _Scanner:
         current = _Current(self)
         while self.at < self.end:
             char = self.peek()
+            if current.in_pattern and char in "()|":
+                self.take()
+                current.cases[-1] = char != ")"
+                current.clear()
+                continue
             if char == end:
                 self.take()
                 break
@@ -129,14 +134,17 @@ class _Scanner:
                 current.finish()
                 if char == "\n":
                     self.heredoc_bodies()
+                elif char == ";" == self.peek() and current.cases:
+                    self.take()
+                    current.cases[-1] = True
             elif char in "<>":
                 self.redirect(current)
             elif char == "(":
                 self.take()
                 self.parenthesis(current)
-            elif char == ")":  # closes the pattern of a `case`
+            elif char == ")":
                 self.take()
-                current.clear()
+                current.finish()
             else:
                 current.add(self.word(end))
         else:
@@ -334,11 +342,16 @@ class _Scanner:
 
 
 class _Current:
-    """The simple command being read."""
+    """The simple command being read, and for each `case` around it whether a pattern is due."""
 
     def __init__(self, scanner: _Scanner) -> None:
         self.scanner = scanner
+        self.cases: list[bool] = []
         self.clear()
+
+    @property
+    def in_pattern(self) -> bool:
+        return bool(self.cases) and self.cases[-1]
 
     def clear(self) -> None:
         self.words: list[Word] = []
@@ -353,11 +366,17 @@ class _Current:
             scanner.assigned.setdefault(name, word.line)
             return
         if not self.words and word.text in _KEYWORDS:
+            if word.text == "esac" and self.cases:
+                self.cases.pop()
             return
         if word.text.isdigit() and scanner.peek() and scanner.peek() in "<>":
             return
         first = self.words[0].text if self.words else ""
-        if first == "case" and len(self.words) == 1:
+        if first == "case" and len(self.words) == 2 and word.text == "in":
+            self.cases.append(True)
+            self.clear()
+            return
+        if (first == "case" and len(self.words) == 1) or self.in_pattern:
             uses = [Use(u.name, u.line, True, u.free, u.fallback) for u in uses]
         elif first == "for":
             uses = [Use(u.name, u.line, u.quoted, u.free, u.fallback, True) for u in uses]

@@ -32,7 +32,8 @@ def cpu_thermal(
     events_per_hour_warning: float = 360.0,
     held_warning: float = 0.7,
     held_critical: float = 0.5,
-    busy: float = 0.5,
+    busy: float = 0.8,
+    loaded: float = 0.5,
 ) -> Iterator[Finding]:
     """A slow CPU starves the GPUs it feeds, and every rank of the job waits for it.
 
@@ -42,23 +43,24 @@ def cpu_thermal(
     after boot is normal.
 
     And by clocks: busy CPUs far below their base clock, which the maker promises under full load, are held
-    there. Half of it without heat is what PROCHOT# looks like when a power supply, a voltage regulator or the
-    BMC pulls it (often 800 or 400 MHz). 0.7 leaves room for AVX-512 and AMX, whose own base clocks are lower.
-    A package 5 degrees below its limit with clocks at base or above works as designed, and so does a laptop
-    that clips its turbo. Virtual machines are skipped; AMD and ARM, which have no counters, are judged by clocks.
+    there (busy is 80 %: with too slow a clock, what works has no rest). Half of it without heat is what PROCHOT#
+    looks like when a power supply, a voltage regulator or the BMC pulls it (often 800 or 400 MHz). 0.7 leaves
+    room for AVX-512 and AMX, whose own base clocks are lower. A package 5 degrees below its limit with clocks at
+    base or above works as designed, and so does a laptop that clips its turbo. Virtual machines are skipped; AMD
+    and ARM, which have no counters, are judged by clocks.
     """
     uptime = cpus.taken_at - times.boot if times and times.boot else 0.0
     earlier = before.fact if before.fact and before.fact.by_cpu else None
     seconds = before.seconds if earlier else uptime
     for package in cpus.packages:
         grown = throttling.growth([cpu.number for cpu in cpus.of(package)], earlier, seconds)
-        slow = _slow_cpus(package, cpus, times, times_before, busy)
+        working = _working(package, cpus, times, times_before, busy, loaded)
         if cpus.prochot and package is cpus.packages[0]:
             yield _prochot(package, cpus, cpus.prochot)
         elif grown and _is_much(grown, share_warning, events_per_hour_warning):
             yield _throttled(package, cpus, grown, earlier is not None, share_critical)
-        elif slow and sum(_ratio(cpu) < held_warning for cpu in slow) >= 0.9 * len(slow):
-            yield _held(package, cpus, slow, times_before.fact is not None, held_critical)
+        elif working and sum(_ratio(cpu) < held_warning for cpu in working) >= 0.9 * len(working):
+            yield _held(package, cpus, working, times_before.fact is not None, held_critical)
     yield from _limited(cpus, held_warning)
     if throttling.unseen and cpus.vendor == "GenuineIntel":
         yield unknown(f"the throttle counters could not be read: {throttling.unseen}", code="counters")
@@ -68,22 +70,24 @@ def _is_much(grown: Growth, share: float, events_per_hour: float) -> bool:
     return grown.share > share if grown.share is not None else grown.events_per_hour > events_per_hour
 
 
-def _slow_cpus(
-    package: Package, cpus: Cpus, times: CpuTimes | None, before: Before[CpuTimes], busy: float
+def _working(
+    package: Package, cpus: Cpus, times: CpuTimes | None, before: Before[CpuTimes], busy: float, loaded: float
 ) -> list[Cpu]:
-    """The CPUs of a package that work now and whose clock is known; none when the package is not busy.
+    """The CPUs of a package that work now and whose clock is known; none where too few do.
 
-    With an earlier sample, those that worked since; without, all of them when the whole host is busy. Idle
-    CPUs rest at their lowest clock, so nothing follows from theirs.
+    With an earlier sample, those busy since then, while at least half as many processes run now; without, all
+    of them when the host is loaded. Idle CPUs rest at their lowest clock and those half busy may, so nothing
+    follows from theirs; nor from a laptop's, which saves power on purpose.
     """
     known = [cpu for cpu in cpus.of(package) if cpu.mhz and cpu.base_mhz]
-    if not known or cpus.load is None:
+    if not known or cpus.load is None or cpus.is_portable:
         return []
     if times is None or before.fact is None:
-        return known if cpus.load >= busy else []
+        return known if cpus.load >= loaded else []
     shares = times.busy_since(before.fact)
+    busy_now = cpus.load * 2 * len(shares) >= sum(share >= busy for share in shares.values())
     working = [cpu for cpu in known if shares.get(cpu.number, 0.0) >= busy]
-    return working if len(working) * 4 >= len(known) and cpus.load >= busy / 4 else []
+    return working if busy_now and (len(working) >= 4 or len(working) * 4 >= len(known)) else []
 
 
 def _ratio(cpu: Cpu) -> float:
@@ -91,11 +95,10 @@ def _ratio(cpu: Cpu) -> float:
 
 
 def _throttled(package: Package, cpus: Cpus, grown: Growth, is_growth: bool, share_critical: float) -> Finding:
-    clocks = [_ratio(cpu) for cpu in cpus.of(package) if cpu.mhz and cpu.base_mhz]
     span = f"the last {_span(grown.seconds)}" if is_growth else f"the {_span(grown.seconds)} since boot"
     much = f"{grown.share:.0%} of" if grown.share is not None else f"{grown.events} times in"
-    if cpus.is_portable and clocks and middle(clocks) >= 1:
-        return ok(f"its turbo was clipped by heat {much} {span}, clocks are above base", subject=package.subject)
+    if cpus.is_portable:
+        return ok(f"its clocks were lowered by heat for {much} {span}, as laptops do", subject=package.subject)
     where = "" if (grown.package_share or 0) >= (grown.core_share or 0) else f" ({grown.hot_cpus} of its CPUs)"
     say = critical if is_growth and (grown.share or 0) > share_critical else warning
     return say(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlopsdoc import catalog
 from mlopsdoc.engine import Ledger, run
 from mlopsdoc.facts.filesystems import FileSystems, unescaped
-from mlopsdoc.hosts.base import Answer, AnswerStatus, probe_key, read_key
+from mlopsdoc.hosts.base import Answer, AnswerStatus, probe_key, read_key, run_key
 from mlopsdoc.hosts.recorder import Recorder, Recording, Replay
 from mlopsdoc.model import Result
 from mlopsdoc.probes import filesystem
@@ -197,6 +197,38 @@ def test_without_mountinfo() -> None:
     assert judged(denied).status.value == "unknown"
 
 
+DF = """Filesystem      Size  Used Avail Use% Mounted on
+udev            1.0T     0  1.0T   0% /dev
+/dev/md0        1.8T  1.7T     0 100% /
+tmpfs           1.0T  1.0T  2.0G 100% /dev/shm
+/dev/loop0       64M   64M     0 100% /snap/core22/1963
+/dev/sda1       512M  506M  6.1M  99% /boot/efi
+nas:/export      98T   31T   67T  32% /mnt/my data
+"""
+
+
+def printed(**commands: str) -> Recording:
+    made = recording("", unlisted="not_captured")
+    for flags, text in commands.items():
+        key = run_key(("df", f"-{flags}"))
+        made.answers[key] = Answer(key, "ok", text.encode(), exit=0)
+    return made
+
+
+def test_what_df_printed_is_judged() -> None:
+    assert said(printed(h=DF)) == ["critical mount / space", "critical mount /dev/shm space"]
+    inodes = "Filesystem Inodes IUsed IFree IUse% Mounted on\n/dev/md0 1000000 999000 1000 100% /\n"
+    assert said(printed(i=inodes)) == ["critical mount / inodes"]
+    both = said(printed(h=DF.replace("1.7T     0 100%", "0.5T  1.2T  30%"), i=inodes))
+    assert both == ["critical mount / inodes", "critical mount /dev/shm space"]
+
+
+def test_mounts_of_a_recording_and_room_of_its_df() -> None:
+    made = printed(h=DF)
+    made.answers[read_key("/proc/self/mountinfo")] = Answer("", "ok", ROOT.encode())
+    assert said(made) == ["critical mount / space"]
+
+
 @pytest.mark.parametrize("said_of_it", ["{}", '{"size": "x"}', "{", '{"size": null}', '{"size": -5}'])
 def test_strange_answers_are_unknown(said_of_it: str) -> None:
     assert said(recording(ROOT, {"/": said_of_it})) == ["unknown mount / unseen"]
@@ -226,6 +258,8 @@ def test_escaping_goes_there_and_back(text: str) -> None:
 @given(st.text(), st.text())
 def test_any_text_is_judged(line: str, other: str) -> None:
     made = recording(line + ROOT, {"/": "{" + other}, {"/etc/fstab": line, "/proc/mounts": other})
+    assert "could not be understood:" not in judged(made).reason
+    made = printed(h=f"Filesystem {other} Mounted on\n{line}", i=other)
     assert "could not be understood:" not in judged(made).reason
 
 

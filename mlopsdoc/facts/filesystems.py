@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.facts import df
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.model import mount_subject
@@ -18,7 +19,7 @@ NETWORK = (
 MEMORY_MOUNTS = ("/dev/shm", "/tmp", "/run", "/var/tmp")
 # Below these are system's own mounts, images, and those of single containers: what they lie on is judged itself.
 PASSED_OVER = (
-    "/proc/", "/sys/", "/dev/", "/run/", "/etc/", "/snap/", "/var/snap/", "/var/lib/snapd/",
+    "/proc/", "/sys/", "/dev/", "/run/", "/etc/", "/snap/", "/var/snap/", "/var/lib/snapd/", "/boot/efi",
     "/var/lib/docker/", "/var/lib/containers/", "/var/lib/containerd/", "/var/lib/kubelet/", "/var/lib/lxd/",
     "/media/", "/usr/lib/wsl/", "/mnt/wslg/",
 )  # fmt: skip
@@ -119,6 +120,8 @@ def _asked(host: Host, mount: Mount, dead: dict[str, str]) -> FileSystem:
     if server and server in dead:
         return FileSystem(mount, True, "", None, f"not asked: {server} did not answer for {dead[server]}", mount.line)
     answer = host.probe("filesystem", mount.path)
+    if answer.status == "not_captured" and (printed := _printed(host, mount, is_network)):
+        return printed
     space, why = _space(answer, mount)
     if server and answer.status == "timeout":
         dead[server] = mount.path
@@ -145,6 +148,31 @@ def _space(answer: Answer, mount: Mount) -> tuple[Space | None, str]:
     return space, ""
 
 
+def _printed(host: Host, mount: Mount, is_network: bool) -> FileSystem | None:
+    """What df printed about it, in a recording that is not ours."""
+    room, files = df.bytes_of(host).get(mount.path), df.inodes_of(host).get(mount.path)
+    if room is None and files is None:
+        return None
+    size, free, left = (room.whole, room.whole - room.used, room.left) if room else (0, 0, 0)
+    inodes, inodes_free = (files.whole, files.left) if files else (0, 0)
+    found = room or files
+    return FileSystem(
+        mount,
+        is_network,
+        "",
+        Space(size, max(free, left), left, inodes, inodes_free),
+        "",
+        found.line if found else mount.line,
+    )
+
+
+def _of_df(row: df.Row) -> Mount:
+    """A mount that only df tells; of a block device whose kind it did not print, ext4 is as good as any."""
+    kind = row.kind or ("tmpfs" if row.source in ("tmpfs", "shm") else "nfs" if ":/" in row.source else "")
+    kind = kind or ("ext4" if row.source.startswith("/dev/") else row.source)
+    return Mount("", "/", row.path, row.source, kind, False, False, True, row.line)
+
+
 def _mounts(host: Host, is_container: bool) -> list[Mount]:
     paths = ("/proc/self/mountinfo",) if is_container else ("/proc/1/mountinfo", "/proc/self/mountinfo")
     answers = [host.read(path) for path in paths]
@@ -154,6 +182,8 @@ def _mounts(host: Host, is_container: bool) -> list[Mount]:
     answer = host.read("/proc/mounts")
     if mounts := [m for line in answer.text.splitlines() if (m := _of_mounts(answer, line))]:
         return mounts
+    if rows := df.bytes_of(host) | df.inodes_of(host) if not host.is_live else {}:
+        return [_of_df(row) for row in rows.values()]
     if all(answer.status in ("not_captured", "absent") for answer in answers):
         raise NothingHere("which file systems are mounted is not known")
     raise CannotSee(f"the mounted file systems: {answers[-1].why or answers[-1].status}")

@@ -32,17 +32,20 @@ def _escape(match: re.Match[str]) -> str:
 
 def decode(data: bytes) -> str:
     """The text of an answer: safe characters, tabs and newlines; lines end at MAX_LINE characters."""
-    if len(data) <= MAX_LINE and not data.translate(None, _PLAIN):
-        return data.decode("ascii")
+    if not data.translate(None, _PLAIN):
+        return _cut(data.decode("ascii"))
     return clean(data.decode("utf-8", "backslashreplace"))
 
 
 def clean(text: str) -> str:
     """The same for text that is already decoded, of several lines."""
-    text = _unsafe().sub(_escape, _colour().sub("", text.replace("\r\n", "\n")))
-    if len(text) > MAX_LINE:
-        text = "\n".join(line[:MAX_LINE] for line in text.split("\n"))
-    return text
+    return _cut(_unsafe().sub(_escape, _colour().sub("", text.replace("\r\n", "\n"))))
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_LINE:
+        return text
+    return "\n".join(line[:MAX_LINE] for line in text.split("\n"))
 
 
 def one_line(text: str, limit: int = 2000) -> str:

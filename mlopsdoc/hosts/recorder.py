@@ -93,7 +93,8 @@ class Replay(Host):
 def _matching(keys: Iterable[str], pattern: str) -> list[str]:
     """The recorded files that a pattern matches, where the recording does not say which there were."""
     parts = pattern.split("/")
-    start = "read " + "/".join(parts[: next((n for n, part in enumerate(parts) if "*" in part), len(parts))])
+    plain = next((n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
+    start = "read " + "/".join(parts[:plain])
     found: list[str] = []
     for key in keys:
         if key.startswith(start):

@@ -182,7 +182,7 @@ def bad_night() -> tuple[wire.Plan, wire.Made]:
 
 def test_the_worst_finding_is_chosen_with_what_to_do_and_its_runbook() -> None:
     async def story(stage: Stage) -> None:
-        text = await stage.sees("CRITICAL GPU 2 (9b:00.0)", "hurts", "do       check inlet", "Runbook gpu_thermal")
+        text = await stage.sees("CRITICAL GPU 2 (9b:00.0)", "hurts", "\u2502 do ", "Runbook gpu_thermal")
         head = text.split("\n")[:2]
         assert "gpu-17  RECORDING" in head[0] and "1 critical  2 warning  1 ok" in head[0]
         assert "of 2026-11-23 03:10 UTC" in head[1] and "actions are off" in head[1]
@@ -414,8 +414,8 @@ Opener = Callable[..., Terminal]
 def open_terminal(tmp_path: Path) -> Iterator[Opener]:
     opened: list[Terminal] = []
 
-    def make(*argv: str, **more: str) -> Terminal:
-        opened.append(Terminal(*argv, place=tmp_path, **more))
+    def make(*argv: str) -> Terminal:
+        opened.append(Terminal(*argv, place=tmp_path))
         return opened[-1]
 
     yield make
@@ -463,9 +463,11 @@ def test_a_signal_gives_the_terminal_back(open_terminal: Opener, tmp_path: Path,
 def test_a_signal_ends_it_on_a_terminal_that_nobody_reads(open_terminal: Opener, tmp_path: Path) -> None:
     terminal = open_terminal("demo")
     terminal.until(lambda out: b"RECORDING" in out)
-    os.write(terminal.master, b"?\x1b" * 200)
+    termios.tcflow(terminal.slave, termios.TCOOFF)
+    os.write(terminal.master, b"?" * 100)
     terminal.process.send_signal(signal.SIGTERM)
     assert terminal.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+    assert termios.tcgetattr(terminal.slave) == terminal.before
     processes_end(tmp_path)
 
 

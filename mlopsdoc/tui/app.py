@@ -24,6 +24,7 @@ from mlopsdoc.tui.wire import Again, Pause
 from mlopsdoc.tui.words import Line
 
 PANES = ("checks", "finding", "runbook")
+BUG = 70
 OFF = "this is a recording: it does not change, and actions are off"
 
 
@@ -32,11 +33,13 @@ def show(feed: Feed) -> int:
     if not os.isatty(2):
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where textual draws
     app = Doctor(feed)
+    leaving.on_signals(app.leave)
     try:
-        code = app.run(mouse=False)
+        app.run(mouse=False)
     finally:
         feed.close()
-    return code or app.return_code or 0
+    code = app.return_code or 0
+    return BUG if code == 1 else code  # 1 is textual's sign of an exception, which it has printed
 
 
 class Doctor(App[int]):
@@ -74,7 +77,7 @@ class Doctor(App[int]):
         self.came_from = "checks"
         self.only_problems = False
         self.notice = ""
-
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.header, self.footer = Canvas(id="header"), Canvas(id="footer")
         self.checks = Checks(id="checks")
         self.finding, self.runbook = Pane("Finding", id="finding"), Pane("Runbook", id="runbook")
@@ -97,15 +100,15 @@ class Doctor(App[int]):
         self.screen.set_class(not utf8, "-ascii")
         self._look_at("checks")
         self.loop = asyncio.get_running_loop()
-        leaving.on_signals(self._leave)
         self.feed.start(self.post_message)
 
     def on_resize(self, event: Resize) -> None:
         self._draw_bars(event.size.width)
 
-    def _leave(self, code: int) -> None:
+    def leave(self, code: int) -> None:
         """Called by a signal, between any two instructions."""
-        self.loop.call_soon_threadsafe(self.exit, code, code)
+        if self.loop:
+            self.loop.call_soon_threadsafe(self.exit, code, code)
 
     # What is heard
 

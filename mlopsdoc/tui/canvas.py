@@ -41,7 +41,7 @@ class Canvas(Widget):
 
     def paint(self, lines: Sequence[Line]) -> None:
         old, self.painted = self.painted, list(lines)
-        for y in range(max(len(old), len(self.painted))):
+        for y in range(min(max(len(old), len(self.painted)), self.size.height)):
             if old[y : y + 1] != self.painted[y : y + 1]:
                 self.refresh(Region(0, y, self.size.width, 1))
 

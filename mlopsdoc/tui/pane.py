@@ -64,8 +64,8 @@ class Pane(Canvas, can_focus=True):
 
     def draw(self) -> None:
         self.top = max(0, min(self.top, len(self._lines) - self.rows))
-        shown = self._lines[self.top : self.top + self.rows]
-        self.paint([self._heading(), *(((self.INDENT, ""), *line) for line in shown)])
+        # All that follows, not only what fits: the layout may be about to give more room.
+        self.paint([self._heading(), *(((self.INDENT, ""), *line) for line in self._lines[self.top :])])
 
     def _heading(self) -> Line:
         mark = ">" if self.has_focus else " "

@@ -17,19 +17,6 @@ def _colour() -> re.Pattern[str]:
     return re.compile(r"\x1b\[[0-9;]{0,32}m")
 
 
-@cache
-def _unsafe() -> re.Pattern[str]:
-    return re.compile(
-        "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-        "\ud800-\udfff\U000e0000-\U000e007f]"
-    )
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
 def decode(data: bytes) -> str:
     """The text of an answer: safe characters, tabs and newlines; lines end at MAX_LINE characters."""
     if not data.translate(None, _PLAIN):
@@ -39,7 +26,19 @@ def decode(data: bytes) -> str:
 
 def clean(text: str) -> str:
     """The same for text that is already decoded, of several lines."""
-    return _cut(_unsafe().sub(_escape, _colour().sub("", text.replace("\r\n", "\n"))))
+    if "\x1b[" in text:
+        text = _colour().sub("", text)
+    text = text.replace("\r\n", "\n")
+    if not text.replace("\n", "").replace("\t", "").isprintable():
+        text = "".join(char if char.isprintable() or char in "\n\t" else _shown(char) for char in text)
+    return _cut(text)
+
+
+def _shown(char: str) -> str:
+    code = ord(char)
+    if char.isspace() and code > 0x85 and char not in "\u2028\u2029":
+        return " "  # a space of another width
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _cut(text: str) -> str:
@@ -50,7 +49,6 @@ def _cut(text: str) -> str:
 
 def one_line(text: str, limit: int = 2000) -> str:
     """The same on one line of at most `limit` characters, for names and sentences."""
-    if len(text) <= limit and text.isascii() and text.isprintable():
-        return text
-    text = " ".join(clean(text).split())
+    if len(text) > limit or not text.isprintable():
+        text = " ".join(clean(text).split())
     return text if len(text) <= limit else text[: limit - 3] + "..."

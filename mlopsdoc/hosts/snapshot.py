@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, Literal, TypeAlias, cast
 from urllib.parse import quote, unquote
 
 from mlopsdoc import toml
@@ -32,6 +32,7 @@ MAGIC = "mlopsdoc-snapshot"
 VERSION = 1
 _STATUSES = ("ok", "absent", "denied", "failed", "timeout", "truncated", "not_captured")
 _MAX_NAME = 85
+Digests: TypeAlias = Literal["required", "given", "ignored"]
 
 
 class BadSnapshot(ValueError):
@@ -76,7 +77,7 @@ def _load_folder(folder: str, seen: tuple[str, ...]) -> Recording:
     if folder in seen:
         raise BadSnapshot(f"{folder} is its own base")
     about = expectations(folder)
-    recording = _parse(folder, _Folder(folder), strict=not about)
+    recording = _parse(folder, _Folder(folder), "given" if about else "required")
     if base := about.get("base"):
         over, recording = recording, _load_folder(f"{os.path.dirname(folder)}/{base}", (*seen, folder))
         _lay_over(recording, over, about.get("absent", []))
@@ -116,8 +117,8 @@ class _Folder(Mapping[str, bytes]):
         return sum(1 for _ in self)
 
 
-def _parse(where: str, files: Mapping[str, bytes], prefix: str = "", *, strict: bool = True) -> Recording:
-    """The recording that these files are; those below `prefix` only. `strict`: every digest must be there."""
+def _parse(where: str, files: Mapping[str, bytes], digests: Digests = "required", prefix: str = "") -> Recording:
+    """The recording that these files are; those below `prefix` only. `digests`: which of them must be right."""
     manifest = _manifest(where, files, prefix)
     recording = Recording(
         float(manifest.get("taken_at", 0)), unlisted=cast(AnswerStatus, manifest.get("unlisted", "not_captured"))
@@ -127,14 +128,14 @@ def _parse(where: str, files: Mapping[str, bytes], prefix: str = "", *, strict: 
     for number, line in enumerate(files.get(f"{prefix}items.jsonl", b"").splitlines(), 1):
         try:
             row: dict[str, Any] = json.loads(line)
-            _take(recording, row, files, prefix, named, strict)
+            _take(recording, row, files, prefix, named, digests)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadSnapshot(f"{where}: items.jsonl line {number}: {type(error).__name__}: {error}") from None
     for name in files:
         if name.startswith(prefix) and name not in named:
             _take_unnamed(recording, name.removeprefix(prefix), files[name])
     if not prefix and f"before/{MAGIC.partition('-')[2].upper()}" in files:
-        recording.before = _parse(where, files, "before/", strict=strict)
+        recording.before = _parse(where, files, digests, "before/")
     return recording
 
 
@@ -154,7 +155,12 @@ def _manifest(where: str, files: Mapping[str, bytes], prefix: str) -> dict[str, 
 
 
 def _take(
-    recording: Recording, row: dict[str, Any], files: Mapping[str, bytes], prefix: str, named: set[str], strict: bool
+    recording: Recording,
+    row: dict[str, Any],
+    files: Mapping[str, bytes],
+    prefix: str,
+    named: set[str],
+    digests: Digests,
 ) -> None:
     key, status = row["key"], row.get("status", "ok")
     if status not in _STATUSES:
@@ -166,7 +172,7 @@ def _take(
         named.add(prefix + path)
         data = files[prefix + path]
         digest = row.get("sha256")
-        if (digest or strict) and sha256(data).hexdigest() != digest:
+        if (digests == "required" or (digests == "given" and digest)) and sha256(data).hexdigest() != digest:
             raise ValueError(f"{path} is not what was recorded (its sha256 differs)")
     elif "text" in row:
         data = row["text"].encode()
@@ -292,7 +298,7 @@ def seal(folder: str) -> int:
     """Write items.jsonl anew with the digest of every answer of a folder; how many there are."""
     from mlopsdoc.hosts.ring import replace_file
 
-    recording = _parse(folder, _Folder(folder), strict=False)
+    recording = _parse(folder, _Folder(folder), "ignored")
     files = files_of(recording, {})
     if not replace_file(f"{folder}/items.jsonl", files["items.jsonl"], 0o644):
         raise PermissionError(13, "cannot be written", f"{folder}/items.jsonl")

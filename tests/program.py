@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -76,6 +77,15 @@ def shim(folder: Path, name: str, script: str) -> None:
 def with_shims(folder: Path) -> dict[str, str]:
     """The environment in which the commands of `folder` come first."""
     return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def all_gone(mark: str) -> bool:
+    """Whether every process with that mark ends by itself, soon."""
+    until = time.monotonic() + 10
+    while descendants_named(mark):
+        if time.monotonic() > until:
+            return False
+    return True
 
 
 def descendants_named(mark: str) -> list[int]:

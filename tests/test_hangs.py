@@ -18,7 +18,7 @@ import pytest
 from mlopsdoc import catalog
 from mlopsdoc.hosts import snapshot
 
-from .program import descendants_named, mlopsdoc, shim, start, with_shims
+from .program import all_gone, descendants_named, mlopsdoc, shim, start, with_shims
 from .serving import serve
 
 FREEZER = Path("/sys/fs/cgroup/freezer")
@@ -59,7 +59,7 @@ def test_a_zpool_that_ignores_every_signal_it_can(host: Path) -> None:
     check, seconds = hung_zpool(host, "trap '' TERM INT HUP QUIT PIPE; while :; do sleep 600; done")
     assert "no answer within" in one_unknown(check)
     assert seconds < 2 + 6, "its deadline, and what a start costs on a slow machine"
-    assert descendants_named(f"MARK={host}") == []
+    assert all_gone(f"MARK={host}")
 
 
 def test_a_reader_of_our_output_does_not_wait_for_the_abandoned(host: Path) -> None:
@@ -197,7 +197,7 @@ def test_an_nvml_call_that_never_returns(tmp_path: Path, library: Path) -> None:
     assert ended.code == 3
     assert "no answer within" in one_unknown(ended.check("gpu_thermal"))
     assert ended.check("cpu_thermal")["status"] == "ok", "what hangs apart is judged"
-    assert descendants_named(f"MARK={tmp_path}") == []
+    assert all_gone(f"MARK={tmp_path}")
 
 
 def test_the_program_leaves_nothing_when_it_is_killed(host: Path) -> None:
@@ -210,8 +210,7 @@ def test_the_program_leaves_nothing_when_it_is_killed(host: Path) -> None:
         assert time.monotonic() < until
     process.kill()
     process.communicate(timeout=10)
-    while descendants_named(f"MARK={host}"):
-        assert time.monotonic() < until, "lanes and commands end with the program"
+    assert all_gone(f"MARK={host}"), "lanes and commands end with the program"
 
 
 def _command_of(pid: int) -> str:

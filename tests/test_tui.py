@@ -24,10 +24,13 @@ from msgspec.structs import replace
 from textual.pilot import Pilot
 
 from mlopsdoc import catalog, examination, opening
+from mlopsdoc.hosts.base import Answer
+from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.model import AREAS, Counts, Finding, HostInfo, Hurt, Line, Report, Result, Source, Status, Tool, finding
 from mlopsdoc.tui import wire
 from mlopsdoc.tui.app import Doctor
 from mlopsdoc.tui.board import Board, rows
+from mlopsdoc.tui.engine_process import still_fresh
 from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.words import size, wrapped
 
@@ -118,6 +121,16 @@ def test_a_circle_of_causes_hides_nothing() -> None:
     one, two = replace(one, caused_by=two.key), replace(two, caused_by=one.key)
     names = [row.name for row in rows(board_of(result("one", "host", one), result("two", "host", two)))]
     assert names == ["host", "one", "two"]
+
+
+def test_only_answers_that_are_stale_are_asked_for_again() -> None:
+    known = Recording(1000.0)
+    for key, at in {"read /a": 999.0, "read /b": 990.0, "run zpool status": 990.0, "tree /c/*": 995.0}.items():
+        known.answers[key] = Answer(key, "ok", at=at)
+    known.answers["read /c/d"] = Answer("read /c/d", "ok", at=995.0)
+    known.trees["tree /c/*"] = ["/c/d"]
+    assert set(still_fresh(known, 1000.0).answers) == {"read /a", "run zpool status", "tree /c/*", "read /c/d"}
+    assert not still_fresh(known, 2000.0).answers
 
 
 def test_wrapping_counts_cells_and_ends() -> None:
@@ -434,6 +447,9 @@ def test_this_machine_on_a_terminal(open_terminal: Opener, tmp_path: Path) -> No
     terminal = open_terminal()
     out = terminal.until(lambda out: b"LIVE" in out)
     assert b"Checks" in out
+    seen = len(out)
+    os.write(terminal.master, b"R")
+    terminal.until(lambda out: b"[..]" in out[seen:] and b"[ok]" in out[out.index(b"[..]", seen) :])
     os.write(terminal.master, b"q")
     assert terminal.ended() == 0
     assert termios.tcgetattr(terminal.slave) == terminal.before

@@ -119,7 +119,8 @@ class Doctor(App[int]):
 
     @on(EngineEnded)
     def _mourn(self, event: EngineEnded) -> None:
-        self.board.trouble = f"{event.why}: nothing is asked any more; q, then start again"
+        before = f"{self.board.trouble}; " if self.board.trouble else ""
+        self.board.trouble = f"{before}{event.why}: q, then start again"
         self.board.awaited = set()
         self._draw()
 

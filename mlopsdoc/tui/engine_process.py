@@ -40,6 +40,11 @@ def serve(channel: socket.socket, source: str | None, at: float | None) -> NoRet
             _live(channel, Nursery())  # before any thread and any heavy import
         else:
             _recorded(channel, source, at)
+    except Exception as error:
+        from mlopsdoc.engine import described
+        from mlopsdoc.tui import wire
+
+        wire.send(channel, wire.Trouble(described(error)))
     finally:
         os._exit(0)
 

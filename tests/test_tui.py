@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from textual.geometry import Region
 from textual.pilot import Pilot
 
 from mlopsdoc import catalog, examination, opening
@@ -236,7 +237,9 @@ def test_keys_for_problems_runbook_help_and_leaving() -> None:
         await stage.press("escape")
         await stage.sees("Problems", "Finding")
         await stage.press("r")
-        await stage.sees("actions are off", "this is a recording")
+        await stage.sees("this is a recording: it does not change")
+        await stage.press("j")
+        await stage.until(lambda text: "it does not change" not in text)
         await stage.press("ctrl+c")
         await stage.sees("q quits")
         await stage.press("q")
@@ -348,25 +351,31 @@ def test_widgets_are_given_no_markup() -> None:
 
 
 def test_only_lines_that_changed_are_painted_anew() -> None:
-    made = bad_night()
+    plan, made = bad_night()
+    fuller = [
+        replace(r, findings=[replace(f, summary="95 % full") for f in r.findings]) if r.id == "disk_space" else r
+        for r in made.report.checks
+    ]
 
     async def story(stage: Stage) -> None:
-        await stage.sees("CRITICAL GPU 2")
-        await stage.pilot.pause()
-        painted: list[object] = []
-        for canvas in (stage.app.header, stage.app.footer, stage.app.checks, stage.app.finding, stage.app.runbook):
-            original = canvas.refresh
+        await stage.sees("CRITICAL GPU 2", "94 %")
+        await stage.pilot.pause(0.2)
+        painted: list[tuple[object, ...]] = []
+        body = stage.app.body
+        for canvas in (stage.app.header, stage.app.footer, body.checks, body.finding, body.runbook):
 
-            def refresh(*regions: object, original: Callable[..., object] = original, **more: object) -> object:
-                painted.append((regions, more))
-                return original(*regions, **more)
+            def refresh(*regions: object, old: Callable[..., object] = canvas.refresh, **more: object) -> object:
+                painted.append((*regions, more))
+                return old(*regions, **more)
 
-            canvas.refresh = refresh  # type: ignore[method-assign, assignment]  # pyright: ignore[reportAttributeAccessIssue]
-        await asyncio.get_running_loop().sock_sendall(stage.engine, wire.packed(replace(made[1])))
-        await stage.pilot.pause(0.1)
-        assert painted == []
+            setattr(canvas, "refresh", refresh)  # noqa: B010
+        later = wire.Made(replace(made.report, checks=fuller))
+        await asyncio.get_running_loop().sock_sendall(stage.engine, wire.packed(made) + wire.packed(later))
+        await stage.sees("95 % f")
+        row = next(n for n, line in enumerate(stage.text().split("\n")) if "95 % f" in line) - 2
+        assert painted == [(Region(0, row, 36, 1), {})]
 
-    play(story, *made)
+    play(story, plan, made)
 
 
 # A real terminal

@@ -10,18 +10,16 @@ from typing import ClassVar
 from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
 from textual.events import Key, Resize
 
 from mlopsdoc.tui import bars, leaving, pages
-from mlopsdoc.tui.board import Board, Row, rows
+from mlopsdoc.tui.board import Board
+from mlopsdoc.tui.body import Body
 from mlopsdoc.tui.canvas import Canvas
-from mlopsdoc.tui.checks import Checks
 from mlopsdoc.tui.feed import Feed
-from mlopsdoc.tui.messages import Chosen, EngineEnded, EngineSaid
-from mlopsdoc.tui.pane import Pane, no_page
+from mlopsdoc.tui.messages import EngineEnded, EngineSaid
+from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.wire import Again, Pause
-from mlopsdoc.tui.words import Line
 
 PANES = ("checks", "finding", "runbook")
 BUG = 70
@@ -72,24 +70,17 @@ class Doctor(App[int]):
         self.animation_level = "none"
         self.feed = feed
         self.board = Board()
-        self.row: Row | None = None
         self.at = "checks"
         self.came_from = "checks"
-        self.only_problems = False
         self.notice = ""
         self.loop: asyncio.AbstractEventLoop | None = None
         self.header, self.footer = Canvas(id="header"), Canvas(id="footer")
-        self.checks = Checks(id="checks")
-        self.finding, self.runbook = Pane("Finding", id="finding"), Pane("Runbook", id="runbook")
+        self.body = Body(self.board, id="body")
         self.help = Pane("Keys and signs", id="help")
 
     def compose(self) -> ComposeResult:
         yield self.header
-        with Horizontal(id="body"):
-            yield self.checks
-            with Vertical(id="right"):
-                yield self.finding
-                yield self.runbook
+        yield self.body
         yield self.help
         yield self.footer
 
@@ -124,47 +115,15 @@ class Doctor(App[int]):
         self.board.awaited = set()
         self._draw()
 
-    @on(Chosen)
-    def _choose(self, event: Chosen) -> None:
-        other = (self.row and self.row.key) != (event.row and event.row.key)
-        self.row = event.row
-        self._draw_finding(from_top=other)
-        self._draw_runbook(from_top=other)
-
     # What is drawn
 
     def _draw(self) -> None:
-        found = rows(self.board, only_problems=self.only_problems)
-        shown = {row.check for row in found}
-        hidden = len({check.id for check in self.board.plan.checks} - shown) if self.only_problems else 0
-        self.checks.set_rows(f"Problems ({hidden} more are fine)" if hidden else "Checks", found)
+        self.body.draw()
         self._draw_bars(self.size.width)
 
     def _draw_bars(self, width: int) -> None:
         self.header.paint(bars.header(self.board, width))
         self.footer.paint(bars.footer(self.board, self.notice, width))
-
-    def _draw_finding(self, *, from_top: bool) -> None:
-        row = self.row
-        if row is None:
-            why = "nothing is wrong" if self.board.results else "nothing is known yet"
-            self.finding.show("Finding", lambda width: [((why, "dim"),)], from_top=True)
-        else:
-            self.finding.show("Finding", lambda width: pages.finding_page(self.board, row, width), from_top=from_top)
-
-    def _draw_runbook(self, *, from_top: bool) -> None:
-        name = self.board.runbook(self.row) if self.row else ""
-        self.screen.set_class(not name, "-no-runbook")
-        if not name or not self.row:
-            self.runbook.show("Runbook", no_page, from_top=True)
-            return
-        params = self.board.params(self.row)
-        path = self.board.plan.runbooks[name]
-
-        def page(width: int) -> list[Line]:
-            return pages.runbook_file(path, params, width)
-
-        self.runbook.show(f"Runbook {name}", page, from_top=from_top)
 
     def _look_at(self, where: str) -> None:
         self.at = where
@@ -183,7 +142,7 @@ class Doctor(App[int]):
             self._tell("")
 
     def action_open(self) -> None:
-        reachable = PANES if self.row and self.board.runbook(self.row) else PANES[:2]
+        reachable = PANES if self.body.has_runbook else PANES[:2]
         if self.at in reachable[:-1]:
             self._look_at(reachable[reachable.index(self.at) + 1])
         elif self.at == "runbook":
@@ -197,15 +156,16 @@ class Doctor(App[int]):
 
     def action_next_pane(self, step: int) -> None:
         if self.at in PANES:
-            reachable = PANES if self.row and self.board.runbook(self.row) else PANES[:2]
-            self._look_at(reachable[(reachable.index(self.at) + step) % len(reachable)])
+            reachable = PANES if self.body.has_runbook else PANES[:2]
+            place = reachable.index(self.at) if self.at in reachable else 0  # what was looked at may have gone
+            self._look_at(reachable[(place + step) % len(reachable)])
 
     def action_problems(self) -> None:
-        self.only_problems = not self.only_problems
+        self.body.only_problems = not self.body.only_problems
         self._draw()
 
     def action_book(self) -> None:
-        self._over("book") if self.row and self.board.runbook(self.row) else self._tell("there is no runbook for this")
+        self._over("book") if self.body.has_runbook else self._tell("there is no runbook for this")
 
     def action_help(self) -> None:
         self._over("help")
@@ -219,7 +179,7 @@ class Doctor(App[int]):
         self._look_at(where)
 
     def action_again(self) -> None:
-        self._ask(self.row.check if self.row else "")
+        self._ask(self.body.row.check if self.body.row else "")
 
     def action_again_all(self) -> None:
         self._ask("")

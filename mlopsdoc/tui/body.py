@@ -1,0 +1,70 @@
+"""The panes: the list, and beside it the finding that is chosen there, and its runbook."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
+from mlopsdoc.tui import pages
+from mlopsdoc.tui.board import Board, Row, rows
+from mlopsdoc.tui.checks import Checks
+from mlopsdoc.tui.messages import Chosen
+from mlopsdoc.tui.pane import Pane, no_page
+from mlopsdoc.tui.words import Line
+
+
+class Body(Horizontal):
+    """Shows the board. `row` is what is chosen."""
+
+    def __init__(self, board: Board, *, id: str) -> None:
+        super().__init__(id=id)
+        self.board = board
+        self.row: Row | None = None
+        self.only_problems = False
+        self.checks = Checks(id="checks")
+        self.finding, self.runbook = Pane("Finding", id="finding"), Pane("Runbook", id="runbook")
+
+    def compose(self) -> ComposeResult:
+        yield self.checks
+        with Vertical(id="right"):
+            yield self.finding
+            yield self.runbook
+
+    @property
+    def has_runbook(self) -> bool:
+        return self.row is not None and self.board.runbook(self.row) != ""
+
+    def draw(self) -> None:
+        found = rows(self.board, only_problems=self.only_problems)
+        shown = {row.check for row in found}
+        hidden = len({check.id for check in self.board.plan.checks} - shown) if self.only_problems else 0
+        self.checks.set_rows(f"Problems ({hidden} more are fine)" if hidden else "Checks", found)
+
+    @on(Chosen)
+    def _choose(self, event: Chosen) -> None:
+        other = (self.row and self.row.key) != (event.row and event.row.key)
+        self.row = event.row
+        self._draw_finding(from_top=other)
+        self._draw_runbook(from_top=other)
+
+    def _draw_finding(self, *, from_top: bool) -> None:
+        row = self.row
+        if row is None:
+            why = "nothing is wrong" if self.board.results else "nothing is known yet"
+            self.finding.show("Finding", lambda width: [((why, "dim"),)], from_top=True)
+        else:
+            self.finding.show("Finding", lambda width: pages.finding_page(self.board, row, width), from_top=from_top)
+
+    def _draw_runbook(self, *, from_top: bool) -> None:
+        self.screen.set_class(not self.has_runbook, "-no-runbook")
+        if self.row is None or not self.has_runbook:
+            self.runbook.show("Runbook", no_page, from_top=True)
+            return
+        name = self.board.runbook(self.row)
+        path, params = self.board.plan.runbooks[name], self.board.params(self.row)
+
+        def page(width: int) -> list[Line]:
+            return pages.runbook_file(path, params, width)
+
+        self.runbook.show(f"Runbook {name}", page, from_top=from_top)

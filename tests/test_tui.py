@@ -434,6 +434,8 @@ Opener = Callable[..., Terminal]
 
 @pytest.fixture
 def open_terminal(tmp_path: Path) -> Iterator[Opener]:
+    if shutil.which("setsid") is None:
+        pytest.skip("a terminal of its own is given by setsid, which is not installed")
     opened: list[Terminal] = []
 
     def make(*argv: str) -> Terminal:

@@ -293,7 +293,8 @@ def test_form(text: str, line: int, said: str) -> None:
 PIECES = st.sampled_from([
     "# ", "## ", "### ", "```", "````", "~~~", "sh ", "look", " undo", "\n", "\n\n", "- ", "1. ", "> ", "|", "    ",
     "\t", "$POOL", '"$', "${", "$(", "$((", "`", "'", '"', "<<E\n", "E\n", "case x in ", "a)", ";;", "esac", "(", ")",
-    "x=", "for ", "---\n", "===\n", "[a](b)", "\r\n", "\x1b", "\u202e", "\ufeff", "&&", ";", "needs=root", "timeout=", "\\",
+    "x=", "for ", "---\n", "===\n", "[a](b)", "\r\n", "\x1b", "\u202e", "\ufeff", "&&", ";", "needs=root",
+    "timeout=", "\\",
 ])  # fmt: skip
 TEXTS = st.one_of(st.text(), st.lists(st.one_of(PIECES, st.text(max_size=5)), max_size=60).map("".join))
 

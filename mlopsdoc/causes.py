@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -12,24 +12,34 @@ from mlopsdoc.model import HOST, Finding, Result
 
 def fold(results: Sequence[Result], checks: Mapping[str, Check[...]]) -> list[Result]:
     """The results, with `caused_by` set on each finding that another one explains."""
-    alarms = [(result.id, found) for result in results for found in result.findings if found.status.is_alarm]
+    found = [(result.id, finding) for result in results for finding in result.findings]
+    causes: dict[str, str] = {}
+    for effect_check, effect in found:
+        for cause_check, cause in found:
+            if (
+                cause.status.is_alarm
+                and effect.status.is_trouble
+                and _explains(checks, cause_check, effect_check)
+                and _reaches(cause, effect.subject)
+                and not _leads_back(causes, cause.key, effect.key)
+            ):
+                causes[effect.key] = cause.key
+                break
     return [
-        replace(result, findings=[_caused(result.id, found, alarms, checks) for found in result.findings])
-        if result.findings
+        replace(result, findings=[replace(f, caused_by=causes.get(f.key, "")) for f in result.findings])
+        if any(f.key in causes for f in result.findings)
         else result
         for result in results
     ]
 
 
-def _caused(
-    check: str, found: Finding, alarms: Iterable[tuple[str, Finding]], checks: Mapping[str, Check[...]]
-) -> Finding:
-    if not found.status.is_trouble:
-        return found
-    for causing, cause in alarms:
-        if cause.key != found.key and _explains(checks, causing, check) and _reaches(cause, found.subject):
-            return replace(found, caused_by=cause.key)
-    return found
+def _leads_back(causes: Mapping[str, str], cause: str, effect: str) -> bool:
+    """Whether the cause is the effect itself or, through others, caused by it: each would hide the other."""
+    while cause != effect:
+        if cause not in causes:
+            return False
+        cause = causes[cause]
+    return True
 
 
 def _explains(checks: Mapping[str, Check[...]], cause: str, effect: str) -> bool:

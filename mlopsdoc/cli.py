@@ -196,7 +196,9 @@ def _version(verbose: bool) -> int:
 
 def _bare(arguments: argparse.Namespace) -> int:
     """The screen on a terminal, the text report elsewhere."""
-    if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb"):
+    if all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)) and os.environ.get(
+        "TERM", "dumb"
+    ) not in ("", "dumb"):
         return _screen(arguments.source, arguments.at)
     sources: list[str] = arguments.source or []
     return _guarded(["check", *(f"--from={source}" for source in sources)])
@@ -230,7 +232,11 @@ def _check_live(arguments: argparse.Namespace) -> int:
 
     nursery = Nursery()  # before any thread and any heavy import
     started = time.monotonic()
+    from contextlib import closing
+
     from mlopsdoc import config, examination, opening
+    from mlopsdoc.hosts.live import Live
+    from mlopsdoc.hosts.recorder import Recorder
 
     if not os.path.isdir(arguments.root):
         raise Stop(NO_SOURCE, f"no such folder: {arguments.root}")
@@ -240,10 +246,11 @@ def _check_live(arguments: argparse.Namespace) -> int:
     try:
         with (
             opening.only_run(states),
-            opening.live(nursery, root=arguments.root, states=states, deadline_s=deadline_s) as (host, source),
+            closing(Live(nursery, root=arguments.root, states=states, deadline_s=deadline_s)) as live,
         ):
+            host = Recorder(live)
             results = list(examination.examine(setup, host))
-            report = examination.report(setup, host, results, [source], started)
+            report = examination.report(setup, host, results, [opening.live_source(live)], started)
             examination.remember(host, states)
     except opening.Held as held:
         raise Stop(LOCKED, str(held)) from None

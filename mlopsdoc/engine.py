@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
+from msgspec.structs import replace
+
 from mlopsdoc.authoring import Before, CannotSee, Check, Fact, NothingHere, Want, wants_of
+from mlopsdoc.clean import one_line
 from mlopsdoc.hosts.base import Host
 from mlopsdoc.model import Finding, Result, Status, finding
 from mlopsdoc.profile import Profile
@@ -135,10 +138,8 @@ def _blind(check: AnyCheck, why: str, fix: str, start: float) -> Result:
 
 
 def _finished(check: AnyCheck, found: Finding) -> Finding:
-    import msgspec
-
     code = found.code or check.id
-    return msgspec.structs.replace(
+    return replace(
         found,
         key=f"{check.id}/{found.subject}/{code}",
         code=code,
@@ -160,8 +161,8 @@ def _result(
         area=check.area,
         title=check.title,
         status=status,
-        reason=reason,
-        fix=fix,
+        reason=one_line(reason),
+        fix=one_line(fix),
         duration_s=0.0 if start is None else round(time.monotonic() - start, 4),
         findings=sorted(findings or [], key=lambda found: -found.status.rank),
     )

@@ -197,16 +197,16 @@ def finding(
     return Finding(
         key="",
         status=status,
-        code=code,
+        code=one_line(code, 64),
         subject=one_line(subject, 200),
         summary=one_line(summary),
         advice=one_line(advice),
-        since=since,
+        since=one_line(since, 64),
         hurts=[Hurt(h.pid, one_line(h.user, 64), one_line(h.job, 64), one_line(h.what, 200)) for h in hurts],
         covers=[one_line(cover, 200) for cover in covers],
         params={name: value for name, value in (params or {}).items() if parameter_fits(name, value)},
         metrics={name: value for name, value in (metrics or {}).items() if value is not None},
-        evidence=[Evidence(line.answer, one_line(line.text, 400)) for line in evidence if line],
+        evidence=[Evidence(one_line(line.answer), one_line(line.text, 400)) for line in evidence if line],
     )
 
 

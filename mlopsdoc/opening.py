@@ -12,8 +12,7 @@ from datetime import datetime, timezone
 from mlopsdoc.examination import iso
 from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.live import Live
-from mlopsdoc.hosts.nursery import Nursery
-from mlopsdoc.hosts.recorder import Recorder, Recording, Replay
+from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Source
 
 LOCK_WAIT_S = 3.0
@@ -27,16 +26,9 @@ class Held(RuntimeError):
     """Another run holds the lock."""
 
 
-@contextmanager
-def live(
-    nursery: Nursery, *, root: str, states: Sequence[str], deadline_s: float
-) -> Generator[tuple[Recorder, Source]]:
-    """This machine, recorded while it is asked."""
-    host = Live(nursery, root=root, states=states, deadline_s=deadline_s)
-    try:
-        yield Recorder(host), Source("live", "" if root == "/" else root, iso(host.now()))
-    finally:
-        host.close()
+def live_source(host: Live) -> Source:
+    """How a report names this machine."""
+    return Source("live", "" if host.root == "/" else host.root, iso(host.now()))
 
 
 def recording(path: str, at: float | None = None) -> tuple[Replay, Source]:

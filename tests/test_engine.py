@@ -222,6 +222,23 @@ def test_a_finding_folds_under_its_cause_on_the_same_subject() -> None:
     assert caused(ok("fine", subject="GPU 1"), slow, explains=("effect_check",)) == "", "what is fine explains nothing"
 
 
+def test_two_that_explain_each_other_do_not_hide_each_other() -> None:
+    hot, slow = critical("hot", subject="GPU 1"), warning("slow", subject="GPU 1")
+
+    def one() -> Iterator[Finding]:
+        yield hot
+
+    def two() -> Iterator[Finding]:
+        yield slow
+
+    checks: dict[str, Check[...]] = {
+        "one": check(area="gpu", title="", explains=("two",))(one),
+        "two": check(area="gpu", title="", explains=("one",))(two),
+    }
+    folded = fold([result("one", hot), result("two", slow)], checks)
+    assert [r.findings[0].caused_by for r in folded].count("") == 1
+
+
 def test_values_that_do_not_fit_their_parameter_are_left_out() -> None:
     hostile = {"POOL": "tank; rm -rf /", "PID": "-1", "GPU": "3", "NIC": ""}
     assert finding(Status.OK, "x", params=hostile).params == {}

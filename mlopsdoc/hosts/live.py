@@ -43,14 +43,18 @@ class Live(Host):
         self, nursery: Nursery, *, root: str = "/", states: Sequence[str] = (), deadline_s: float = 60
     ) -> None:
         self._nursery = nursery
-        self._root = os.path.realpath(root)
+        self.root = os.path.realpath(root)
         self._states = states
-        self._until = time.monotonic() + deadline_s
-        self._now = round(time.time(), 3)  # as a snapshot keeps it: growth must be the same in a replay
+        self.renew(deadline_s)
         self._lanes: dict[str, Lane] = {}
         self._lock = Lock()
         self._stuck = Stuck(states[0] if states else None)
-        self._ours = self._root == "/" or self.read(BOOT_ID).data == Live._boot_id_of_this_kernel()
+        self._ours = self.root == "/" or self.read(BOOT_ID).data == Live._boot_id_of_this_kernel()
+
+    def renew(self, deadline_s: float) -> None:
+        """Begin another run, with the lanes of the last."""
+        self._until = time.monotonic() + deadline_s
+        self._now = round(time.time(), 3)  # as a snapshot keeps it: growth must be the same in a replay
 
     @staticmethod
     def _boot_id_of_this_kernel() -> bytes:
@@ -71,15 +75,15 @@ class Live(Host):
 
     def read(self, path: str) -> Answer:
         key = read_key(path)
-        return _answer(key, self._ask(key, "read", self._root, path))
+        return _answer(key, self._ask(key, "read", self.root, path))
 
     def link(self, path: str) -> Answer:
         key = link_key(path)
-        return _answer(key, self._ask(key, "link", self._root, path))
+        return _answer(key, self._ask(key, "link", self.root, path))
 
     def tree(self, pattern: str) -> Tree:
         key = tree_key(pattern)
-        reply = self._ask(key, "tree", self._root, pattern)
+        reply = self._ask(key, "tree", self.root, pattern)
         files = {
             path: Answer(read_key(path), cast(AnswerStatus, status), data, why=why, at=reply.at)
             for path, (status, data, why) in (reply.files or {}).items()
@@ -93,8 +97,8 @@ class Live(Host):
     def probe(self, name: str, *args: str) -> Answer:
         key = probe_key(name, args)
         if name in OURS_ONLY and not self._ours:
-            return Answer(key, "not_captured", why=f"{self._root} is not this machine")
-        return _answer(key, self._ask(key, "probe", self._root, name, args))
+            return Answer(key, "not_captured", why=f"{self.root} is not this machine")
+        return _answer(key, self._ask(key, "probe", self.root, name, args))
 
     def now(self) -> float:
         return self._now

@@ -64,21 +64,22 @@ def _live(channel: socket.socket, nursery: Nursery) -> None:
     from contextlib import contextmanager
 
     from mlopsdoc import config, examination, opening
+    from mlopsdoc.hosts.live import Live
     from mlopsdoc.hosts.recorder import Recorder
 
     states = config.state_folders()
     setup = examination.set_up()
+    live = Live(nursery, states=states)
     known: Recording | None = None
 
     @contextmanager
     def rounds(fresh_will_do: bool) -> Generator[tuple[Host, Source], None, None]:
         nonlocal known
-        with opening.live(nursery, root="/", states=states, deadline_s=setup.settings.timeout_s) as (opened, source):
-            fresh = still_fresh(known, opened.now()) if known and fresh_will_do else None
-            recorder = Recorder(opened.host, fresh)
-            yield recorder, source
-            examination.remember(recorder, states)
-            known = recorder.recording
+        live.renew(setup.settings.timeout_s)
+        recorder = Recorder(live, still_fresh(known, live.now()) if known and fresh_will_do else None)
+        yield recorder, opening.live_source(live)
+        examination.remember(recorder, states)
+        known = recorder.recording
 
     Examiner(channel, setup, rounds, live=True).work(orders, every_s=REST_S)
 

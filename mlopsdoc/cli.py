@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from mlopsdoc import __version__
+from mlopsdoc.clean import decode, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mlopsdoc.examination import Setup
     from mlopsdoc.hosts.recorder import Recorder, Replay
     from mlopsdoc.model import Report, Source
+    from mlopsdoc.runbook import Runbook
 
 USAGE, NO_DATA, NO_SOURCE, BUG, CANNOT_CREATE, NOT_WRITTEN, LOCKED, BAD_CONFIG = 64, 65, 66, 70, 73, 74, 75, 78
 FORMATS = ("text", "json", "markdown")
@@ -85,8 +87,6 @@ def _crash(error: Exception) -> int:
 
 
 def _note(text: str) -> None:
-    from mlopsdoc.clean import one_line
-
     try:
         sys.stderr.write(f"mlopsdoc: {one_line(text)}\n")
     except (OSError, ValueError):
@@ -455,103 +455,93 @@ def _seal(arguments: argparse.Namespace) -> int:
 
 
 def _runbook_list(_: argparse.Namespace) -> int:
-    from mlopsdoc import catalog, runbook
+    """List the runbooks, shipped ones and the site's own."""
+    from mlopsdoc import catalog
 
     for name, path in sorted(catalog.find().runbooks.items()):
-        try:
-            title = runbook.parse(name, _runbook_text(path)).title
-        except runbook.BadRunbook as error:
-            title = f"(not readable: {error})"
-        _print(f"{name:<16} {title}\n")
+        _print(f"{name:<16} {_parsed(path).title}\n")
     return 0
 
 
-def _runbook_text(path: str) -> str:
-    from mlopsdoc.clean import decode
+def _parsed(path: str) -> Runbook:
+    from mlopsdoc import runbook
 
     try:
-        with open(path, "rb") as file:
-            return decode(file.read(1 << 20))
+        return runbook.load(path)
+    except runbook.BadRunbook as error:
+        raise Stop(NO_DATA, f"{path}: {error}") from None
     except OSError as error:
         raise Stop(NO_SOURCE, f"{path}: {error.strerror}") from None
 
 
 def _runbook_show(arguments: argparse.Namespace) -> int:
     """Print a runbook. Values given with --set stand beside the commands that use them; nothing is run."""
-    from mlopsdoc import catalog, runbook
+    from mlopsdoc import catalog
     from mlopsdoc.model import parameter_fits
     from mlopsdoc.report import runbooks
 
-    found = catalog.find().runbooks
-    if arguments.name not in found:
+    path = catalog.find().runbooks.get(arguments.name)
+    if path is None:
         raise Stop(USAGE, f"no such runbook: {arguments.name} (see `mlopsdoc runbook list`)")
     values: dict[str, str] = {}
     for pair in arguments.set:
-        name, _, value = pair.partition("=")
-        if not parameter_fits(name, value):
-            raise Stop(USAGE, f"--set {pair}: not a parameter, or not a value of its form")
-        values[name] = value
-    text = _runbook_text(found[arguments.name])
+        name, _, values[name] = pair.partition("=")
+        if not parameter_fits(name, values[name]):
+            raise Stop(USAGE, f"--set {pair}: no parameter has that name and form")
     if arguments.format == "markdown":
-        _print(text)
-        return 0
-    try:
-        parsed = runbook.parse(arguments.name, text)
-    except runbook.BadRunbook as error:
-        raise Stop(NO_DATA, f"{found[arguments.name]}: {error}") from None
-    _print(runbooks.render_html(parsed) if arguments.format == "html" else runbooks.render_text(parsed, values))
+        with open(path, "rb") as file:
+            _print(decode(file.read()))
+    elif arguments.format == "html":
+        _print(runbooks.render_html(_parsed(path)))
+    else:
+        _print(runbooks.render_text(_parsed(path), values))
     return 0
 
 
 def _runbook_lint(arguments: argparse.Namespace) -> int:
-    """Print what is wrong with runbooks, a line each. Exit code 1 when a mistake was found, 0 otherwise."""
-    import json
-    import shutil
-
-    from mlopsdoc import catalog, runbook, runbook_lint
+    """Print what is wrong with runbooks, a line each. Exit code 1 when there is an error, 0 otherwise."""
+    from mlopsdoc import catalog
+    from mlopsdoc.hosts.asking import find_tool
+    from mlopsdoc.runbook_lint import lint
 
     found = catalog.find()
-    supplied = {name: check.params for name, check in found.by_name().items()}
-    rows: list[tuple[str, runbook.Problem]] = []
-    for path in _runbook_paths(arguments.paths) or sorted(found.runbooks.values()):
+    checks = {name: check.params for name, check in found.by_name().items()}
+    rows: list[dict[str, object]] = []
+    for path in _markdown_files(arguments.paths) or found.runbooks.values():
         try:
             with open(path, "rb") as file:
-                text = runbook.decoded(file.read(runbook.MAX_BYTES + 1))
-            problems = runbook_lint.lint(
-                path, text, supplied, run=_run_tool, has_tool=lambda tool: shutil.which(tool) is not None
-            )
-        except runbook.BadRunbook as error:
-            problems = [runbook.Problem(error.line, "error", error.why)]
+                text = decode(file.read())
         except OSError as error:
             raise Stop(NO_SOURCE, f"{path}: {error.strerror}") from None
-        rows += [(path, problem) for problem in problems]
+        for problem in lint(path, text, checks, run=_feed, has_tool=lambda tool: find_tool(tool) is not None):
+            rows.append({"path": path, "line": problem.line, "severity": problem.severity, "text": problem.text})
     if arguments.json:
-        keys = ("line", "severity", "text")
-        _print(json.dumps([{"path": path} | {k: getattr(p, k) for k in keys} for path, p in rows], indent=1) + "\n")
+        import json
+
+        _print(json.dumps(rows, indent=1) + "\n")
     else:
-        _print("".join(f"{path}:{p.line}: {p.severity}: {p.text}\n" for path, p in rows))
-    return int(any(problem.severity == "error" for _, problem in rows))
+        _print("".join(f"{row['path']}:{row['line']}: {row['severity']}: {row['text']}\n" for row in rows))
+    return int(any(row["severity"] == "error" for row in rows))
 
 
-def _runbook_paths(paths: list[str]) -> list[str]:
-    """The files named, and the runbooks in the folders named."""
+def _markdown_files(paths: list[str]) -> list[str]:
+    """Those named, and those in folders that are named; a README is no runbook."""
     files: list[str] = []
     for path in paths:
-        names = sorted(os.listdir(path)) if os.path.isdir(path) else []
-        files += [f"{path}/{name}" for name in names if name.endswith(".md") and name != "README.md"]
-        files += [] if os.path.isdir(path) else [path]
-    if paths and not files:
-        raise Stop(USAGE, f"no runbook in {', '.join(paths)}")
+        if os.path.isdir(path):
+            names = (name for name in sorted(os.listdir(path)) if name.endswith(".md") and name != "README.md")
+            files += [os.path.join(path, name) for name in names]
+        else:
+            files.append(path)
     return files
 
 
-def _run_tool(argv: Sequence[str], stdin: str) -> tuple[int, str, str] | None:
-    """Exit code, stdout and stderr of a program that judges text; None where there is none."""
+def _feed(argv: Sequence[str], text: str) -> tuple[int, str, str] | None:
+    """Run a program that reads text and judges it (``sh -n``, shellcheck); None where it is not installed."""
     import subprocess
 
-    env = os.environ | {"LC_ALL": "C.UTF-8"}
     try:
-        done = subprocess.run(argv, input=stdin.encode(), capture_output=True, timeout=30, check=False, env=env)
+        ended = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    return ended.returncode, ended.stdout, ended.stderr

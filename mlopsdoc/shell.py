@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 MAX_DEPTH = 30
+_DIGITS = frozenset("0123456789")
 _BREAKS = frozenset(" \t\n;&|<>()")
 _KEYWORDS = frozenset(("if", "then", "else", "elif", "fi", "do", "done", "while", "until", "esac", "!", "{", "}"))
 _DECLARING = frozenset(("export", "readonly", "local"))
@@ -331,7 +332,7 @@ class _Scanner:
             char = self.peek()
             if name := self.name():
                 self.use(uses, name, quoted=True)
-            elif char.isdigit():
+            elif char in _DIGITS:  # 0x1f is no name
                 while self.at < self.end and self._names(self.peek()):
                     self.take()
             else:
@@ -369,7 +370,7 @@ class _Current:
             if word.text == "esac" and self.cases:
                 self.cases.pop()
             return
-        if word.text.isdigit() and scanner.peek() and scanner.peek() in "<>":
+        if word.text.isascii() and word.text.isdigit() and scanner.peek() and scanner.peek() in "<>":
             return
         first = self.words[0].text if self.words else ""
         if first == "case" and len(self.words) == 2 and word.text == "in":

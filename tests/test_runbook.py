@@ -350,6 +350,7 @@ def test_long_texts_do_not_take_long(part: str) -> None:
         ('echo "$(basename "$(readlink "$DISK")")"', ("DISK",)),
         ("echo `cat $DISK`", ("DISK",)),
         ("echo $((NODE + 1)) $((0x1f * $PID))", ("NODE", "PID")),
+        ("echo $((²)) $((Ä", ()),
         ('cat <<E\n"$POOL" it\'s\nE\necho "$GPU"', ("POOL", "GPU")),
         ("cat <<'E'\n$POOL\nE\n", ()),
         ('cat <<-E\n\t$POOL\n\tE\necho "$GPU"', ("POOL", "GPU")),

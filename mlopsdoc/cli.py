@@ -510,7 +510,7 @@ def _runbook_lint(arguments: argparse.Namespace) -> int:
     for path in _markdown_files(arguments.paths) or found.runbooks.values():
         try:
             with open(path, "rb") as file:
-                text = decode(file.read())
+                text = file.read()
         except OSError as error:
             raise Stop(NO_SOURCE, f"{path}: {error.strerror}") from None
         for problem in lint(path, text, checks, run=_feed, has_tool=lambda tool: find_tool(tool) is not None):

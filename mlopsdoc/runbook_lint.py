@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 from mlopsdoc.clean import one_line
 from mlopsdoc.markdown import Block, slug
 from mlopsdoc.model import parameter_pattern
-from mlopsdoc.runbook import BadRunbook, Problem, Runbook, Severity, parse
+from mlopsdoc.runbook import BadRunbook, Problem, Runbook, Severity, decoded, parse
 from mlopsdoc.runbook_writes import inner_scripts, program_of, writes
 from mlopsdoc.shell import Command, Script, Use, scan
 from mlopsdoc.step import SHELL_HAS, TOUCHES, Step, about
@@ -32,21 +32,21 @@ Run: TypeAlias = Callable[[Sequence[str], str], "tuple[int, str, str] | None"]
 
 def lint(
     path: str,
-    text: str,
+    text: str | bytes,
     checks: Mapping[str, Collection[str]],
     *,
     exists: Callable[[str], bool] = os.path.exists,
     run: Run | None = None,
     has_tool: Callable[[str], bool] | None = None,
 ) -> list[Problem]:
-    """Problems by line. `path`: where the text is from; its stem is the check it serves, links start there.
+    """Problems by line. `text`: as it is in the file, not made safe. `path`: where it is from; its stem is the check it serves, links start there.
 
     checks: id (former ids too) -> the parameters it supplies. run: for ``sh -n`` and shellcheck; without it
     their judgement is missing. has_tool: whether this host has a program; without it nothing is said.
     """
     name = os.path.basename(path).removesuffix(".md")
     try:
-        runbook = parse(name, text)
+        runbook = parse(name, decoded(text) if isinstance(text, bytes) else text)
     except BadRunbook as bad:
         return [Problem(bad.line, "error", bad.why)]
     problems = [*runbook.problems, *_sections(runbook), *_words(runbook)]
@@ -54,9 +54,9 @@ def lint(
     missing = _once(has_tool)
     for step in runbook.steps:
         problems += _step(step, checks)
-        for touch, text, line in ((step.touch, step.command, step.command_at), ("", step.undo, step.undo_at)):
-            if text:
-                problems += _at(line, _command(text, touch, run, missing))
+        for touch, command, line in ((step.touch, step.command, step.command_at), ("", step.undo, step.undo_at)):
+            if command:
+                problems += _at(line, _command(command, touch, run, missing))
     return sorted(set(problems), key=lambda problem: (problem.line, _RANK[problem.severity], problem.text))
 
 

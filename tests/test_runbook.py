@@ -217,6 +217,7 @@ def test_what_is_no_runbook(text: str, line: int) -> None:
 def test_bytes_that_are_no_text() -> None:
     with pytest.raises(BadRunbook, match="line 3"):
         decoded(b"# T\n\n\xff\n")
+    assert [problem.line for problem in lint("x.md", b"# T\n\n\xff\n", {})] == [3]
 
 
 def test_line_ends_and_marks_of_editors() -> None:

@@ -39,8 +39,10 @@ def lint(
     run: Run | None = None,
     has_tool: Callable[[str], bool] | None = None,
 ) -> list[Problem]:
-    """Problems by line. `text`: as it is in the file, not made safe. `path`: where it is from; its stem is the check it serves, links start there.
+    """Problems by line.
 
+    text: as it is in the file, not made safe. path: where it is from; its stem is the check it serves, links start
+    there.
     checks: id (former ids too) -> the parameters it supplies. run: for ``sh -n`` and shellcheck; without it
     their judgement is missing. has_tool: whether this host has a program; without it nothing is said.
     """
@@ -54,7 +56,10 @@ def lint(
     missing = _once(has_tool)
     for step in runbook.steps:
         problems += _step(step, checks)
-        for touch, command, line in ((step.touch, step.command, step.command_at), ("", step.undo, step.undo_at)):
+        for touch, command, line in (
+            (step.touch, step.command, step.command_at),
+            (step.touch, step.undo, step.undo_at),
+        ):
             if command:
                 problems += _at(line, _command(command, touch, run, missing))
     return sorted(set(problems), key=lambda problem: (problem.line, _RANK[problem.severity], problem.text))
@@ -203,13 +208,13 @@ def _step(step: Step, checks: Mapping[str, Collection[str]]) -> Iterator[Problem
 
 
 def _command(text: str, touch: str, run: Run | None, missing: Callable[[str], bool]) -> Iterator[Problem]:
-    """Problems of one command or (without touch word) undo, its first line is 1."""
+    """Problems of a command or undo, its first line is 1."""
     script = scan(text)
     yield from _variables(script)
     for name, line in script.assigned.items():
         if parameter_pattern(name):
             yield Problem(line, "error", f"sets {name}, which is a parameter: name it otherwise, in lower case")
-    for found in writes(script) if touch else ():
+    for found in writes(script):
         if TOUCHES.index(found.touch) > TOUCHES.index(touch):
             severity: Severity = "error" if touch == TOUCHES[0] else "warning"
             yield Problem(found.line, severity, f"marked {touch}, but this is {found.touch} at least: {found.what}")

@@ -1,6 +1,6 @@
 """Which commands change a machine, and how much at least: what lint holds the touch word of a step against.
 
-A table of what people write into runbooks, not a sandbox: a command that is not named here may do anything.
+A table of what people write into runbooks, and no guard: a command that is not named here may do anything.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlopsdoc.examination import Setup
     from mlopsdoc.hosts.recorder import Recorder, Replay
     from mlopsdoc.model import Report, Source
-    from mlopsdoc.runbook import Runbook
+    from mlopsdoc.runbook.parse import Runbook
 
 USAGE, NO_DATA, NO_SOURCE, BUG, CANNOT_CREATE, NOT_WRITTEN, LOCKED, BAD_CONFIG = 64, 65, 66, 70, 73, 74, 75, 78
 FORMATS = ("text", "json", "markdown")
@@ -345,14 +345,25 @@ def _deliver(report: Report, arguments: argparse.Namespace) -> int:
     """Write the report where it is wanted, and give the exit code."""
     text = _render(report, arguments.format)
     if arguments.output:
-        from mlopsdoc.hosts.ring import replace_file
-
-        path = os.path.abspath(arguments.output)
-        if not os.path.isdir(os.path.dirname(path)) or not replace_file(path, text.encode(), 0o644):
-            raise Stop(CANNOT_CREATE, f"{arguments.output} cannot be written")
+        _write(arguments.output, text.encode())
     else:
         _print(text)
     return _code(report, arguments.fail_on)
+
+
+def _write(name: str, data: bytes) -> None:
+    """To a file whole or not at all; what is no plain file (a device, a FIFO) is written to, not replaced."""
+    from mlopsdoc.hosts.ring import replace_file
+
+    path = os.path.realpath(name)
+    if os.path.exists(path) and not os.path.isfile(path):
+        try:
+            with open(path, "wb") as file:
+                file.write(data)
+        except OSError as error:
+            raise Stop(NOT_WRITTEN, f"{name}: {error.strerror}") from None
+    elif not os.path.isdir(os.path.dirname(path)) or not replace_file(path, data, 0o644):
+        raise Stop(CANNOT_CREATE, f"{name} cannot be written")
 
 
 def _code(report: Report, fail_on: str) -> int:
@@ -459,12 +470,16 @@ def _runbook_list(_: argparse.Namespace) -> int:
     from mlopsdoc import catalog
 
     for name, path in sorted(catalog.find().runbooks.items()):
-        _print(f"{name:<16} {_parsed(path).title}\n")
+        try:
+            title = _parsed(path).title
+        except Stop as stop:
+            title = f"({stop.why})"
+        _print(f"{name:<16} {one_line(title)}\n")
     return 0
 
 
 def _parsed(path: str) -> Runbook:
-    from mlopsdoc import runbook
+    from mlopsdoc.runbook import parse as runbook
 
     try:
         return runbook.load(path)
@@ -502,7 +517,7 @@ def _runbook_lint(arguments: argparse.Namespace) -> int:
     """Print what is wrong with runbooks, a line each. Exit code 1 when there is an error, 0 otherwise."""
     from mlopsdoc import catalog
     from mlopsdoc.hosts.asking import find_tool
-    from mlopsdoc.runbook_lint import lint
+    from mlopsdoc.runbook.lint import lint
 
     found = catalog.find()
     checks = {name: check.params for name, check in found.by_name().items()}

@@ -64,7 +64,11 @@ TODO: the fix, from least to most disruptive, a step each.
 
 ## Verify
 
-The check turns ok: `mlopsdoc check {id}`.
+### See the check turn ok
+
+```sh look timeout=60s
+mlopsdoc check {id}
+```
 """
 EXPECT = """about = "TODO: what is wrong on this host"
 base = "reference"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from mlopsdoc import catalog, describe, examination, opening, runbook
+from mlopsdoc import catalog, describe, examination, opening
 from mlopsdoc.report import json as report_json
 from mlopsdoc.report import runbooks as report_runbooks
 from mlopsdoc.report import text
+from mlopsdoc.runbook.parse import load
 
 from .program import REPOSITORY
 
@@ -20,7 +21,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Each generated file and what it should hold."""
     setup = examination.set_up(site=False)
     yield REPOSITORY / "checks/README.md", describe.catalogue(setup.checks)
-    runbooks = [runbook.parse(name, Path(path).read_text()) for name, path in sorted(setup.catalog.runbooks.items())]
+    runbooks = [load(path) for _, path in sorted(setup.catalog.runbooks.items())]
     yield REPOSITORY / "runbooks/README.md", report_runbooks.catalogue(runbooks)
     yield REPOSITORY / "README.md", readme()
     yield REPOSITORY / "mlopsdoc/report/schema.json", report_json.schema()

@@ -211,6 +211,15 @@ def test_a_full_disk_under_the_report_is_74(place: Path) -> None:
     assert b"could not be written" in err
 
 
+def test_a_device_is_written_to_not_replaced(place: Path) -> None:
+    ended = mlopsdoc("check", "judge", "-o", "/dev/full", place=place)
+    assert ended.code == 74
+    assert not os.path.isfile("/dev/full")
+    (place / "link").symlink_to(place / "report")
+    assert mlopsdoc("check", "judge", "-o", str(place / "link"), place=place).code == 0
+    assert (place / "link").is_symlink()
+
+
 def test_an_ascii_locale_never_breaks_output(place: Path) -> None:
     (place / "config/mlopsdoc/checks/judge.py").write_text(JUDGE.format(path=place / "word").replace("good", "gööd"))
     ended = mlopsdoc("list", place=place, env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"})

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from mlopsdoc import catalog
 from mlopsdoc.model import PARAMETERS, SITE_PARAMETERS
 from mlopsdoc.report.runbooks import catalogue, render_html, render_text
-from mlopsdoc.runbook import MAX_BYTES, BadRunbook, Runbook, decoded, load, parse
-from mlopsdoc.runbook_lint import Run, lint
-from mlopsdoc.runbook_writes import writes
-from mlopsdoc.shell import MAX_DEPTH, TooDeep, scan
-from mlopsdoc.step import MEANINGS, MissingValue, argv, command_line, environment
+from mlopsdoc.runbook.lint import Run, lint
+from mlopsdoc.runbook.parse import MAX_BYTES, BadRunbook, Runbook, decoded, load, parse
+from mlopsdoc.runbook.shell import MAX_DEPTH, TooDeep, scan
+from mlopsdoc.runbook.step import MEANINGS, MissingValue, argv, command_line, environment
+from mlopsdoc.runbook.writes import writes
 
 BOOK = """\
 # The pool was not scrubbed for a long time
@@ -767,6 +767,7 @@ def test_a_shipped_check_supplies_what_its_runbook_needs(id: str) -> None:
 
 def test_reading_runbooks_loads_no_library() -> None:
     heavy = "'markdown_it', 'textual', 'rich', 'subprocess', 'asyncio', 'html'"
-    code = f"import sys, mlopsdoc.runbook as r; r.parse('x', '# T'); print([m for m in ({heavy}) if m in sys.modules])"
+    code = "import sys; from mlopsdoc.runbook.parse import parse; parse('x', '# T'); "
+    code += f"print([m for m in ({heavy}) if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-from mlopsdoc.markdown import Block
 from mlopsdoc.model import PARAMETERS, SITE_PARAMETERS
-from mlopsdoc.runbook import Runbook
-from mlopsdoc.step import TOUCHES, Step, about, misfit
+from mlopsdoc.runbook.markdown import Block
+from mlopsdoc.runbook.parse import Runbook
+from mlopsdoc.runbook.step import TOUCHES, Step, about, misfit
 
 _LITERAL = ("command", "undo", "code", "table")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mlopsdoc import runbook
 from mlopsdoc.clean import clean, one_line
-from mlopsdoc.markdown import Block
 from mlopsdoc.model import HOST, Finding, Result, Status
-from mlopsdoc.runbook import BadRunbook, Runbook
-from mlopsdoc.step import Step
+from mlopsdoc.runbook import parse as runbook
+from mlopsdoc.runbook.markdown import Block
+from mlopsdoc.runbook.parse import BadRunbook, Runbook
+from mlopsdoc.runbook.step import Step
 from mlopsdoc.tui.board import Board, Row
 from mlopsdoc.tui.words import Line, beside, joined, literal, paragraph
 

@@ -10,7 +10,7 @@ from functools import cache
 
 from msgspec import Struct
 
-from mlopsdoc.shell import Command, Script, TooDeep, is_name, scan
+from mlopsdoc.runbook.shell import Command, Script, TooDeep, is_name, scan
 
 # Program, or program and first word: the words that make it write, and the least touch it then has.
 # "x*" any word that begins so; "x+", "x++" that word with one or two more after it; "!x" it only looks when this is

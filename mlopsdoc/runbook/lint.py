@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any, TypeAlias, cast
 
 from mlopsdoc.clean import one_line
-from mlopsdoc.markdown import Block, slug
 from mlopsdoc.model import parameter_pattern
-from mlopsdoc.runbook import BadRunbook, Problem, Runbook, Severity, decoded, parse
-from mlopsdoc.runbook_writes import inner_scripts, program_of, writes
-from mlopsdoc.shell import Command, Script, Use, scan
-from mlopsdoc.step import SHELL_HAS, TOUCHES, Step, about
+from mlopsdoc.runbook.markdown import Block, slug
+from mlopsdoc.runbook.parse import BadRunbook, Problem, Runbook, Severity, decoded, parse
+from mlopsdoc.runbook.shell import Command, Script, Use, scan
+from mlopsdoc.runbook.step import SHELL_HAS, TOUCHES, Step, about
+from mlopsdoc.runbook.writes import inner_scripts, program_of, writes
 
 SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Verify")
 WITH_STEPS = {"Diagnosis": "error", "Mitigation": "warning", "Verify": "error"}

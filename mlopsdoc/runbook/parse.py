@@ -23,9 +23,9 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from mlopsdoc.clean import clean, one_line
-from mlopsdoc.markdown import Block, Prose, fence, heading, slug
-from mlopsdoc.shell import TooDeep
-from mlopsdoc.step import ATTRIBUTES, TOUCHES, Step, variables
+from mlopsdoc.runbook.markdown import Block, Prose, fence, heading, slug
+from mlopsdoc.runbook.shell import TooDeep
+from mlopsdoc.runbook.step import ATTRIBUTES, TOUCHES, Step, variables
 
 MAX_BYTES = 1 << 20
 MAX_COMMAND = 1 << 16

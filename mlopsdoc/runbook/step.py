@@ -11,9 +11,9 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from mlopsdoc.clean import one_line
-from mlopsdoc.markdown import Block
 from mlopsdoc.model import PARAMETERS, SITE_PARAMETERS, parameter_fits, parameter_pattern
-from mlopsdoc.shell import scan
+from mlopsdoc.runbook.markdown import Block
+from mlopsdoc.runbook.shell import scan
 
 TOUCHES = ("look", "tune", "jobs", "kills")  # what a step may do to the machine, the harmless first
 TIMEOUT_S = 60

@@ -1,0 +1,351 @@
+"""The table of commands whose output is evidence: how each may be typed, and the key under which facts ask for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Form(NamedTuple):
+    """One way to call a tool, by the options that are left once those without meaning are dropped.
+
+    key: what facts ask, without ``run``; nothing stands for the command as it was typed. operands: ``none`` may
+    follow; ``part``: each leaves out what is not named; ``kept``: they belong to the key; ``must``: so, and there
+    is at least one; ``drop``: they change nothing. part: the form itself leaves something out.
+    """
+
+    key: str
+    operands: str = "none"
+    part: bool = False
+
+
+class Tool(NamedTuple):
+    """A tool, or one of its subcommands.
+
+    takes: options with a value. plain: options that change nothing that a fact reads. part: options that leave
+    something out. keeps: options whose value belongs to the key. same: long names and synonyms. clusters: whether
+    ``-hT`` is ``-h -T``. looks: the form of an operand.
+    """
+
+    forms: dict[str, Form]
+    takes: str = ""
+    plain: str = ""
+    part: str = ""
+    keeps: str = ""
+    same: str = ""
+    clusters: bool = True
+    looks: str = ".+"
+
+
+DEVICE = r"(/dev/)?[A-Za-z][A-Za-z0-9/_.:-]*[0-9a-z]"
+PATH = r"(/|\./|~|[*.]).*"
+_RECORDS = "all|full|compact|event|mclocs|fru|generic"
+NUMBER = r"[0-9]{1,6}"
+NAME = r"[A-Za-z][A-Za-z0-9_.:@-]*"
+PCI = r"([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
+
+ANY = Tool({"*": Form("", "kept")})  # its output is what it was asked for, whatever that was
+ALONE = Tool({"": Form("")})
+
+# Options with a value that may stand before a subcommand.
+LEAD = {
+    "ipmitool": "-I -H -U -P -p -L -A -C -N -R -k -y -K -t -b -B -T -l -o -d -S -f -e",
+    "nvidia-smi": "-i -f",
+    "systemctl": "-p -t -H -n",
+    "docker": "-H -c",
+    "kubectl": "-n --context",
+}
+
+TOOLS: dict[str, Tool] = {
+    "nvidia-smi": Tool(
+        {
+            "": Form("nvidia-smi"),
+            "-q": Form("nvidia-smi -q"),
+            "-q -x": Form("nvidia-smi -q -x"),
+            "-x": Form("nvidia-smi -q -x"),
+            "-L": Form("nvidia-smi -L"),
+            "--query-gpu": Form("nvidia-smi --query-gpu"),
+            "--query-compute-apps": Form("nvidia-smi --query-compute-apps"),
+            "--query-retired-pages": Form("nvidia-smi --query-retired-pages"),
+            "--query-remapped-rows": Form("nvidia-smi --query-remapped-rows"),
+            "-q -u": Form("nvidia-smi -q -u"),
+            "-mig": Form("nvidia-smi -mig"),
+            "-pm": Form("nvidia-smi -pm"),
+            "-pl": Form("nvidia-smi -pl"),
+            "-r": Form("nvidia-smi -r"),
+            "-lgc": Form("nvidia-smi -lgc"),
+            "-lmc": Form("nvidia-smi -lmc"),
+            "-ac": Form("nvidia-smi -ac"),
+            "-rgc": Form("nvidia-smi -rgc"),
+            "-rac": Form("nvidia-smi -rac"),
+            "-e": Form("nvidia-smi -e"),
+            "-p": Form("nvidia-smi -p"),
+        },
+        takes="-l -lms -f --format -mig -pm -pl -lgc -lmc -ac -e -p -i -d",
+        plain="-l -lms -f --format --nounits --dtd",
+        part="-i -d",
+        same="--query=-q --xml-format=-x --list-gpus=-L --id=-i --display=-d --loop=-l --loop-ms=-lms --filename=-f "
+        "--multi-instance-gpu=-mig --persistence-mode=-pm --power-limit=-pl --gpu-reset=-r --lock-gpu-clocks=-lgc "
+        "--lock-memory-clocks=-lmc --reset-gpu-clocks=-rgc --applications-clocks=-ac --query-apps=--query-compute-apps "
+        "--unit=-u --ecc-config=-e --reset-applications-clocks=-rac --reset-ecc-errors=-p",
+        clusters=False,
+    ),
+    "nvidia-smi topo": Tool(
+        {
+            "-m": Form("nvidia-smi topo -m"),
+            "-mp": Form("nvidia-smi topo -mp"),
+            "-p2p": Form("nvidia-smi topo -p2p"),
+            "-p": Form("nvidia-smi topo -p"),
+        },
+        takes="-i -p2p",
+        keeps="-p2p",
+        part="-i",
+        same="--matrix=-m --matrix_pci=-mp --p2p=-p2p --path=-p --p2pstatus=-p2p",
+        clusters=False,
+    ),
+    "nvidia-smi nvlink": Tool(
+        {
+            "-s": Form("nvidia-smi nvlink -s"),
+            "-e": Form("nvidia-smi nvlink -e"),
+            "-c": Form("nvidia-smi nvlink -c"),
+            "-p": Form("nvidia-smi nvlink -p"),
+            "-R": Form("nvidia-smi nvlink -R"),
+            "-gt": Form("nvidia-smi nvlink -gt"),
+            "-ec": Form("nvidia-smi nvlink -ec"),
+        },
+        takes="-i -l -gt",
+        part="-i -l",
+        same="--status=-s --errorcounters=-e --capabilities=-c --pcibusid=-p --remotelinkinfo=-R --id=-i --link=-l "
+        "--getthroughput=-gt --crcerrorcounters=-ec",
+        clusters=False,
+    ),
+    "nvidia-smi dmon": Tool(
+        {"": Form("nvidia-smi dmon")},
+        takes="-i -d -c -s -o -f",
+        plain="-d -c -s -o -f",
+        part="-i",
+        same="--id=-i --delay=-d --count=-c --select=-s --options=-o --filename=-f",
+        clusters=False,
+    ),
+    "nvidia-smi pmon": Tool(
+        {"": Form("nvidia-smi pmon")},
+        takes="-i -d -c -s -o -f",
+        plain="-d -c -s -o -f",
+        part="-i",
+        same="--id=-i --delay=-d --count=-c --select=-s --options=-o --filename=-f",
+        clusters=False,
+    ),
+    "nvidia-smi mig": Tool(
+        {flag: Form(f"nvidia-smi mig {flag}") for flag in ("-lgi", "-lci", "-lgip", "-lcip", "-lgipp")},
+        takes="-i -gi",
+        part="-i -gi",
+        same="--list-gpu-instances=-lgi --list-compute-instances=-lci --list-gpu-instance-profiles=-lgip",
+        clusters=False,
+    ),
+    "nvidia-smi vgpu": Tool({"": Form("nvidia-smi vgpu"), "-q": Form("nvidia-smi vgpu -q")}, clusters=False),
+    "nvidia-smi conf-compute": ANY,
+    "zpool status": Tool(
+        {
+            "": Form("zpool status", "part"),
+            "-x": Form("zpool status", "part", True),
+            "-j": Form("zpool status -j", "part"),
+        },
+        takes="-T -c",
+        plain="-T -c -v -P -L -g -D -i -s -t -p -d -e --json-int --json-flat-vdevs --json-pool-key-guid",
+        same="--json=-j --power=-p",
+        looks=rf"[A-Za-z][A-Za-z0-9_.-]*|{NUMBER}",
+    ),
+    "zpool list": Tool(
+        {"": Form("zpool list", "part"), "-v": Form("zpool list -v", "part"), "-H": Form("zpool list -H", "part"),
+         "-j": Form("zpool list -j", "part")},
+        takes="-T", plain="-T -p -P -L -g --json-int", same="--json=-j",
+    ),
+    "zpool history": ANY, "zpool events": ANY, "zpool get": ANY, "zpool iostat": ANY, "zpool import": ANY,
+    "zfs list": ANY, "zfs get": ANY, "arcstat": ANY, "arc_summary": ANY, "zpool clear": ANY, "zpool scrub": ANY,
+    "dmesg": Tool(
+        {"": Form("dmesg")},
+        takes="-l -f -n -s --since --until --time-format",
+        plain="-T -t -H -w -W -P -x -k -r -u -d -e -S --color -L --time-format -n -s --noescape",
+        part="-l -f --since --until",
+        same="--ctime=-T --human=-H --follow=-w --follow-new=-W --nopager=-P --decode=-x --kernel=-k --raw=-r "
+        "--reltime=-e --notime=-t --level=-l --facility=-f --userspace=-u --show-delta=-d --syslog=-S",
+    ),
+    "journalctl": Tool(
+        {
+            "": Form("journalctl", "kept"),
+            "-k": Form("dmesg"),
+            "_TRANSPORT=kernel": Form("dmesg"),
+            "-t": Form("journalctl -t"),
+            "-u": Form("journalctl -u"),
+        },
+        takes="-u -p -n -S -U -g -o -t -D -i --file --until --since -c",
+        plain="-o -a -q -x -r -f -l --no-hostname --no-full --utc --no-tail -e -m -D --file -b -0 -d",
+        part="-p -n -S -U -g --boot-offset -c -e",
+        keeps="-u -t",
+        same="--dmesg=-k --unit=-u --boot=-b --since=-S --until=-U --grep=-g --priority=-p --lines=-n --output=-o "
+        "--identifier=-t --no-pager=-a --all=-a --quiet=-q --catalog=-x --reverse=-r --follow=-f --full=-l "
+        "--pager-end=-e --merge=-m --directory=-D --cursor=-c",
+        looks=r"[A-Z_]+=\S+|/\S+",
+    ),
+    "lspci": Tool(
+        {
+            "": Form("lspci", "none"),
+            "-v": Form("lspci -v"),
+            "-v -v": Form("lspci -vvv"),
+            "-v -v -v": Form("lspci -vvv"),
+            "-v -v -v -v": Form("lspci -vvv"),
+            "-t": Form("lspci -t"),
+            "-t -v": Form("lspci -t"),
+            "-t -v -v": Form("lspci -t"),
+        },
+        takes="-s -d -i -p -A -O -F",
+        plain="-n -k -D -b -P -q -Q -i -p -m -x -xxx",
+        part="-s -d",
+    ),
+    "lscpu": Tool(
+        {"": Form("lscpu"), "-J": Form("lscpu -J"), "-e": Form("lscpu -e", "kept"), "-p": Form("lscpu -p", "kept"),
+         "-a -e": Form("lscpu -e", "kept"), "-C": Form("lscpu -C")},
+        same="--json=-J --extended=-e --parse=-p --all=-a --caches=-C",
+    ),
+    "numactl": Tool(
+        {"-H": Form("numactl -H"), "-s": Form("numactl -s")}, same="--hardware=-H --show=-s"
+    ),
+    "numastat": Tool(
+        {"": Form("numastat", "kept"), "-m": Form("numastat -m"), "-n": Form("numastat -n"), "-p": Form("numastat -p")},
+        plain="-c -v -z", keeps="-p", takes="-p", looks=NUMBER,
+    ),
+    "df": Tool(
+        {"": Form("df", "part"), "-i": Form("df -i", "part")},
+        takes="-t -x",
+        plain="-h -H -k -T -a -P --sync --no-sync",
+        part="-t -x -l",
+        same="--human-readable=-h --si=-H --print-type=-T --all=-a --portability=-P --inodes=-i --local=-l --type=-t "
+        "--exclude-type=-x",
+        looks=PATH,
+    ),
+    "ipmitool sdr": Tool({"": Form("ipmitool sdr list")}),
+    "ipmitool sdr list": Tool({"": Form("ipmitool sdr list", "part")}, looks=_RECORDS),
+    "ipmitool sdr elist": Tool({"": Form("ipmitool sdr elist", "part")}, looks=_RECORDS),
+    "ipmitool sdr type": Tool({"": Form("ipmitool sdr elist", "part", True)}),
+    "ipmitool sdr entity": Tool({"": Form("ipmitool sdr elist", "part", True)}),
+    "ipmitool sdr info": ALONE,
+    "ipmitool sensor": Tool({"": Form("ipmitool sensor")}),
+    "ipmitool sensor list": Tool({"": Form("ipmitool sensor")}),
+    "ipmitool sensor get": ANY, "ipmitool sensor reading": ANY, "ipmitool sdr get": ANY,
+    "ipmitool sel": Tool({"": Form("ipmitool sel info")}),
+    "ipmitool sel info": Tool({"": Form("ipmitool sel info")}),
+    "ipmitool sel list": Tool({"": Form("ipmitool sel elist", "part")}, looks="first|last|[0-9]+"),
+    "ipmitool sel elist": Tool({"": Form("ipmitool sel elist", "part")}, looks="first|last|[0-9]+"),
+    "ipmitool sel get": ANY, "ipmitool sel time": ANY, "ipmitool sel clear": ALONE,
+    "ipmitool chassis": ANY, "ipmitool power": ANY, "ipmitool dcmi": ANY, "ipmitool fru": ANY, "ipmitool mc": ANY,
+    "ipmitool lan": ANY, "ipmitool bmc": ANY, "ipmitool raw": ANY, "ipmitool user": ANY, "ipmitool channel": ANY,
+    "ipmi-sensors": Tool(
+        {"": Form("ipmi-sensors"), "-v": Form("ipmi-sensors -v")},
+        takes="-t -h -u -p -r -s -W -D -l -R -T -n --sensor-types --record-ids",
+        plain="-h -u -p -W -D -l --output-sensor-state --no-header-output --comma-separated-output --legacy-output "
+        "--output-event-bitmask --no-sensor-type-output --quiet-cache --sdr-cache-recreate --entity-sensor-names "
+        "--output-sensor-thresholds --interpret-oem-data --non-abbreviated-units --ignore-not-available-sensors",
+        part="-t -r -n -s -R -T",
+        same="--sensor-types=-t --record-ids=-r --hostname=-h --username=-u --password=-p --workaround-flags=-W "
+        "--driver-type=-D --verbose=-v --exclude-sensor-types=-T --exclude-record-ids=-R --privilege-level=-l",
+    ),
+    "ipmi-sel": Tool(
+        {"": Form("ipmi-sel"), "-v": Form("ipmi-sel -v"), "-i": Form("ipmi-sel -i")},
+        takes="-h -u -p -W -D -l --date-range --tail --display -d -T -t",
+        plain="-h -u -p -W -D -l --output-event-state --no-header-output --comma-separated-output --legacy-output "
+        "--system-event-only --output-manufacturer-id --quiet-cache --interpret-oem-data --entity-sensor-names "
+        "--assume-system-event-records --non-abbreviated-units",
+        part="--date-range --tail --display -d -T -t",
+        same="--hostname=-h --username=-u --password=-p --workaround-flags=-W --driver-type=-D --verbose=-v --info=-i "
+        "--sensor-types=-t --exclude-sensor-types=-T --privilege-level=-l --display-range=-d",
+    ),
+    "ipmi-dcmi": ANY, "ipmi-chassis": ANY, "bmc-info": ANY, "ipmi-fru": ANY, "ipmi-power": ANY,
+    "mdadm": Tool(
+        {"-D": Form("mdadm --detail", "must"), "-E": Form("mdadm --examine", "must"),
+         "-D -s": Form("mdadm --detail --scan")},
+        plain="-v -b",
+        same="--detail=-D --examine=-E --scan=-s --verbose=-v --brief=-b",
+        looks=DEVICE,
+    ),
+    "smartctl": Tool(
+        {"": Form("smartctl -a", "must"), "-j": Form("smartctl -j -a", "must"), "--scan": Form("smartctl --scan")},
+        takes="-d -l -n -T -v -f",
+        plain="-d -a -x -n -T -v -f",
+        part="-A -H -i -c -l",
+        same="--all=-a --xall=-x --health=-H --attributes=-A --info=-i --json=-j --log=-l --device=-d "
+        "--capabilities=-c",
+        looks=DEVICE,
+    ),
+    "nvme smart-log": Tool(
+        {"": Form("nvme smart-log", "must"), "-o json": Form("nvme smart-log -o json", "must")},
+        takes="-n -o", plain="-n -H -v", keeps="-o",
+        same="--output-format=-o --namespace-id=-n --human-readable=-H", looks=DEVICE,
+    ),
+    "nvme list": Tool({"": Form("nvme list"), "-o json": Form("nvme list -o json")}, takes="-o", keeps="-o", plain="-v",
+                      same="--output-format=-o"),
+    "nvme id-ctrl": ANY, "nvme error-log": ANY, "nvme fw-log": ANY, "nvme list-subsys": ANY, "nvme self-test-log": ANY,
+    "nvme get-feature": ANY, "nvme id-ns": ANY,
+    "ibstat": Tool({"": Form("ibstat", "part")}, part="-s -p -l", looks=NAME),
+    "ibstatus": Tool({"": Form("ibstatus", "part")}, looks=NAME),
+    "ibv_devinfo": Tool({"": Form("ibv_devinfo"), "-v": Form("ibv_devinfo -v")}, takes="-d -i", part="-d -i -l"),
+    "show_gids": Tool({"": Form("show_gids", "part")}, looks=NAME),
+    "ethtool": Tool(
+        {"": Form("ethtool", "must")} | {f"-{o}": Form(f"ethtool -{o}", "must") for o in "ScigkmaPTlx"}
+        | {"--show-fec": Form("ethtool --show-fec", "must")},
+        same="--statistics=-S --driver=-i --module-info=-m --show-ring=-g --show-pause=-a --show-features=-k "
+        "--show-coalesce=-c --show-channels=-l",
+        looks=NAME,
+    ),
+    "ip link": ANY, "ip addr": ANY, "ip a": ANY, "ip route": ANY, "rdma link": ANY, "rdma dev": ANY, "rdma res": ANY,
+    "rdma statistic": ANY, "ibdev2netdev": ANY, "mlxlink": ANY, "mstlink": ANY, "mlxconfig": ANY, "perfquery": ANY,
+    "mst": ANY, "mlxfwmanager": ANY, "flint": ANY, "ofed_info": ANY, "iblinkinfo": ANY, "sminfo": ANY,
+    "cpupower frequency-info": Tool({"": Form("cpupower frequency-info")}, takes="-c", part="-c"),
+    "cpupower idle-info": ANY, "cpupower monitor": ANY, "turbostat": ANY, "x86_energy_perf_policy": ANY,
+    "rdmsr": Tool(
+        {"": Form("rdmsr", "must"), "-f": Form("rdmsr -f", "must"), "-d": Form("rdmsr -d", "must")},
+        takes="-p -f", plain="-0 -c -x", part="-p -a",
+        keeps="-f", same="--decimal=-d --processor=-p --bitfield=-f --all=-a", looks=r"(0x)?[0-9A-Fa-f]+",
+    ),
+    "systemctl is-active": ANY, "systemctl is-enabled": ANY, "systemctl is-failed": ANY, "systemctl status": ANY,
+    "systemctl show": ANY, "systemctl list-units": ANY, "systemctl list-timers": ANY, "systemctl --failed": ANY,
+    "systemctl daemon-reload": ANY, "systemctl restart": ANY, "systemctl start": ANY, "systemctl stop": ANY,
+    "systemctl --version": ANY, "systemctl cat": ANY, "systemctl list-unit-files": ANY, "systemctl enable": ANY,
+    "systemctl list-dependencies": ANY, "systemctl reload": ANY, "systemctl disable": ANY,
+    "uname": Tool({"": Form("uname"), "-r": Form("uname -r"), "-a": Form("uname -a"), "-m": Form("uname -m"),
+                   "-n": Form("uname -n"), "-v": Form("uname -v")}, same="--kernel-release=-r --all=-a --nodename=-n"),
+    "hostname": Tool({"": Form("hostname"), "-s": Form("hostname"), "-f": Form("hostname -f")}),
+    "date": Tool({"": Form("date", "drop")}, plain="-u -R -I -s --iso-8601 --rfc-3339", same="--utc=-u", looks=r"\+.+"),
+    "uptime": Tool({"": Form("uptime"), "-s": Form("uptime -s"), "-p": Form("uptime -p")}),
+    "free": Tool({"": Form("free")} | {f"-{unit}": Form(f"free -{unit}") for unit in "hmgbk"}),
+    "lsblk": ANY, "taskset": ANY,
+    "dcgmi health": ANY, "dcgmi diag": ANY, "dcgmi discovery": ANY, "dcgmi nvlink": ANY, "dcgmi dmon": ANY,
+    "dcgmi topo": ANY, "dcgmi stats": ANY,
+    "dkms status": ANY, "dkms install": ANY, "dkms autoinstall": ANY, "dkms build": ANY, "mokutil": ANY,
+    "dpkg": Tool({"-l": Form("dpkg -l", "part")}, same="--list=-l"), "dpkg-query": ANY, "rpm": ANY,
+    "apt list": ANY, "apt policy": ANY, "apt-cache policy": ANY, "yum list": ANY, "dnf list": ANY, "apt-mark": ANY,
+    "lsmod": Tool({"": Form("lsmod")}), "modinfo": ANY, "modprobe": ANY, "nvcc": ANY, "dmidecode": ANY, "lshw": ANY,
+    "lsb_release": ANY, "mount": Tool({"": Form("mount")}), "findmnt": ANY, "env": ALONE, "printenv": ANY,
+    "getconf": ANY,
+    "sensors": ANY, "ps": ANY, "top": ANY, "pidstat": ANY, "mpstat": ANY, "iostat": ANY, "vmstat": ANY, "sar": ANY,
+    "lstopo": ANY, "lstopo-no-graphics": ANY, "hwloc-ls": ANY, "nproc": ALONE, "id": ANY, "whoami": ALONE, "w": ALONE,
+    "sysctl": ANY, "ulimit": ANY, "prlimit": ANY, "fuser": ANY, "lsof": ANY, "setpci": ANY, "ldconfig": ANY,
+    "ras-mc-ctl": ANY, "edac-util": ANY, "mcelog": ANY, "storcli": ANY, "storcli64": ANY, "perccli64": ANY,
+    "megacli": ANY, "tune2fs": ANY, "du": ANY, "last": ANY, "who": ALONE, "sestatus": ANY, "timedatectl": ANY,
+    "chronyc": ANY, "scontrol": ANY, "sinfo": ANY, "squeue": ANY, "docker ps": ANY, "docker info": ANY, "kubectl": ANY,
+    "docker inspect": ANY, "nvidia-ctk": ANY, "nvidia-container-cli": ANY, "nvidia-debugdump": ANY, "rocm-smi": ANY,
+    "nv-fabricmanager": ANY, "nvswitch-audit": ANY, "lsscsi": ANY, "sg_ses": ANY, "multipath": ANY, "pvs": ANY,
+    "vgs": ANY, "lvs": ANY, "xfs_info": ANY, "btrfs": ANY, "tuned-adm": ANY, "cpuid": ANY, "ip": ANY, "ss": ANY,
+    "redfishtool": ANY, "racadm": ANY, "nvidia-bug-report.sh": ANY, "gpustat": ANY, "nvtop": ANY, "nccl-tests": ANY,
+}  # fmt: skip
+
+# They read no health, but say that a command was typed; what they print is looked at for what it is.
+OTHERS = OTHERS = frozenset(
+    word
+    for line in (
+        "ls cat grep egrep fgrep zgrep head tail more less zcat sed awk readlink stat find test [ echo printf cd export",
+        "sleep clear for if while sudo su ssh curl wget python python3 torchrun mpirun srun sbatch make strings bash sh",
+        "docker podman nerdctl kubectl git pip apt apt-get yum dnf systemctl kill pkill reboot exit logout watch time",
+        "ipmitool zpool zfs nvme dcgmi dkms cpupower which type file wc sort uniq md5sum ping iperf3 ib_write_bw",
+        "ib_read_bw nvidia-smi set unset source mkdir rm cp mv tee fio dd nsys all_reduce_perf",
+    )
+    for word in line.split()
+)

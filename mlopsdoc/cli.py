@@ -174,7 +174,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="source", action="append", metavar="SRC", help="a snapshot instead of this host")
+    parser.add_argument(
+        "--from", dest="source", action="append", metavar="SRC", help="a recording instead of this host, or - for stdin"
+    )
     parser.add_argument("--at", metavar="TIME", help="the moment of a recording that does not tell it")
 
 
@@ -201,30 +203,23 @@ def _bare(arguments: argparse.Namespace) -> int:
     ) not in ("", "dumb"):
         return _screen(arguments.source, arguments.at)
     sources: list[str] = arguments.source or []
-    return _guarded(["check", *(f"--from={source}" for source in sources)])
+    at = [f"--at={arguments.at}"] if arguments.at else []
+    return _guarded(["check", *(f"--from={source}" for source in sources), *at])
 
 
 def _screen(sources: list[str] | None, at: str | None) -> int:
     from mlopsdoc.tui import open_screen
 
-    source = _one_source(sources)
-    if source is not None:
-        _open_recording(source, at)  # so that what is wrong with it is said in words, here
-    return open_screen(source, _moment(at))
+    if sources:
+        _open_recording(sources, at)  # so that what is wrong with it is said in words, here
+    return open_screen(sources or [], _moment(at))
 
 
 def _check(arguments: argparse.Namespace) -> int:
     """Run checks on this host or on a recording. Exit code: 2 critical, 1 warning, 3 unknown, 0 otherwise."""
-    source = _one_source(arguments.source)
-    if source is not None:
-        return _check_recording(arguments, source)
+    if arguments.source:
+        return _check_recording(arguments, arguments.source)
     return _check_live(arguments)
-
-
-def _one_source(sources: list[str] | None) -> str | None:
-    if sources and len(sources) > 1:
-        raise Stop(USAGE, "one --from at a time")
-    return sources[0] if sources else None
 
 
 def _check_live(arguments: argparse.Namespace) -> int:
@@ -269,25 +264,30 @@ def _save(host: Recorder, report: Report, path: str) -> None:
         raise Stop(CANNOT_CREATE, f"{path}: {error.strerror}") from None
 
 
-def _check_recording(arguments: argparse.Namespace, path: str) -> int:
+def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
     started = time.monotonic()
     from mlopsdoc import examination
 
     if arguments.root != "/" or arguments.save:
         raise Stop(USAGE, "--root and --save are for this host, not for a recording")
-    host, source = _open_recording(path, arguments.at)
+    host, sources = _open_recording(paths, arguments.at)
+    for note in host.recording.notes:
+        _note(note)
     setup = _set_up(arguments.select, arguments.profile, site=False)
     results = list(examination.examine(setup, host))
-    return _deliver(examination.report(setup, host, results, [source], started), arguments)
+    return _deliver(examination.report(setup, host, results, sources, started), arguments)
 
 
-def _open_recording(path: str, at: str | None) -> tuple[Replay, Source]:
+def _open_recording(paths: list[str], at: str | None) -> tuple[Replay, list[Source]]:
     from mlopsdoc import opening
+    from mlopsdoc.hosts.merged import Differ
 
     try:
-        return opening.recording(path, _moment(at))
-    except FileNotFoundError:
-        raise Stop(NO_SOURCE, f"no such file or folder: {path}") from None
+        return opening.recordings(paths, _moment(at))
+    except FileNotFoundError as error:
+        raise Stop(NO_SOURCE, f"no such file or folder: {error.filename}") from None
+    except Differ as differ:
+        raise Stop(USAGE, str(differ)) from None
     except opening.BadSource as error:
         raise Stop(NO_DATA, str(error)) from None
 

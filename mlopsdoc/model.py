@@ -240,13 +240,17 @@ class HostInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class Source(Struct, frozen=True, omit_defaults=True):
-    """Where the answers came from. `kind` is live, snapshot, ...; `complete` is false when some are missing."""
+    """Where the answers came from. `kind` is live, snapshot, ...; `complete` is false when some are missing.
+
+    taken_at is empty where nothing tells; is_lower_bound: it is the newest time that the answers state.
+    """
 
     kind: str
     path: str = ""
     taken_at: str = ""
     age_s: float = 0.0
     complete: bool = True
+    is_lower_bound: bool = False
 
 
 class Counts(Struct, frozen=True):

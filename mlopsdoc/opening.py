@@ -5,17 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from typing import NamedTuple
 
 from mlopsdoc.examination import iso
-from mlopsdoc.hosts import snapshot
+from mlopsdoc.hosts import merged, snapshot
 from mlopsdoc.hosts.live import Live
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Source
 
 LOCK_WAIT_S = 3.0
+HEAD = 4096
+MAX_PIPE = 256 << 20
 
 
 class BadSource(ValueError):
@@ -26,6 +29,40 @@ class Held(RuntimeError):
     """Another run holds the lock."""
 
 
+class Form(NamedTuple):
+    """A form of evidence. looks_like: whether a path, whose first bytes are `head`, is one (a folder has none).
+
+    load: the recording in it; raises ValueError with what is wrong with it, on one line.
+    """
+
+    kind: str
+    looks_like: Callable[[str, bytes], bool]
+    load: Callable[[str], Recording]
+
+
+def _is_snapshot(path: str, head: bytes) -> bool:
+    return snapshot.is_snapshot(path)
+
+
+def _is_text(path: str, head: bytes) -> bool:
+    from mlopsdoc.hosts import transcript
+
+    return not os.path.isdir(path) and transcript.is_text(head)
+
+
+def _load_text(path: str) -> Recording:
+    from mlopsdoc.hosts import transcript
+
+    return transcript.load(path)
+
+
+# The first that fits. Text stands last: it takes whatever can be read.
+FORMS: tuple[Form, ...] = (
+    Form("snapshot", _is_snapshot, snapshot.load),
+    Form("text", _is_text, _load_text),
+)
+
+
 def live_source(host: Live) -> Source:
     """How a report names this machine."""
     return Source("live", "" if host.root == "/" else host.root, iso(host.now()))
@@ -33,24 +70,93 @@ def live_source(host: Live) -> Source:
 
 def recording(path: str, at: float | None = None) -> tuple[Replay, Source]:
     """A recorded host. `at` is its moment where it does not tell; raises BadSource, FileNotFoundError."""
+    host, sources = recordings([path], at)
+    return host, sources[0]
+
+
+def recordings(paths: Sequence[str], at: float | None = None) -> tuple[Replay, list[Source]]:
+    """One recorded host out of several sources: the first that has an answer wins.
+
+    Raises merged.Differ when they are of different hosts or boots; BadSource, FileNotFoundError.
+    """
+    found: list[tuple[str, Recording]] = []
+    sources: list[Source] = []
+    for path in paths:
+        kind, recorded = _load(path)
+        _set_moment(recorded, at)
+        name = "standard input" if path == "-" else path
+        found.append((name, recorded))
+        sources.append(source_of(kind, name, recorded))
+    return Replay(merged.merge(found)), sources
+
+
+def _load(path: str) -> tuple[str, Recording]:
+    """The kind of a source, and its recording."""
+    if path == "-":
+        return _spooled(0, "standard input")
     if not os.path.exists(path):
         raise FileNotFoundError(2, "no such file or folder", path)
+    if os.path.isfile(path) or os.path.isdir(path):
+        return _loaded(path, path)
+    with open(path, "rb", buffering=0) as pipe:
+        return _spooled(pipe.fileno(), path)
+
+
+def _loaded(path: str, name: str) -> tuple[str, Recording]:
     try:
-        if not snapshot.is_snapshot(path):
-            raise BadSource(f"{path} is no form of evidence that mlopsdoc reads (a snapshot folder or archive)")
-        recorded = snapshot.load(path)
-    except snapshot.BadSnapshot as error:
-        raise BadSource(str(error)) from None
+        head = _head(path)
+        if not head and os.path.isfile(path):
+            raise BadSource(f"{name} is empty")
+        for form in FORMS:
+            if form.looks_like(path, head):
+                return form.kind, form.load(path)
+    except BadSource:
+        raise
+    except ValueError as error:
+        raise BadSource(str(error) if str(error).startswith(path) else f"{name}: {error}") from None
     except OSError as error:
-        raise BadSource(f"{path}: {error.strerror}") from None
-    recorded.taken_at = recorded.taken_at or at or 0.0
-    return Replay(recorded), source_of("snapshot", path, recorded)
+        raise BadSource(f"{name}: {error.strerror or error}") from None
+    raise BadSource(f"{name} is no form of evidence that mlopsdoc reads ({', '.join(form.kind for form in FORMS)})")
+
+
+def _head(path: str) -> bytes:
+    """The first bytes of a file; a folder has none."""
+    if os.path.isdir(path):
+        return b""
+    with open(path, "rb") as file:
+        return file.read(HEAD)
+
+
+def _spooled(fd: int, name: str) -> tuple[str, Recording]:
+    """What comes out of a pipe, kept in a file without a name."""
+    import tempfile
+
+    spool = tempfile.TemporaryFile()  # open for as long as answers may be fetched from it
+    size = 0
+    while chunk := os.read(fd, 1 << 20):
+        size += len(chunk)
+        if size > MAX_PIPE:
+            raise BadSource(f"{name} has more than {MAX_PIPE >> 20} MiB")
+        spool.write(chunk)
+    spool.flush()
+    _SPOOLS.append(spool)
+    return _loaded(f"/proc/self/fd/{spool.fileno()}", name)
+
+
+_SPOOLS: list[object] = []
+
+
+def _set_moment(recorded: Recording, at: float | None) -> None:
+    if at and (not recorded.taken_at or recorded.is_lower_bound):
+        recorded.taken_at, recorded.is_lower_bound = at, False
 
 
 def source_of(kind: str, path: str, recorded: Recording) -> Source:
     """How a report names a recording."""
+    if not recorded.taken_at:
+        return Source(kind, path, complete=recorded.complete)
     age_s = max(0.0, round(time.time() - recorded.taken_at, 0))
-    return Source(kind, path, iso(recorded.taken_at), age_s, recorded.complete)
+    return Source(kind, path, iso(recorded.taken_at), age_s, recorded.complete, recorded.is_lower_bound)
 
 
 def moment(text: str) -> float:

@@ -23,7 +23,10 @@ class Recording:
     """The answers of one host at one moment.
 
     answers: by key, the files of trees too. trees: by key, the paths that a pattern matched. unlisted: what a
-    question says that was never put: not_captured, or absent for hosts that were written by hand.
+    question says that was never put: not_captured, or absent for hosts that were written by hand. is_lower_bound:
+    taken_at is the newest time that the answers state, so ages are at least what they seem; it is 0 where none does.
+    notes: what should be said of the source besides its answers, a line each. understood: how many commands were
+    known, of how many (both 0 where nobody typed commands).
     """
 
     def __init__(self, taken_at: float, *, unlisted: AnswerStatus = "not_captured") -> None:
@@ -33,6 +36,9 @@ class Recording:
         self.trees: dict[str, list[str]] = {}
         self.before: Recording | None = None
         self.complete = True
+        self.is_lower_bound = False
+        self.notes: list[str] = []
+        self.understood = (0, 0)
 
     def part(self, wanted: Callable[[Answer], bool]) -> Recording:
         """Only the answers that are wanted, and what matched the trees among them."""

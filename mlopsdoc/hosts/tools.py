@@ -341,11 +341,11 @@ TOOLS: dict[str, Tool] = {
 OTHERS = OTHERS = frozenset(
     word
     for line in (
-        "ls cat grep egrep fgrep zgrep head tail more less zcat sed awk readlink stat find test [ echo printf cd export",
-        "sleep clear for if while sudo su ssh curl wget python python3 torchrun mpirun srun sbatch make strings bash sh",
-        "docker podman nerdctl kubectl git pip apt apt-get yum dnf systemctl kill pkill reboot exit logout watch time",
+        "ls cat grep egrep fgrep zgrep head tail more less zcat sed awk readlink stat find test [ echo printf cd",
+        "export sleep clear for if while sudo su ssh curl wget python python3 torchrun mpirun srun sbatch make strings",
+        "bash sh docker podman nerdctl kubectl git pip apt yum dnf systemctl kill pkill reboot exit logout watch time",
         "ipmitool zpool zfs nvme dcgmi dkms cpupower which type file wc sort uniq md5sum ping iperf3 ib_write_bw",
-        "ib_read_bw nvidia-smi set unset source mkdir rm cp mv tee fio dd nsys all_reduce_perf",
+        "ib_read_bw nvidia-smi apt-get set unset source mkdir rm cp mv tee fio dd nsys all_reduce_perf",
     )
     for word in line.split()
 )

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from mlopsdoc.authoring import NEEDS_ROOT
-from mlopsdoc.model import Finding, Report, Result, Status
+from mlopsdoc.model import Finding, Report, Result, Source, Status
 
 MARGIN = 10
 _COLOUR = {Status.CRITICAL: "1;31", Status.WARNING: "33", Status.UNKNOWN: "35", Status.OK: "32"}
@@ -61,8 +61,16 @@ def describe_source(report: Report) -> str:
         if source.kind == "live":
             return f"live, {report.taken_at}, {report.duration_s:.1f} s"
         whole = "complete" if source.complete else "incomplete"
-        said.append(f"{source.kind} {source.path}, taken {source.taken_at}, {age(source.age_s)} old, {whole}")
+        said.append(f"{source.kind} {source.path}, {taken(source)}, {whole}")
     return "; ".join(said)
+
+
+def taken(source: Source) -> str:
+    """``taken 2026-11-23T03:10:00Z, 2 h old``; of a time that is only a lower bound, that it is."""
+    if not source.taken_at:
+        return "taken at an unknown time"
+    old = f"{source.taken_at}{' or later' if source.is_lower_bound else ''}, {age(source.age_s)} old"
+    return f"taken {old}{' at most' if source.is_lower_bound else ''}"
 
 
 def age(seconds: float) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 
-def open_screen(source: str | None, at: float | None) -> int:
-    """Show this machine, or a recording of one, until the reader has had enough; the exit code.
+def open_screen(sources: list[str], at: float | None) -> int:
+    """Show this machine, or a recording of one (of several sources), until the reader has had enough; the exit code.
 
     Call it on a terminal, before any thread is started: it forks the process that runs the checks. `at` is
-    the moment of a recording that does not tell it. The caller has found out that the source can be read.
+    the moment of a recording that does not tell it. The caller has found out that the sources can be read.
     """
     import os
     import socket
@@ -17,7 +17,7 @@ def open_screen(source: str | None, at: float | None) -> int:
         ours.close()
         from mlopsdoc.tui import engine_process
 
-        engine_process.serve(theirs, source, at)
+        engine_process.serve(theirs, sources, at)
     theirs.close()
     from mlopsdoc.tui.app import show  # the slow import, while the other process already asks
     from mlopsdoc.tui.feed import Feed

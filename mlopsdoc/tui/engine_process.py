@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from mlopsdoc.tui.wire import Again, Order, Said
 
     # Opens a host for one round; the argument tells whether answers that are still fresh will do.
-    Rounds: TypeAlias = Callable[[bool], AbstractContextManager[tuple[Host, Source]]]
+    Rounds: TypeAlias = Callable[[bool], AbstractContextManager[tuple[Host, list[Source]]]]
 
 REST_S = 2.0
 
 
-def serve(channel: socket.socket, source: str | None, at: float | None) -> NoReturn:
+def serve(channel: socket.socket, sources: list[str], at: float | None) -> NoReturn:
     """Hold rounds until the other end of the channel is closed."""
     try:
         _detach()
-        if source is None:
+        if not sources:
             from mlopsdoc.hosts.nursery import Nursery
 
             _live(channel, Nursery())  # before any thread and any heavy import
         else:
-            _recorded(channel, source, at)
+            _recorded(channel, sources, at)
     except Exception as error:
         from mlopsdoc.engine import described
         from mlopsdoc.tui import wire
@@ -73,25 +73,25 @@ def _live(channel: socket.socket, nursery: Nursery) -> None:
     known: Recording | None = None
 
     @contextmanager
-    def rounds(fresh_will_do: bool) -> Generator[tuple[Host, Source], None, None]:
+    def rounds(fresh_will_do: bool) -> Generator[tuple[Host, list[Source]], None, None]:
         nonlocal known
         live.renew(setup.settings.timeout_s)
         recorder = Recorder(live, still_fresh(known, live.now()) if known and fresh_will_do else None)
-        yield recorder, opening.live_source(live)
+        yield recorder, [opening.live_source(live)]
         examination.remember(recorder, states)
         known = recorder.recording
 
     Examiner(channel, setup, rounds, live=True).work(orders, every_s=REST_S)
 
 
-def _recorded(channel: socket.socket, source: str, at: float | None) -> None:
+def _recorded(channel: socket.socket, sources: list[str], at: float | None) -> None:
     orders = Orders(channel)
     from contextlib import nullcontext
 
     from mlopsdoc import examination, opening
 
     setup = examination.set_up(site=False)
-    opened = opening.recording(source, at)
+    opened = opening.recordings(sources, at)
     Examiner(channel, setup, lambda _: nullcontext(opened), live=False).work(orders, every_s=None)
 
 
@@ -175,12 +175,12 @@ class Examiner:
         started = time.monotonic()
         only = wish.check if wish else ""
         setup = replace(self._setup, checks=[c for c in self._setup.checks if only in ("", c.id)])
-        with self._rounds(wish is None) as (host, source):
+        with self._rounds(wish is None) as (host, sources):
             for result in examination.examine(setup, host):
                 self._results[result.id] = result
                 self._tell()
             results = list(self._results.values())
-            self._say(self._wire.Made(examination.report(self._setup, host, results, [source], started)))
+            self._say(self._wire.Made(examination.report(self._setup, host, results, sources, started)))
 
     def _tell(self) -> None:
         """Say every result that differs from what was said of it, folded as things stand now."""

@@ -43,8 +43,7 @@ def find(*, drop_ins: bool = True) -> Catalog:
     _add(catalog, os.path.dirname(shipped("checks")), shipped_ones=True)
     if drop_ins:
         for folder in config.config_folders():
-            if folder:
-                _add(catalog, folder, shipped_ones=False)
+            _add(catalog, folder, shipped_ones=False)
     for check in catalog.checks.values():
         check.runbook = check.id if check.id in catalog.runbooks else ""
     return catalog

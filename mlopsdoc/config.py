@@ -30,7 +30,7 @@ class Config(Struct, frozen=True):
 
 def config_folders() -> list[str]:
     """/etc/mlopsdoc, then the user's own; of two files the later one counts."""
-    return [ETC, _xdg("XDG_CONFIG_HOME", ".config")]
+    return [folder for folder in (ETC, _xdg("XDG_CONFIG_HOME", ".config")) if folder]
 
 
 def state_folders() -> list[str]:

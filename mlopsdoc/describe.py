@@ -78,9 +78,8 @@ def configuration(setup: Setup) -> str:
     """Which files count, what they say together, and what is wrong with them."""
     lines: list[str] = []
     for folder in config.config_folders():
-        if folder:
-            path = f"{folder}/config.toml"
-            lines.append(f"# {path}{'' if os.path.exists(path) else ' (not there)'}")
+        path = f"{folder}/config.toml"
+        lines.append(f"# {path}{'' if os.path.exists(path) else ' (not there)'}")
     lines += [f"# wrong: {problem}" for problem in setup.problems]
     lines += [f"# state is kept in {', '.join(config.state_folders()) or 'no folder'}"]
     lines += [f"profile = {json.dumps(setup.profile.name)}", f"timeout_s = {setup.settings.timeout_s:g}"]

@@ -122,8 +122,9 @@ def _link(_: socket.socket, root: str, path: str, seconds: float) -> Reply:
 
 def _tree(_: socket.socket, root: str, pattern: str, cap: int, seconds: float) -> Reply:
     files: dict[str, tuple[str, bytes, str]] = {}
+    refused: list[OSError] = []
     size = 0
-    for path in _matches(root, "", pattern.strip("/").split("/")):
+    for path in _matches(root, "", pattern.strip("/").split("/"), refused):
         reply = _content(_within(root, path), cap)
         if reply.status == "absent" or reply.why == IS_FOLDER:
             continue
@@ -131,23 +132,25 @@ def _tree(_: socket.socket, root: str, pattern: str, cap: int, seconds: float) -
         size += len(reply.data)
         if len(files) >= MAX_FILES or size > 16 * cap:
             return Reply("truncated", why=f"cut at {len(files)} files", files=files)
-    return Reply("ok", files=files)
+    return _refusal(refused[0])._replace(files=files) if refused else Reply("ok", files=files)
 
 
-def _matches(root: str, folder: str, parts: list[str]) -> Iterator[str]:
-    """Paths below `folder` whose components match `parts`, sorted; what cannot be listed has none."""
+def _matches(root: str, folder: str, parts: list[str], refused: list[OSError]) -> Iterator[str]:
+    """Paths below `folder` whose components match `parts`, sorted. Folders that may not be listed add to `refused`."""
     head, rest = parts[0], parts[1:]
     if not any(sign in head for sign in "*?["):
         names = [head]
     else:
         try:
             names = sorted(name for name in os.listdir(_within(root, folder or "/")) if fnmatchcase(name, head))
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                refused.append(error)
             return
     for name in names:
         path = f"{folder}/{name}"
         if rest:
-            yield from _matches(root, path, rest)
+            yield from _matches(root, path, rest, refused)
         else:
             yield path
 

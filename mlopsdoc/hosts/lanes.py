@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from threading import Lock
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 from mlopsdoc.hosts.asking import Reply, receive, send
 from mlopsdoc.hosts.nursery import Nursery
 
-GRACE_S = 0.5  # a lane ends its own commands at their deadline; past this it is itself stuck
+GRACE_S = 1.5  # a lane ends its own commands at their deadline; past this it is itself stuck
 MIB = 1 << 20
 
 
@@ -94,20 +95,21 @@ class Lane:
             seconds = min(deadline_s, until - time.monotonic())
             if seconds <= 0:
                 return Reply("timeout", why="not asked: the time of the whole run was over")
-            if self._socket is None:
-                self._socket, self._pid = self._nursery.bear()
-            self._socket.settimeout(seconds + GRACE_S)
             try:
+                if self._socket is None:
+                    self._socket, self._pid = self._nursery.bear()
+                self._socket.settimeout(seconds + GRACE_S)
                 send(self._socket, marshal.dumps((*question, seconds)))
                 reply = Reply(*marshal.loads(receive(self._socket)))
             except TimeoutError:
                 self._on_stuck(key, self._pid)
-                os.kill(self._pid, signal.SIGKILL)  # alive, for its end of the socket is open
+                with suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)  # alive, for its end of the socket is open
                 self.close()
                 return Reply("timeout", why=f"no answer within {seconds:.3g} s; its process cannot be waited for")
             except (OSError, EOFError, ValueError) as error:
                 self.close()
-                return Reply("failed", why=f"the process that asked died ({type(error).__name__})")
+                return Reply("failed", why=f"the process that asks died or could not be made ({type(error).__name__})")
             if reply.left_pid:
                 self._on_stuck(key, reply.left_pid)
             return reply

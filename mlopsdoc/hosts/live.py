@@ -64,14 +64,14 @@ class Live(Host):
     def _ask(self, key: str, kind: str, *args: Any) -> Reply:
         rule = rule_for(key)
         if why := self._stuck.why(key):
-            return Reply("timeout", why=why, at=time.time())
+            return Reply("timeout", why=why, at=self._now)
         with self._lock:
             if rule.lane not in self._lanes:
                 self._lanes[rule.lane] = Lane(self._nursery, self._stuck.note)
             lane = self._lanes[rule.lane]
         question = (kind, *args) if kind in ("probe", "link") else (kind, *args, rule.cap)
         reply = lane.ask(key, question, rule.deadline_s, self._until)
-        return reply if reply.at else reply._replace(at=time.time())
+        return reply._replace(at=round(reply.at or time.time(), 3))  # as a snapshot keeps it
 
     def read(self, path: str) -> Answer:
         key = read_key(path)
@@ -136,27 +136,30 @@ class Stuck:
 
     def __init__(self, state: str | None) -> None:
         self._path = f"{state}/stuck.json" if state else ""
-        self._known: dict[str, tuple[int, str, float]] = {}
         self._lock = Lock()
+        self._known = self._living()
+
+    def _living(self) -> dict[str, tuple[int, str, float]]:
+        """What is noted, by any run, of processes that are still there."""
         try:
             with open(self._path, "rb") as file:
                 rows = msgspec.json.decode(file.read(), type=dict[str, tuple[int, str, float]])
         except (OSError, msgspec.DecodeError):
-            return
-        self._known = {key: row for key, row in rows.items() if _start_of(row[0]) == row[1]}
+            return {}
+        return {key: row for key, row in rows.items() if _start_of(row[0]) == row[1]}
 
     def why(self, key: str) -> str:
         """Why the question is not put, or nothing."""
-        if key not in self._known:
+        pid, start, since = self._known.get(key, (0, "", 0.0))
+        if not pid or _start_of(pid) != start:
             return ""
-        pid, _, since = self._known[key]
         clock = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(since))
         return f"stuck since {clock}: process {pid} still waits for an answer and cannot be ended"
 
     def note(self, key: str, pid: int) -> None:
         if start := _start_of(pid):
             with self._lock:
-                self._known[key] = pid, start, time.time()
+                self._known = self._living() | self._known | {key: (pid, start, time.time())}
                 if self._path:
                     ring.replace_file(self._path, msgspec.json.encode(self._known))
 

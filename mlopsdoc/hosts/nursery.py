@@ -40,13 +40,6 @@ class Nursery:
             raise OSError("no process can be made")
         return ours, pid
 
-    def close(self) -> None:
-        self._socket.close()
-        try:
-            os.waitpid(self.pid, 0)
-        except ChildProcessError:
-            pass
-
 
 def _serve(orders: socket.socket) -> NoReturn:
     """Fork a lane for each order, until there are none."""
@@ -62,6 +55,7 @@ def _serve(orders: socket.socket) -> NoReturn:
             except OSError:
                 pid = -1
             if pid == 0:
+                os.set_inheritable(fds[0], False)  # or a command would hold our end of the line
                 orders.close()
                 _lane(socket.socket(fileno=fds[0]))
             os.close(fds[0])

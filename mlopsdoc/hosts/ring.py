@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -32,7 +33,7 @@ class Sample(msgspec.Struct, array_like=True):
 def store(state: str, boot_id: str, recording: Recording) -> None:
     """Keep the answers that are samples. Without a folder to write to, nothing is kept."""
     stored = _stored(state, boot_id)
-    if stored and recording.taken_at - stored[-1][0] < APART_S:
+    if stored and 0 <= recording.taken_at - stored[-1][0] < APART_S:
         return
     part = recording.part(lambda answer: answer.said and rule_for(answer.key).sample)
     if not part.answers:
@@ -40,11 +41,9 @@ def store(state: str, boot_id: str, recording: Recording) -> None:
     rows = [Row(a.key, a.status, a.data, a.at) for a in part.answers.values()]
     data = msgspec.msgpack.encode(Sample(recording.taken_at, rows, part.trees))
     if replace_file(f"{state}/samples/{boot_id}-{int(recording.taken_at)}.msgpack", data, 0o644):
-        for name in _old(state, boot_id):
-            try:
+        for name in _old(state, boot_id, recording.taken_at):
+            with suppress(OSError):
                 os.unlink(f"{state}/samples/{name}")
-            except OSError:
-                pass
 
 
 def newest(states: Sequence[str], boot_id: str, now: float) -> Recording | None:
@@ -74,9 +73,10 @@ def _stored(state: str, boot_id: str) -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _old(state: str, boot_id: str) -> list[str]:
-    keep = {name for _, name in _stored(state, boot_id)[-KEEP:]}
-    return [name for name in _names(state) if name not in keep]
+def _old(state: str, boot_id: str, now: float) -> list[str]:
+    """Samples of other boots, those of a clock that was ahead, and all but the newest of the rest."""
+    keep = [name for at, name in _stored(state, boot_id) if at <= now + 1][-KEEP:]
+    return [name for name in _names(state) if name.endswith(".msgpack") and name not in keep]
 
 
 def _names(state: str) -> list[str]:
@@ -92,6 +92,8 @@ def replace_file(path: str, data: bytes, mode: int = 0o600) -> bool:
     name = f"{path}.{os.getpid()}.tmp"
     try:
         os.makedirs(folder, 0o755, exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(name)  # of a run that was killed, in a container where we always have the same number
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     except OSError:
         return False
@@ -100,6 +102,7 @@ def replace_file(path: str, data: bytes, mode: int = 0o600) -> bool:
             file.write(data)
         os.rename(name, path)
     except OSError:
-        os.unlink(name)
+        with suppress(OSError):
+            os.unlink(name)
         return False
     return True

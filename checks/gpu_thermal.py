@@ -15,7 +15,7 @@ from mlopsdoc.facts.gpus import (
     Gpu,
     Gpus,
 )
-from mlopsdoc.facts.nvml import NOT_OFFERED, XID, in_words
+from mlopsdoc.facts.nvml import DAMAGED, NOT_OFFERED, XID, in_words
 
 Level = Callable[..., Finding]
 FLAGS = {"hw_thermal": HW_THERMAL, "power_brake": POWER_BRAKE}
@@ -102,6 +102,9 @@ def gpu_thermal(
     HBM: `memory_warning_c` and `memory_critical_c` (A100: memory max 95). Siblings: hotter than the median of at
     least two GPUs of the same kind at the same load by more than `sibling_warning_c`, in both samples; loaded is
     `load_percent` or more. Idle, SW power cap, application clocks, sync boost and display are not heat.
+
+    Output of nvidia-smi may tell less: by temperatures alone no GPU is found well, for one that is slowed down may
+    have cooled by that; by the reasons alone it is.
     """
     seconds = gpus.seconds_since(before)
     judged = 0
@@ -133,6 +136,8 @@ def gpu_thermal(
                 evidence=[gpu.line],
             )
         judged += not _is_mute(gpu)
+    if gap := [gpu for gpu in gpus if "reasons" in gpu.untold]:
+        yield _gap(gap)
     for lost in gpus.lost:
         yield unknown(
             f"cannot be judged: {lost.why}",
@@ -258,7 +263,7 @@ def _excess(gpu: Gpu, gpus: Gpus, load_percent: int) -> int | None:
     """
     if gpu.temperature_c is None or (_load(gpu) or 0) < load_percent:
         return None
-    others = [g.temperature_c for g in gpus if g.pci != gpu.pci and g.name == gpu.name and _same_load(g, gpu)]
+    others = [g.temperature_c for g in gpus if g is not gpu and g.name == gpu.name and _same_load(g, gpu)]
     degrees = sorted(celsius for celsius in others if celsius is not None)
     return gpu.temperature_c - degrees[len(degrees) // 2] if len(degrees) >= 2 else None
 
@@ -282,11 +287,28 @@ def _blind(gpu: Gpu) -> str:
     """What could not be seen of this GPU although it should be there, or nothing."""
     wanted = {"temperature_c": "its temperature", "reasons": "what holds its clocks back", "margin_c": "its margin"}
     refused = {name: code for name, code in gpu.errors.items() if name in wanted and code not in NOT_OFFERED}
+    if gpu.errors.get("memory_c") == DAMAGED:
+        wanted["memory_c"] = "the temperature of its memory"
+        refused["memory_c"] = DAMAGED
     if refused:
         codes = {in_words(code): None for code in refused.values()}
         return f"{', '.join(wanted[name] for name in refused)} could not be read: {', '.join(codes)}"
     is_blind = gpu.temperature_c is None and gpu.reasons is None and gpu.margin_c is None
-    return "tells neither its temperature nor what holds its clocks back" if is_blind and not _is_mute(gpu) else ""
+    is_blind = is_blind and not _is_mute(gpu) and not gpu.untold
+    return "tells neither its temperature nor what holds its clocks back" if is_blind else ""
+
+
+def _gap(gpus: list[Gpu]) -> Finding:
+    """Of these the output of nvidia-smi does not tell what holds their clocks back."""
+    names = ", ".join(gpu.label for gpu in gpus) if len(gpus) <= 4 else f"{len(gpus)} GPUs"
+    cold = all("temperature_c" in gpu.untold for gpu in gpus)
+    what = "neither how hot they are nor what holds their clocks back" if cold else "what holds their clocks back"
+    return unknown(
+        f"{names}: {what} is {'' if cold else 'not '}told by the output of nvidia-smi that is here",
+        code="untold",
+        advice="nvidia-smi -q -d PERFORMANCE,TEMPERATURE tells it",
+        evidence=[gpu.line for gpu in gpus[:1]],
+    )
 
 
 def _is_mute(gpu: Gpu) -> bool:
@@ -296,11 +318,12 @@ def _is_mute(gpu: Gpu) -> bool:
 
 def _finding(gpu: Gpu, heat: Heat, processes: GpuProcesses | None, held: Held | None, beside: int | None) -> Finding:
     is_more = beside is not None and heat.level is not ok and heat.code not in ("hotter_than_siblings", "power_brake")
+    advice = ADVICE[heat.code].replace(" -i {pci}", f" -i {gpu.pci}" if gpu.pci else "")
     return heat.level(
         heat.summary + (f"; {beside} C hotter than the other GPUs at the same load" if is_more else ""),
         subject=gpu.label,
         code=heat.code,
-        advice=ADVICE[heat.code].replace("{pci}", gpu.pci) if heat.level is not ok or "misread" in heat.code else "",
+        advice=advice if heat.level is not ok or "misread" in heat.code else "",
         params={"GPU": gpu.pci},
         metrics={
             "temperature_c": gpu.temperature_c,
@@ -309,7 +332,7 @@ def _finding(gpu: Gpu, heat: Heat, processes: GpuProcesses | None, held: Held | 
             "sm_mhz": gpu.sm_mhz,
             "held_percent": None if held is None else round(held.percent, 2),
         },
-        hurts=processes.hurts(gpu.pci) if processes and heat.level is not ok else (),
+        hurts=processes.hurts(gpu.id) if processes and heat.level is not ok else (),
         evidence=[gpu.line],
     )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from mlopsdoc import CannotSee, Fact, Host, Hurt
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts import nvml
-from mlopsdoc.facts.gpus import Gpus, sees_all_processes
+from mlopsdoc.facts.gpus import Gpus, Listed, sees_all_processes
 from mlopsdoc.facts.nvml import Table
 
 _HEX = set("0123456789abcdef")
 
 
 class GpuProcess(Fact, frozen=True):
-    """One process on one GPU. `pci`: the GPU. `used_bytes`: of its memory. `started`: seconds since the epoch.
+    """One process on one GPU. `pci`: the GPU (Gpu.id). `used_bytes`: of its memory. `started`: seconds since the epoch.
 
     `here`: /proc knows it. `gone`: NVML names it and /proc of the whole machine has it not. Neither: it could
     not be seen, for it may not be looked at, or /proc is that of a container or of WSL.
@@ -37,7 +37,9 @@ class GpuProcesses(Fact, frozen=True):
 
     @classmethod
     def read(cls, host: Host, gpus: Gpus) -> GpuProcesses:
-        """Raises CannotSee when NVML does not say which there are."""
+        """Raises CannotSee when neither NVML nor nvidia-smi says which there are."""
+        if gpus.listed is not None:
+            return cls(_of_listed(host, gpus.listed), {})
         said = nvml.table(host.probe("nvml", "processes"))
         if not (rows := nvml.rows(said)):
             why = nvml.number(nvml.part(said, "error"), "code") or nvml.UNKNOWN
@@ -57,6 +59,14 @@ class GpuProcesses(Fact, frozen=True):
     def hurts(self, pci: str) -> list[Hurt]:
         """Who suffers when this GPU does."""
         return [Hurt(p.pid, p.user, p.job, p.command) for p in self.processes if p.pci == pci and not p.gone]
+
+
+def _of_listed(host: Host, listed: tuple[Listed, ...]) -> tuple[GpuProcess, ...]:
+    """What nvidia-smi names, and what else is known of it."""
+    about = _looked_up(host, sorted({process.pid for process in listed}))
+    whole = sees_all_processes(host) if listed else False
+    found = {(p.gpu, p.pid): _process(p.pid, p.gpu, p.used_bytes, about.get(str(p.pid)), whole, p.name) for p in listed}
+    return tuple(found[key] for key in sorted(found))
 
 
 def _pids(values: Table) -> list[tuple[int, int | None]]:
@@ -79,7 +89,7 @@ def _looked_up(host: Host, pids: list[int]) -> Table:
         return {}
 
 
-def _process(pid: int, pci: str, used: int | None, about: object, whole: bool) -> GpuProcess:
+def _process(pid: int, pci: str, used: int | None, about: object, whole: bool, name: str = "") -> GpuProcess:
     said = nvml.part({"about": about}, "about")
     started = said.get("started")
     here = "started" in said or "name" in said
@@ -89,7 +99,7 @@ def _process(pid: int, pci: str, used: int | None, about: object, whole: bool) -
         used_bytes=used,
         user=nvml.text(said, "user", 64),
         job=job_of(str(said.get("cgroup", ""))),
-        command=nvml.text(said, "command", 200) or nvml.text(said, "name", 200),
+        command=nvml.text(said, "command", 200) or nvml.text(said, "name", 200) or name,
         started=started if isinstance(started, float) else None,
         here=here,
         gone=whole and said.get("gone") is True,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from mlopsdoc import Before, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.nvml import Table
@@ -52,7 +54,9 @@ class Gpu(Fact, frozen=True):
     """One GPU as NVML sees it. `pci`: 0000:1b:00.0, the identity (an index shifts when a GPU falls off the bus).
 
     What could not be read is None, `errors` has the NVML code by name. `reasons` are the clocks event reasons
-    that this GPU supports and has now. `margin_c`: degrees left, signed, smaller is hotter.
+    that this GPU supports and has now. `margin_c`: degrees left, signed, smaller is hotter. `untold`: which of
+    temperature_c and reasons an output of nvidia-smi left out (its table has no reasons, a filtered output has
+    gaps); such output may lack the address as well.
     """
 
     index: int | None
@@ -78,10 +82,16 @@ class Gpu(Fact, frozen=True):
     persistence: bool | None
     errors: dict[str, int]
     line: Line
+    untold: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
-        return gpu_subject(self.index, self.pci) if self.pci else f"GPU {self.index}"
+        return _label(self.index, self.pci, self.uuid)
+
+    @property
+    def id(self) -> str:
+        """What processes name it by: its address, else its label."""
+        return self.pci or self.label
 
     @property
     def is_consumer(self) -> bool:
@@ -106,20 +116,34 @@ class Lost(Fact, frozen=True):
 
     @property
     def label(self) -> str:
-        return gpu_subject(self.index, self.pci) if self.pci else f"GPU {self.index}"
+        return _label(self.index, self.pci)
+
+
+class Listed(Fact, frozen=True):
+    """A process that nvidia-smi printed, and the id of its GPU."""
+
+    pid: int
+    gpu: str
+    used_bytes: int | None
+    name: str
 
 
 class Gpus(Fact, frozen=True):
     """The GPUs that NVML answers for, in its order, and those that it lost. `at`: seconds since the epoch, or 0.
 
     The sign of an NVIDIA GPU: a PCI display device of vendor 10de that is not given to a virtual machine,
-    /proc/driver/nvidia/version, or /dev/dxg (WSL).
+    /proc/driver/nvidia/version, or /dev/dxg (WSL); in a recording also any output of nvidia-smi.
+
+    Recordings of other people have what nvidia-smi printed, in one form or several; on this machine it is asked
+    only where the library cannot be used, never where that hung. `listed`: the processes that it printed; None
+    where it printed no list of them.
     """
 
     gpus: tuple[Gpu, ...]
     lost: tuple[Lost, ...] = ()
     driver: str = ""
     at: float = 0.0
+    listed: tuple[Listed, ...] | None = None
 
     @classmethod
     def read(cls, host: Host, pci: PciDevices | None) -> Gpus:
@@ -128,13 +152,14 @@ class Gpus(Fact, frozen=True):
         if host.is_live and not sign:
             raise NothingHere("no NVIDIA GPU")
         trouble: CannotSee | None = None
-        for form in (_from_nvml,):
-            try:
-                if found := form(host, pci, sign):
-                    return found
-            except CannotSee as blind:
-                trouble = trouble or blind
-        if trouble and sign:
+        try:
+            if found := _from_nvml(host, pci, sign):
+                return found
+        except CannotSee as blind:
+            trouble = blind if sign else None
+        if (not host.is_live or _wants_library(host)) and (found := _from_smi(host, pci)):
+            return found
+        if trouble:
             raise trouble
         raise NothingHere("no NVIDIA GPU")
 
@@ -143,13 +168,20 @@ class Gpus(Fact, frozen=True):
 
     def same(self, gpu: Gpu) -> Gpu | None:
         """That GPU among these."""
-        return next((g for g in self.gpus if (g.pci, g.uuid) == (gpu.pci, gpu.uuid)), None)
+        wanted = (gpu.pci, gpu.uuid, None if gpu.pci or gpu.uuid else gpu.index)
+        return next((g for g in self.gpus if (g.pci, g.uuid, None if g.pci or g.uuid else g.index) == wanted), None)
 
     def seconds_since(self, before: Before[Gpus]) -> float:
         """The seconds by which these were read after those; 0 when there are no earlier ones."""
         if before.fact is None:
             return 0.0
         return self.at - before.fact.at if self.at and before.fact.at else before.seconds
+
+
+def _label(index: int | None, pci: str, uuid: str = "") -> str:
+    if pci:
+        return gpu_subject(index, pci)
+    return f"GPU {index}" if index is not None else f"GPU {uuid or 'of unknown address'}"
 
 
 def _sign(host: Host, pci: PciDevices | None) -> str:
@@ -182,6 +214,44 @@ def _from_nvml(host: Host, pci: PciDevices | None, sign: str) -> Gpus | None:
     if not gpus and not lost:
         raise CannotSee("NVML names no GPU, although there is one", nvml.XID)
     return Gpus(gpus, lost, nvml.text(state, "driver", 40), answer.at)
+
+
+def _wants_library(host: Host) -> bool:
+    """Whether NVML was not to be had for want of a library, its own or that of Python: nvidia-smi may have one."""
+    answer = host.probe("nvml", "state")
+    if answer.said:
+        return nvml.number(nvml.part(nvml.table(answer), "error"), "code") == nvml.LIBRARY_NOT_FOUND
+    return answer.status == "failed" and "ModuleNotFoundError" in answer.why
+
+
+def _from_smi(host: Host, pci: PciDevices | None) -> Gpus | None:
+    """None when there is no output of nvidia-smi; raises CannotSee with the words for why it shows no GPU."""
+    from mlopsdoc.facts import smi
+
+    printed = smi.ask(host, smi.FORMS[:1] if host.is_live else smi.FORMS)
+    if printed is None:
+        return None
+    if printed.failure:
+        code, library = printed.failure
+        raise smi.no_devices() if code == smi.NO_DEVICES else _no_nvml(host, code, library)
+    rows = [(row.table(), row) for row in printed.rows]
+    seen = [
+        (table, row)
+        for table, row in rows
+        if not {"handle"} & {*row.errors} and nvml.LOST not in nvml.codes(table).values()
+    ]
+    gpus = [replace(_gpu(table, table, printed.key), untold=row.untold) for table, row in seen]
+    lost = [_blank(table, row.pci, printed.key) for table, row in rows if (table, row) not in seen]
+    if printed.whole and all(row.pci for row in printed.rows):
+        named = {row.pci for row in printed.rows}
+        lost += _lost(host, pci, [], named, printed.key)
+    listed = [
+        Listed(process["pid"], gpu.id, process.get("usedGpuMemory"), process.get("name", ""))
+        for gpu, (_, row) in zip(gpus, seen)
+        for process in row.processes or ()
+    ]
+    is_told = any(row.processes is not None for row in printed.rows)
+    return Gpus(tuple(gpus), tuple(lost), printed.driver, printed.at, tuple(listed) if is_told else None)
 
 
 def _static(host: Host) -> list[Table]:
@@ -261,7 +331,8 @@ def _quoted(pci: str, state: Table, key: str) -> Line:
     shown = ("temperature_c", "margin_c", "memory_c", "sm_mhz", "power_mw", "hw_thermal_ns", "sw_thermal_ns")
     words = [f"{name}={state[name]}" for name in shown if nvml.number(state, name) is not None]
     reasons = nvml.number(state, "reasons")
-    return Line(key, " ".join((f"{pci}:", *words, "" if reasons is None else f"reasons={reasons:#x}")))
+    words += [] if reasons is None else [f"reasons={reasons:#x}"]
+    return Line(key, " ".join((f"{pci}:" if pci else "GPU:", *words)))
 
 
 def sees_all_processes(host: Host) -> bool:

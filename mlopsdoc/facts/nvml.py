@@ -10,6 +10,7 @@ from mlopsdoc.clean import one_line
 
 Table = Mapping[str, Any]
 LIBRARY_NOT_FOUND, LOST, MISMATCH, UNKNOWN = 12, 15, 18, 999
+DAMAGED = -1  # no code of NVML: what was printed is neither a value nor a reason why there is none
 NOT_OFFERED = (3, 13, 25, 26)  # not supported, or this driver does not know the question: not a trouble
 XID = "look at `dmesg | grep -i -e nvrm -e xid`"
 
@@ -37,6 +38,8 @@ CODES = {
 
 def in_words(code: int) -> str:
     """``NVML 15: a GPU is lost: it has fallen off the bus``."""
+    if code == DAMAGED:
+        return "the text of the value is damaged"
     return f"NVML {code}: {CODES[code][0]}" if code in CODES else f"NVML error {code}"
 
 

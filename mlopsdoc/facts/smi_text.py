@@ -1,0 +1,197 @@
+"""``nvidia-smi -q``, whole or in parts (``-d TEMPERATURE``, ``| grep -A8 Clocks``), of drivers R450 to R610.
+
+    Attached GPUs                                          : 4
+    GPU 00000000:1B:00.0
+        Product Name                                       : NVIDIA H100 80GB HBM3
+        Clocks Event Reasons
+            HW Slowdown                                    : Not Active
+                HW Thermal Slowdown                        : Not Active
+        Clocks Event Reasons Counters
+            SW Thermal Slowdown                            : 0 us
+        Temperature
+            GPU Current Temp                               : 61 C
+            GPU Slowdown T.Limit Temp Specification        : -2 C
+        Processes
+            Process ID                                     : 41230
+                Type                                       : C
+                Name                                       : python3 train.py
+                Used GPU Memory                            : 71840 MiB
+
+Labels were renamed more than once: R535 (Throttle -> Event, Power Readings -> GPU Power Readings), R610 (T.Limit
+Temp -> Current T.Limit Temp, ... Specification, GPU Ceiling Power Limit, KMD Version).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlopsdoc.clean import one_line
+from mlopsdoc.facts.smi import REASONS, Printed, Row, read_value, slot
+
+# Label, or section/label where the label alone does not tell -> name and kind. All in lower case.
+LABELS = {
+    "product name": ("name", "text"),
+    "gpu uuid": ("uuid", "text"),
+    "persistence mode": ("persistence", "mode"),
+    "virtualization mode": ("virtualization", "virtualization"),
+    "performance state": ("pstate", "pstate"),
+    "gpu current temp": ("temperature_c", "C"),
+    "gpu t.limit temp": ("margin_c", "C"),
+    "gpu current t.limit temp": ("margin_c", "C"),
+    "gpu shutdown temp": ("shutdown_c", "C"),
+    "gpu slowdown temp": ("slowdown_c", "C"),
+    "gpu max operating temp": ("gpu_max_c", "C"),
+    "gpu shutdown t.limit temp": ("shutdown_offset_c", "C"),
+    "gpu slowdown t.limit temp": ("slowdown_offset_c", "C"),
+    "gpu max operating t.limit temp": ("gpu_max_offset_c", "C"),
+    "memory current temp": ("memory_c", "C"),
+    "memory max operating temp": ("memory_max_c", "C"),
+    "memory max operating t.limit temp": ("memory_max_offset_c", "C"),
+    "clocks/sm": ("sm_mhz", "MHz"),
+    "max clocks/sm": ("sm_max_mhz", "MHz"),
+    "utilization/gpu": ("gpu_percent", "%"),
+    "power readings/power draw": ("power_mw", "W"),
+    "power readings/enforced power limit": ("power_limit_mw", "W"),
+    "power readings/default power limit": ("power_default_mw", "W"),
+    "gpu power readings/power draw": ("power_mw", "W"),
+    "gpu power readings/average power draw": ("power_mw", "W"),
+    "gpu power readings/instantaneous power draw": ("power_mw", "W"),
+    "gpu power readings/current power limit": ("power_limit_mw", "W"),
+    "gpu power readings/default power limit": ("power_default_mw", "W"),
+}
+COUNTERS = {
+    "sw power capping": "power_cap_ns",
+    "sync boost": "sync_boost_ns",
+    "sw thermal slowdown": "sw_thermal_ns",
+    "hw thermal slowdown": "hw_thermal_ns",
+    "hw power braking": "power_brake_ns",
+}
+_REASONS = ("clocks throttle reasons", "clocks event reasons")
+_SAMPLES = " samples"  # -d POWER,CLOCK,UTILIZATION add sections of Max, Min and Avg
+
+
+def parse(text: str, whole: bool) -> Printed:
+    """Every block of a GPU, and every part of one whose head was cut away."""
+    reader = _Reader()
+    lines = text.split("\n")
+    reader.is_flat = not any(line[:1].isspace() and line.strip() for line in lines)
+    for number, line in enumerate(lines):
+        reader.line(number, line[:4096])
+    reader.end()
+    return Printed(reader.rows, reader.driver)
+
+
+class _Reader:
+    """Reads line by line. `stack`: the sections a line is in, with their indentation."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.driver = ""
+        self.is_flat = False
+        self._row: Row | None = None
+        self._seen: set[str] = set()
+        self._stack: list[tuple[int, str]] = []
+        self._attached = 0
+        self._first = 0  # the first row of this document
+
+    def line(self, number: int, line: str) -> None:
+        text = line.strip()
+        if not text or text.startswith(("=====", "--")):
+            return
+        if text.startswith("GPU 0"):
+            self._begin(Row(number, pci=slot(text[4:].strip())))
+            return
+        label, colon, value = text.partition(":")
+        label, value = " ".join(label.casefold().split()).removesuffix(" specification"), value.strip()
+        indent = len(line.expandtabs()) - len(line.expandtabs().lstrip())
+        self._leave(indent, is_header=not colon)
+        if not colon:
+            self._stack.append((indent, label))
+            if label == "processes" and self._row:
+                self._row.processes = []
+            return
+        if not self._of_the_host(label, value):
+            self._of_a_gpu(number, label, value)
+
+    def end(self) -> None:
+        """Number the GPUs where all are here: they come in the order of their index."""
+        rows = self.rows[self._first :]
+        if self._attached == len(rows):
+            for index, row in enumerate(rows):
+                row.index = index
+        self._attached, self._first = 0, len(self.rows)
+
+    def _begin(self, row: Row) -> None:
+        self._row = row
+        self._seen = set()
+        self._stack = []
+        self.rows.append(row)
+
+    def _leave(self, indent: int, *, is_header: bool) -> None:
+        """Leave the sections that end before this line. Text that lost its indentation ends them by the next."""
+        while self._stack and (is_header if self.is_flat else self._stack[-1][0] >= indent):
+            self._stack.pop()
+
+    def _of_the_host(self, label: str, value: str) -> bool:
+        if label == "timestamp":
+            self.end()
+            self._row = None
+        elif label in ("driver version", "kmd version"):
+            self.driver = one_line(value.split(" ")[0], 40)
+        elif label == "attached gpus":
+            self._attached = int(value) if value.isdecimal() and len(value) < 5 else 0
+        else:
+            return False
+        return True
+
+    def _of_a_gpu(self, number: int, label: str, value: str) -> None:
+        section = self._stack[-1][1] if self._stack else ""
+        if section.startswith("process") and self._row is not None and self._row.processes is not None:
+            _add_process(self._row.processes, label, value)
+            return
+        if label == "processes" and value.casefold() == "none" and self._row:
+            self._row.processes = []
+        is_counter = (section.endswith("counters") or value.endswith(" us")) and not value.endswith("ctive")
+        reason = label.replace(" ", "_")
+        if label in COUNTERS and is_counter:
+            self._at(number, f"counter/{label}").put(COUNTERS[label], "us", value)
+        elif label in _REASONS:
+            self._at(number, label).put("reasons", "mask", value)
+        elif reason in REASONS and not section.endswith(_SAMPLES):
+            self._at(number, f"reason/{label}").flag(reason, value)
+        elif found := self._key(label):
+            self._put(self._at(number, found), found, value)
+
+    def _key(self, label: str) -> str:
+        for _, section in reversed(self._stack):
+            if section.endswith("readings") or f"{section}/{label}" in LABELS:
+                return f"{section}/{label}" if f"{section}/{label}" in LABELS else ""
+        return label if label in LABELS else ""
+
+    def _at(self, number: int, key: str) -> Row:
+        """The row of this line: another GPU's where the key was said before, for the head between was lost."""
+        if self._row is None or key in self._seen:
+            self._begin_nameless(number)
+        self._seen.add(key)
+        assert self._row is not None
+        return self._row
+
+    def _begin_nameless(self, number: int) -> None:
+        stack = self._stack
+        self._begin(Row(number))
+        self._stack = stack
+
+    def _put(self, row: Row, key: str, value: str) -> None:
+        name, kind = LABELS[key]
+        row.put(name, kind, value)
+        if name == "uuid":
+            row.uuid = row.values.get("uuid", "")
+
+
+def _add_process(processes: list[dict[str, Any]], label: str, value: str) -> None:
+    if label == "process id" and value.isdecimal() and len(value) < 11:
+        processes.append({"pid": int(value)})
+    elif processes and label == "name":
+        processes[-1]["name"] = one_line(value, 200)
+    elif processes and label == "used gpu memory":
+        processes[-1]["usedGpuMemory"] = read_value("MiB", value)[0]

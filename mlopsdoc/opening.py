@@ -56,9 +56,28 @@ def _load_text(path: str) -> Recording:
     return transcript.load(path)
 
 
+def _is_foreign(name: str) -> Callable[[str, bytes], bool]:
+    def looks_like(path: str, head: bytes) -> bool:
+        from mlopsdoc.hosts import foreign
+
+        judge: Callable[[str, bytes], bool] = getattr(foreign, name)
+        return judge(path, head)
+
+    return looks_like
+
+
+def _load_foreign(path: str) -> Recording:
+    from mlopsdoc.hosts import foreign
+
+    return foreign.load(path)
+
+
 # The first that fits. Text stands last: it takes whatever can be read.
 FORMS: tuple[Form, ...] = (
     Form("snapshot", _is_snapshot, snapshot.load),
+    Form("nvidia-bug-report", _is_foreign("is_bug_report"), _load_foreign),
+    Form("Redfish mockup", _is_foreign("is_mockup"), _load_foreign),
+    Form("sosreport", _is_foreign("is_archive"), _load_foreign),
     Form("text", _is_text, _load_text),
 )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
-from mlopsdoc.clean import decode
+from mlopsdoc.clean import clean, decode
 
 AnswerStatus: TypeAlias = Literal["ok", "absent", "denied", "failed", "timeout", "truncated", "not_captured"]
 SAID: tuple[AnswerStatus, ...] = ("ok", "truncated")
@@ -20,16 +21,17 @@ class Answer:
     `status`: ok; absent (no such file or tool); denied (not for this user); failed (an error, or a command
     that ended with another exit code than 0: its bytes are kept); timeout; truncated (the bytes end at the
     cap); not_captured (a recording that was never asked). `data` is raw, `text` decoded and made safe.
-    `why` is one line for a human when there are no bytes. `at` is seconds since the epoch.
+    `why` is one line for a human when there are no bytes. `at` is seconds since the epoch. Data that is given
+    as a function is fetched each time it is asked for: a recording may hold more than should be in memory.
     """
 
-    __slots__ = ("_text", "at", "data", "exit", "key", "seconds", "status", "stderr", "why")
+    __slots__ = ("_data", "_text", "at", "exit", "key", "seconds", "status", "stderr", "why")
 
     def __init__(
         self,
         key: str,
         status: AnswerStatus,
-        data: bytes = b"",
+        data: bytes | Callable[[], bytes] = b"",
         *,
         stderr: bytes = b"",
         exit: int | None = None,
@@ -39,7 +41,7 @@ class Answer:
     ) -> None:
         self.key = key
         self.status: AnswerStatus = status
-        self.data = data
+        self._data = data
         self.stderr = stderr
         self.exit = exit
         self.why = why
@@ -53,20 +55,36 @@ class Answer:
         return self.status in SAID
 
     @property
+    def data(self) -> bytes:
+        return self._data if isinstance(self._data, bytes) else self._data()
+
+    @property
     def text(self) -> str:
         if self._text is None:
             self._text = decode(self.data)
         return self._text
 
     def json(self) -> Any:
-        """The data as JSON; raises ValueError (too deep a nesting included)."""
+        """The data as JSON, every text in it made safe; raises ValueError (too deep a nesting included)."""
         try:
-            return json.loads(self.data)
+            return safe(json.loads(self.data))
         except RecursionError:
             raise ValueError("nested too deep") from None
 
     def __repr__(self) -> str:
         return f"Answer({self.key!r}, {self.status!r}, {self.data[:60]!r}, exit={self.exit}, why={self.why!r})"
+
+
+def safe(value: Any) -> Any:
+    """JSON with every text in it made safe: an escape written as \\u001b is none in its bytes."""
+    kind: type[Any] = type(value)
+    if kind is str:
+        return clean(value)
+    if kind is dict:
+        return {clean(key): safe(item) for key, item in value.items()}
+    if kind is list:
+        return [safe(item) for item in value]
+    return value
 
 
 class Tree(dict[str, Answer]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 BLOCK, MIB = 512, 1 << 20
@@ -50,13 +50,6 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class _Unpacker(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
-
-
 class _Gunzip:
     """zlib's with the ways of the other two: it keeps what it was given and has not used."""
 
@@ -90,11 +83,12 @@ def packing(head: bytes) -> str:
 class Stream:
     """The bytes of a stream, unpacked as far as they are asked for and counted against the caps.
 
-    One after the other packed streams are read as one, as their own tools do. raises BadArchive, Cut.
+    Packed streams one after the other are read as one, as their own tools do. Raises BadArchive, Cut. `pace` is
+    called now and then with the bytes read and unpacked so far: it may raise as well.
     """
 
-    def __init__(self, file: Readable, caps: Caps) -> None:
-        self._file, self._caps = file, caps
+    def __init__(self, file: Readable, caps: Caps, pace: Callable[[int, int], None] | None = None) -> None:
+        self._file, self._caps, self._pace = file, caps, pace
         self._raw = file.read(CHUNK)
         self.packing = packing(self._raw)
         self._unpack = self._unpacker()
@@ -109,8 +103,10 @@ class Stream:
         return bz2.BZ2Decompressor() if self.packing == "bzip2" else None
 
     def peek(self) -> bytes:
-        """Some of the bytes that come next; none at the end."""
-        self._more()
+        """The next bytes, a kilobyte or two where there are as many; none at the end."""
+        while len(self._buffer) < 2 * BLOCK and (data := self._unpacked_part()) is not None:
+            self._buffer = memoryview(bytes(self._buffer) + data)
+            self._count(len(data))
         return bytes(self._buffer[: 2 * BLOCK])
 
     def read(self, size: int, /) -> bytes:
@@ -149,11 +145,13 @@ class Stream:
             if data is None:
                 return False
             self._buffer = memoryview(data)
-            self.unpacked += len(data)
-            self._count()
+            self._count(len(data))
         return True
 
-    def _count(self) -> None:
+    def _count(self, more: int) -> None:
+        self.unpacked += more
+        if self._pace is not None:
+            self._pace(self.packed, self.unpacked)
         if self.packed > self._caps.packed or self.unpacked > self._caps.unpacked:
             raise BadArchive(f"it is larger than {self._caps.unpacked // MIB} MiB")
         if self.unpacked > 10 * MIB and self.unpacked > self._caps.ratio * self.packed:

@@ -1,0 +1,329 @@
+"""nvidia-bug-report.log and .log.gz: what the driver's own script gathered, of 2009 to 2026.
+
+A concatenation of gzip members, or plain text. Sections begin with a line of exactly 44 underscores::
+
+    ____________________________________________
+
+    *** /proc/driver/nvidia/./version
+    *** ls: -r--r--r-- 1 root root 0 2026-11-23 03:10:01.000000000 +0000 /proc/driver/nvidia/./version
+    NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024
+
+    ____________________________________________
+
+    /usr/bin/nvidia-smi --query
+
+    ==============NVSMI LOG==============
+    ...
+    /usr/bin/nvidia-smi nvlink --status
+
+A file that is not there: ``*** /etc/X11 does not exist``, ``*** /x is not readable``. What was left out:
+``Skipping nvidia-smi output (safe mode)``. There are no exit codes, the order is not reliable, sections may be
+empty, and the date is in the user's language.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mlopsdoc.hosts.base import AnswerStatus, read_key
+from mlopsdoc.hosts.commands import canonical, is_command
+from mlopsdoc.hosts.dates import date
+from mlopsdoc.hosts.files import MAX_FILE, Files, Piece, Row, Spool, joined
+from mlopsdoc.hosts.tar import CHUNK, BadArchive, Cut, Stream
+
+SEPARATOR = b"_" * 44
+START, END = "Start of NVIDIA bug report log file", "End of NVIDIA bug report log file"
+SCAN = "Scanning kernel log files for NVIDIA kernel messages"
+TITLES = (START, END, SCAN, "Skipping", "Summary of", "NVIDIA Driver", "base64 ", "*** ", "/")
+FAILURES = (
+    "NVIDIA-SMI has failed", "NVIDIA-SMI couldn't", "Failed to initialize NVML", "No devices were found",
+    "Failed to", "Unable to", "bash:", "sh:", "command not found",
+)  # fmt: skip
+GONE: tuple[tuple[str, AnswerStatus], ...] = ((" does not exist", "absent"), (" is not readable", "denied"))
+MAX_SECTIONS = 20_000
+
+
+class Section(NamedTuple):
+    """Where a section lies, and its first line that is not empty."""
+
+    start: int
+    end: int
+    header: str
+
+
+class Report(NamedTuple):
+    """taken_at: 0 where it is not told. is_complete: whether its last line is there."""
+
+    rows: list[Row]
+    taken_at: float
+    is_complete: bool
+    notes: list[str]
+
+
+def is_bug_report(head: bytes) -> bool:
+    """Whether text begins like one."""
+    return START.encode() in head[:2048]
+
+
+def read(stream: Stream, spool: Spool, files: Files) -> Report:
+    """The answers in a bug report; raises BadArchive when it is none."""
+    start = spool.size
+    is_cut = _spooled(stream, spool)
+    sections = list(_sections(files, start, spool.size))
+    if not sections or not any(section.header.startswith(START) for section in sections[:3]):
+        raise BadArchive("it does not begin as an nvidia-bug-report does")
+    rows: list[Row] = []
+    for section in _mended(sections):
+        rows += _of_section(files, section)
+    banner = _lines(files, sections[0] if sections[0].header.startswith(START) else sections[1])
+    taken_at, notes = _of_banner(banner)
+    rows += _of_uname(banner)
+    is_complete = not is_cut and any(section.header.startswith(END) for section in sections[-3:])
+    return Report(list(joined(rows).values()), taken_at, is_complete, notes)
+
+
+def _spooled(stream: Stream, spool: Spool) -> bool:
+    """Take in all of the text; whether some of it is missing."""
+    try:
+        while data := stream.read(16 * CHUNK):
+            if not spool.keep_bytes(data).size:
+                return True
+    except Cut:
+        return True
+    return False
+
+
+def _sections(files: Files, start: int, end: int) -> Iterator[Section]:
+    """Found in steps, so that the text is never in memory as a whole."""
+    begun, at, rest = start, start, b""
+    for _ in range(MAX_SECTIONS):
+        while (found := _separator(rest)) < 0 and at < end:
+            data = files.fetch(Piece("", at, min(CHUNK * 16, end - at)))
+            keep = len(rest) - 64 if len(rest) > 64 else 0
+            rest, at = rest[keep:] + data, at + len(data)
+        stop = at - len(rest) + found if found >= 0 else end
+        if header := _first_line(files, begun, stop):
+            yield Section(begun, stop, header)
+        if found < 0:
+            return
+        begun = stop + len(SEPARATOR)
+        rest = rest[found + len(SEPARATOR) :]
+
+
+def _separator(data: bytes) -> int:
+    """Where a line of exactly 44 underscores begins, or -1."""
+    match = _pattern().search(data)
+    return match.start(1) if match else -1
+
+
+def _pattern() -> re.Pattern[bytes]:
+    return re.compile(rb"(?:^|(?<=\n))(_{44})(?=\r?\n)")
+
+
+def _first_line(files: Files, start: int, end: int) -> str:
+    head = files.fetch(Piece("", start, min(4096, max(0, end - start)))).decode("utf-8", "replace")
+    return next((line.strip() for line in head.split("\n") if line.strip()), "")
+
+
+def _mended(sections: list[Section]) -> Iterator[Section]:
+    """Sections whose header is none belong to the file before them, in which the line of underscores stood."""
+    last: Section | None = None
+    for section in sections:
+        if last is not None and last.header.startswith("*** ") and not _is_header(section.header):
+            last = last._replace(end=section.end)
+            continue
+        if last is not None:
+            yield last
+        last = section
+    if last is not None:
+        yield last
+
+
+def _is_header(line: str) -> bool:
+    return line.startswith(TITLES) or line.endswith(":") or is_command(_argv(line))
+
+
+def _argv(line: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(line[:1024]))
+    except ValueError:
+        return tuple(line[:1024].split())
+
+
+def _lines(files: Files, section: Section) -> list[str]:
+    data = files.fetch(Piece("", section.start, min(section.end - section.start, MAX_FILE)))
+    return data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+
+
+def _of_section(files: Files, section: Section) -> Iterator[Row]:
+    header = section.header
+    if header.startswith("*** "):
+        yield from _files(files, section)
+    elif header == "dmesg:":
+        yield _answer("run dmesg", _piece(files, section, header))
+    elif header.startswith(SCAN):
+        yield from _scan(files, section)
+    elif header.startswith("Skipping"):
+        yield from _skipped(_lines(files, section))
+    elif header.startswith("/sys/module/"):
+        yield from _parameters(_lines(files, section))
+    elif not header.startswith((START, END, "base64 ")):
+        yield from _commands(files, section)
+
+
+def _piece(files: Files, section: Section, header: str) -> Piece:
+    """What follows the header of a section, without the empty lines around it. Of a long one the end is kept."""
+    data = files.fetch(Piece("", section.start, min(section.end - section.start, MAX_FILE)))
+    at = data.find(header.encode("utf-8", "surrogateescape") if header.isascii() else b"\n")
+    start = section.start + (data.find(b"\n", max(at, 0)) + 1)
+    return _trimmed(files, start, section.end)
+
+
+def _trimmed(files: Files, start: int, end: int) -> Piece:
+    head = files.fetch(Piece("", start, min(256, max(0, end - start))))
+    start += len(head) - len(head.lstrip(b"\n\r"))
+    tail = files.fetch(Piece("", max(start, end - 256), min(256, max(0, end - start))))
+    end -= len(tail) - len(tail.rstrip())
+    size = max(0, end - start)
+    return Piece("", max(start, end - MAX_FILE), min(size, MAX_FILE), size > MAX_FILE)
+
+
+def _answer(key: str, piece: Piece, *, is_part: bool = False, failed: str = "") -> Row:
+    if not piece.size:
+        return Row(key, "not_captured", why="empty in the bug report")
+    if failed:
+        return Row(key, "failed", (piece,), why=failed, stderr=failed.encode())
+    return Row(key, "truncated" if piece.is_cut or is_part else "ok", (piece,))
+
+
+def _files(files: Files, section: Section) -> Iterator[Row]:
+    """``*** /path`` and ``*** ls: ...`` and the content; several of them where lines between were left out."""
+    data = files.fetch(Piece("", section.start, section.end - section.start)) if _is_short(section) else b""
+    if not data:
+        yield from _file(files, section.header[4:], section.start, section.end, section.header)
+        return
+    marks = [match for match in re.finditer(rb"(?m)^\*\*\* (/[^\r\n]{1,1000})\r?$", data) if _is_mark(data, match)]
+    for mark, following in zip(marks, [*marks[1:], None]):
+        end = section.start + (following.start() if following else len(data))
+        name = mark[1].decode("utf-8", "replace")
+        yield from _file(files, name, section.start + mark.start(), end, name)
+
+
+def _is_short(section: Section) -> bool:
+    return section.end - section.start <= MAX_FILE
+
+
+def _is_mark(data: bytes, mark: re.Match[bytes]) -> bool:
+    """Whether it is the script's own line: what follows tells, or the line itself."""
+    line = mark[1].rstrip()
+    following = data[mark.end() : mark.end() + 12].lstrip(b"\r\n")
+    return line.endswith(tuple(sign.encode() for sign, _ in GONE)) or following.startswith(b"*** ls:")
+
+
+def _file(files: Files, name: str, start: int, end: int, header: str) -> Iterator[Row]:
+    for sign, status in GONE:
+        if name.endswith(sign):
+            yield Row(read_key(_path(name.removesuffix(sign))), status, why=f"it says: {sign.strip()}")
+            return
+    path = _path(name)
+    if not path.startswith("/") or " " in path:
+        return
+    head = files.fetch(Piece("", start, min(8192, end - start)))
+    at = head.find(b"\n", max(0, head.find(b"*** ")))
+    if at >= 0 and head[at + 1 :].startswith(b"*** ls:"):
+        at = head.find(b"\n", at + 1)
+    if at < 0:
+        return
+    piece = _trimmed(files, start + at + 1, end)
+    yield _answer(read_key(path), piece)
+
+
+def _path(name: str) -> str:
+    return name.strip().replace("/./", "/")
+
+
+def _scan(files: Files, section: Section) -> Iterator[Row]:
+    """Kernel lines of NVIDIA from the logs of the last boots: only this boot's count here.
+
+    Sub-blocks begin with two spaces, what was read and a colon: ``  journalctl -b -0:``, ``  /var/log/kern.log:``.
+    """
+    boot: list[str] = []
+    is_this = False
+    for line in _lines(files, section)[1:]:
+        block = re.fullmatch(r"  (/\S+|journalctl .{0,80}|dmesg.{0,40}):", line)
+        if block:
+            is_this = bool(re.fullmatch(r"journalctl .*-b -?0|dmesg.*", block[1]))
+        elif is_this and line.strip():
+            boot.append(line.strip())
+    if boot:
+        yield Row("run dmesg", "truncated", ("\n".join(boot).encode()[-MAX_FILE:],))
+
+
+def _skipped(lines: list[str]) -> Iterator[Row]:
+    """``Skipping nvidia-smi output (safe mode)``; newer ``Skipping: nvidia-smi`` and the reason below."""
+    text = [line.strip() for line in lines if line.strip()]
+    old = re.fullmatch(r"Skipping (.{1,80}?) output \((.{1,200})\)?", text[0])
+    what = old[1] if old else text[0].removeprefix("Skipping:").strip()
+    reason = (old[2] if old else text[1] if len(text) > 1 else "").rstrip(".)")
+    tool = what.split()[0].rpartition("/")[2] if what.split() else ""
+    for key in ("run nvidia-smi -q", "run nvidia-smi") if tool == "nvidia-smi" else ():
+        yield Row(key, "not_captured", why=f"the bug report left it out: {reason or 'no reason given'}")
+
+
+def _parameters(lines: list[str]) -> Iterator[Row]:
+    """``/sys/module/nvidia/parameters/NVreg_EnableMSI:1``."""
+    for line in lines:
+        path, colon, value = line.partition(":")
+        if colon and path.startswith("/sys/module/") and " " not in path:
+            yield Row(read_key(path), "ok", (value.strip().encode("utf-8", "replace") + b"\n",))
+
+
+def _commands(files: Files, section: Section) -> Iterator[Row]:
+    """One command, or several, each with its line, an empty one, and its output."""
+    data = files.fetch(Piece("", section.start, min(section.end - section.start, MAX_FILE)))
+    found: list[tuple[int, int, str]] = []
+    for match in re.finditer(rb"(?m)^(/[A-Za-z][^\r\n]{1,400}|[a-z][a-z0-9-]{1,30}(?: [^\r\n]{0,400})?)\r?$", data):
+        line = match[1].decode("utf-8", "replace").strip()
+        is_first = not found and line == section.header
+        if is_first or (line.startswith("/") and canonical(_argv(line)) is not None):
+            found.append((match.start(), match.end(), line))
+    for (_, start, line), following in zip(found, [*found[1:], (len(data), 0, "")]):
+        asked = canonical(_argv(line))
+        if asked is None:
+            continue
+        end = section.start + following[0] if following[2] else section.end
+        piece = _trimmed(files, section.start + start, end)
+        row = _answer(asked.key, piece, is_part=asked.is_part, failed=_failure(files, piece))
+        yield row._replace(parts=(asked.header.encode(), *row.parts)) if asked.header and row.parts else row
+
+
+def _failure(files: Files, piece: Piece) -> str:
+    """The words with which a tool failed, where they stand in place of its output."""
+    head = files.fetch(piece._replace(size=min(piece.size, 400))).decode("utf-8", "replace").strip()
+    first = head.partition("\n")[0]
+    return first if first.startswith(FAILURES) or "command not found" in first else ""
+
+
+def _of_banner(lines: list[str]) -> tuple[float, list[str]]:
+    """When it was taken, and what is to be known about it."""
+    taken_at, notes = 0.0, list[str]()
+    for line in lines[:60]:
+        key, _, value = line.partition(":")
+        if key == "Date":
+            taken_at = date(value) or 0.0
+        elif key == "command line flags" and "--safe-mode" in value:
+            notes.append("taken in safe mode: nvidia-smi was not asked")
+    return taken_at, notes
+
+
+def _of_uname(lines: list[str]) -> Iterator[Row]:
+    """``uname: Linux gpu17 6.8.0-87-generic #88-Ubuntu SMP ... x86_64 GNU/Linux``."""
+    for line in lines[:60]:
+        words = line.split()
+        if words[:2] == ["uname:", "Linux"] and len(words) > 3:
+            yield Row("run uname -a", "ok", (line.partition(":")[2].strip().encode(),))
+            yield Row("read /proc/sys/kernel/osrelease", "ok", (words[3].encode(),))
+            yield Row("read /proc/sys/kernel/hostname", "ok", (words[2].encode(),))

@@ -1,0 +1,300 @@
+"""What a stranger's archive or folder holds: names, links, and where the bytes of each file lie.
+
+Nothing is written under a name that a stranger chose, and no link is followed but in the table of names: what
+is worth keeping of an archive goes to the spool, one file without a name.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeAlias
+
+from mlopsdoc.hosts.base import AnswerStatus
+from mlopsdoc.hosts.tar import (
+    CHUNK,
+    HARD_LINK,
+    LINK,
+    MIB,
+    PLAIN,
+    SPARSE,
+    BadArchive,
+    Caps,
+    Cut,
+    Entry,
+    Readable,
+    Stream,
+    entries,
+    is_tar,
+)
+
+CAPS = Caps(packed=4096 * MIB, unpacked=8192 * MIB, members=400_000, ratio=1000, header=1 << 16)
+MAX_KEPT, MAX_FILE = 512 * MIB, 16 * MIB
+MAX_NAME, MAX_DEPTH, MAX_HOPS, MAX_NESTED = 1024, 64, 40, 2
+LOGS = ("/log/", "journalctl", "dmesg", ".log", ".tailed")  # of these the end is what counts
+PATIENCE_S, LIMIT_S, HONEST_RATIO = 15.0, 110.0, 100
+WORTH: tuple[AnswerStatus, ...] = ("ok", "truncated", "failed", "timeout", "denied", "absent", "not_captured")
+NESTED = (".tar", ".tgz", ".txz", ".tbz")
+
+
+class Piece(NamedTuple):
+    """Where bytes lie: in the spool, or in the file at `path`. is_cut: there were more."""
+
+    path: str
+    offset: int
+    size: int
+    is_cut: bool = False
+
+
+Part: TypeAlias = "Piece | bytes"
+
+
+class Row(NamedTuple):
+    """One answer, its bytes still where they lie: in parts that make it when newlines join them."""
+
+    key: str
+    status: AnswerStatus
+    parts: tuple[Part, ...] = ()
+    exit: int | None = None
+    why: str = ""
+    at: float = 0.0
+    stderr: bytes = b""
+
+
+def joined(found: Iterable[Row]) -> dict[str, Row]:
+    """One answer a key: the first whole one, or all parts of it, or else what says why there is none."""
+    rows: dict[str, Row] = {}
+    for row in found:
+        known = rows.get(row.key)
+        if known is None or WORTH.index(row.status) < WORTH.index(known.status):
+            rows[row.key] = row
+        elif known.status == row.status == "truncated" and row.parts not in (known.parts, ()):
+            rows[row.key] = known._replace(parts=known.parts + row.parts)
+    return rows
+
+
+class Spool:
+    """Bytes kept in a file without a name, so that they need no memory. Past MAX_KEPT it keeps nothing more."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.size = 0
+        self.is_full = False
+
+    def keep(self, body: Readable, *, is_log: bool) -> Piece:
+        """At most MAX_FILE bytes of a file: the last ones of a log, else the first."""
+        parts: list[bytes] = []
+        kept = whole = 0
+        while data := body.read(CHUNK):
+            whole += len(data)
+            if is_log or kept < MAX_FILE:
+                parts.append(data)
+                kept += len(data)
+            if is_log and kept - len(parts[0]) >= MAX_FILE:
+                kept -= len(parts.pop(0))
+        start = max(0, kept - MAX_FILE) if is_log else 0
+        return self.keep_bytes(b"".join(parts)[start : start + MAX_FILE], whole > MAX_FILE)
+
+    def keep_bytes(self, data: bytes, is_cut: bool = False) -> Piece:
+        """All of these."""
+        start = self.size
+        if start + len(data) > MAX_KEPT:
+            self.is_full = True
+            return Piece("", start, 0, True)
+        view = memoryview(data)
+        while len(view):
+            view = view[os.write(self._fd, view) :]
+        self.size += len(data)
+        return Piece("", start, len(data), is_cut)
+
+
+class Pace:
+    """Ends what takes too long: after PATIENCE_S only what shrank as honest evidence does and will be through in
+    time goes on. `size`: bytes of the file, 0 where that is not known.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._start = time.monotonic()
+
+    def __call__(self, packed: int, unpacked: int) -> None:
+        spent = time.monotonic() - self._start
+        if spent > PATIENCE_S and (
+            unpacked > HONEST_RATIO * packed or packed * LIMIT_S < self._size * spent or spent > LIMIT_S
+        ):
+            raise BadArchive(f"reading it takes longer than {spent:.0f} s")
+
+
+def fetch(fd: int, piece: Piece) -> bytes:
+    """The bytes of a piece; none where its file is gone."""
+    if not piece.path:
+        return os.pread(fd, piece.size, piece.offset)
+    try:
+        file = os.open(piece.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.pread(file, piece.size, piece.offset) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
+
+
+class Files:
+    """Files and links by name below the top. cut: why there may be more than these; left_out: names refused."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.files: dict[str, Piece] = {}
+        self.links: dict[str, str] = {}
+        self.left_out = 0
+        self.cut = ""
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file, links followed; none where there is no such file."""
+        found = self.find(name)
+        return self.fetch(self.files[found]) if found else b""
+
+    def fetch(self, piece: Piece) -> bytes:
+        """The bytes of a piece."""
+        return fetch(self.fd, piece)
+
+    def find(self, name: str) -> str:
+        """The file that a name leads to, or empty."""
+        found = self.resolve(name)
+        return found if found in self.files else ""
+
+    def resolve(self, name: str) -> str:
+        """The name without links in it; empty when it leaves the top, or turns in a circle."""
+        left = name.split("/")[::-1]
+        here: list[str] = []
+        hops = 0
+        while left:
+            part = left.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not here:
+                    return ""
+                here.pop()
+                continue
+            here.append(part)
+            target = self.links.get("/".join(here)) if self.links else None
+            if target is None:
+                continue
+            hops += 1
+            if hops > MAX_HOPS or len(left) > 4 * MAX_DEPTH:
+                return ""
+            here = [] if target.startswith("/") else here[:-1]
+            left += target.split("/")[::-1]
+        return "/".join(here)
+
+    def below(self, top: str) -> Files:
+        """The same seen from one of the folders, `top` ending in a slash."""
+        inner = Files(self.fd)
+        inner.files = {name[len(top) :]: piece for name, piece in self.files.items() if name.startswith(top)}
+        inner.links = {name[len(top) :]: to for name, to in self.links.items() if name.startswith(top)}
+        inner.left_out, inner.cut = self.left_out, self.cut
+        return inner
+
+
+def clean_name(name: str) -> str:
+    """A member's name, relative and plain; empty for one that is refused (``..``, control characters, too long)."""
+    if len(name) > MAX_NAME:
+        return ""
+    if not name.isprintable() and any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in name):
+        return ""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    return "" if ".." in parts or len(parts) > MAX_DEPTH else "/".join(parts)
+
+
+def is_log(name: str) -> bool:
+    """Whether of a long file the end matters more than the beginning."""
+    return any(sign in name for sign in LOGS)
+
+
+def read_archive(stream: Stream, files: Files, spool: Spool, under: str = "", depth: int = 0) -> None:
+    """Take in the members of a tar; one that is cut off or damaged gives what came before. raises BadArchive."""
+    try:
+        for entry in entries(stream, CAPS):
+            _take(entry, files, spool, under, depth)
+    except Cut as cut:
+        files.cut = str(cut)
+
+
+def _take(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> None:
+    inner = clean_name(entry.name)
+    name = under + inner
+    if entry.kind == SPARSE or (entry.kind in (PLAIN, LINK, HARD_LINK) and not inner):
+        files.left_out += 1
+    elif name in files.files or name in files.links:
+        files.left_out += entry.kind in (PLAIN, LINK, HARD_LINK)  # the first of one name counts
+    elif entry.kind == LINK and len(entry.link) <= 4 * MAX_NAME:
+        files.links[name] = entry.link
+    elif entry.kind == HARD_LINK:
+        earlier = files.files.get(under + clean_name(entry.link))
+        files.left_out += earlier is None
+        files.files.update({name: earlier} if earlier else {})
+    elif entry.kind == PLAIN:
+        nested = depth < MAX_NESTED and any(end in name.rpartition("/")[2] for end in NESTED)
+        if not nested or not _take_nested(entry, files, spool, f"{name}/", depth + 1):
+            files.files[name] = spool.keep(entry.body, is_log=is_log(name))
+
+
+def _take_nested(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> bool:
+    """Whether a member is an archive itself; then its members are taken in."""
+    head = entry.body.peek()
+    if is_tar(head):
+        read_archive(Stream(entry.body, CAPS), files, spool, under, depth)
+        return True
+    try:
+        inner = Stream(entry.body, CAPS) if head else None
+        if inner is None or not inner.packing:
+            return False
+        read_archive(inner, files, spool, under, depth)
+    except BadArchive as error:
+        files.cut = files.cut or f"{under}: {error}"
+    return True
+
+
+def read_folder(top: str, files: Files) -> None:
+    """Take in the names below a folder, without following a link. raises BadArchive, OSError."""
+    for path, kind, size in _walk(top):
+        name = clean_name(_shown(path[len(top) :]))
+        if not name:
+            files.left_out += 1
+        elif kind == LINK:
+            files.links[name] = _shown(os.readlink(path))
+        else:
+            start = max(0, size - MAX_FILE) if is_log(name) else 0
+            files.files[name] = Piece(path, start, min(size, MAX_FILE), size > MAX_FILE)
+
+
+def _walk(top: str) -> Iterator[tuple[str, str, int]]:
+    folders, count = [(top, 0)], 0
+    while folders:
+        folder, depth = folders.pop()
+        try:
+            found = list(os.scandir(folder))
+        except OSError:
+            if folder == top:
+                raise
+            continue
+        count += len(found)
+        if count > CAPS.members:
+            raise BadArchive(f"it has more than {CAPS.members} files")
+        for entry in found:
+            if entry.is_symlink():
+                yield entry.path, LINK, 0
+            elif entry.is_dir(follow_symlinks=False):
+                folders += [(entry.path, depth + 1)] if depth < MAX_DEPTH else []
+            elif entry.is_file(follow_symlinks=False):
+                yield entry.path, PLAIN, entry.stat(follow_symlinks=False).st_size
+
+
+def _shown(name: str) -> str:
+    """A name of this machine; bytes that are no UTF-8 as ``%ff``."""
+    return "".join(f"%{ord(char) - 0xDC00:02x}" if 0xDC80 <= ord(char) < 0xDD00 else char for char in name)

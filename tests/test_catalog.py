@@ -15,7 +15,7 @@ from .generated import pages
 from .program import REPOSITORY
 
 FOUND = catalog.find(drop_ins=False)
-EXPECTED: dict[str, dict[str, Any]] = {
+EXPECTED: dict[str, snapshot.Expect] = {
     path.parent.name: snapshot.expectations(str(path.parent)) for path in REPOSITORY.glob("snapshots/*/expect.toml")
 }
 
@@ -31,9 +31,7 @@ def test_a_check_owes(check: Any) -> None:
     assert check.doc, "a docstring that says why it matters"
     assert not check.title.endswith("."), "a title is the healthy case, without a full stop"
     assert check.runbook == check.id, "a runbook of the same stem"
-    tripped = [
-        name for name, about in EXPECTED.items() if about.get("verdicts", {}).get(check.id) in ("warning", "critical")
-    ]
+    tripped = [name for name, about in EXPECTED.items() if about.verdicts.get(check.id) in ("warning", "critical")]
     assert tripped, "a snapshot that trips it"
     for other in (*check.explains, *check.explained_by):
         assert isinstance(other, str)
@@ -42,19 +40,14 @@ def test_a_check_owes(check: Any) -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_snapshot_owes(name: str) -> None:
     about = EXPECTED[name]
-    assert about.get("about"), "what is to be seen on this host"
-    assert about.get("healthy") or about.get("verdicts"), "what is expected of it"
-    assert set(about.get("verdicts", {})) <= set(FOUND.checks) | set(PLANNED)
-    assert set(about) <= {"about", "base", "absent", "healthy", "demo", "verdicts", "says"}
-
-
-# Verdicts may not name what does not exist.
-PLANNED: tuple[str, ...] = ()
+    assert about.about, "what is to be seen on this host"
+    assert about.healthy or about.verdicts, "what is expected of it"
+    assert set(about.verdicts) | set(about.says) <= set(FOUND.checks)
 
 
 def test_there_is_a_healthy_host_and_a_demo() -> None:
-    assert EXPECTED["reference"]["healthy"]
-    assert [name for name, about in EXPECTED.items() if about.get("demo")] == ["bad_night"]
+    assert EXPECTED["reference"].healthy
+    assert [name for name, about in EXPECTED.items() if about.demo] == ["bad_night"]
 
 
 @pytest.mark.parametrize(("path", "text"), list(pages()), ids=lambda value: getattr(value, "name", ""))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mlopsdoc import catalog
 from mlopsdoc.hosts import archive, ring, snapshot
 from mlopsdoc.hosts.base import Answer, split, words
 from mlopsdoc.hosts.lanes import RULES, rule_for
@@ -363,3 +364,146 @@ def _hostile(kind: str) -> bytes:
             tar.addfile(member, io.BytesIO(data))
     packed = gzip.compress(raw.getvalue())
     return packed[: len(packed) // 2] if kind == "short" else packed
+
+
+def strange(place: Path, row: str = "", expect: str = "", manifest: str = "{}") -> str:
+    """A snapshot folder from a stranger, and a secret beside it."""
+    (place / "secret").write_text("secret")
+    folder = place / "strange"
+    (folder / "files/proc").mkdir(parents=True)
+    (folder / "SNAPSHOT").write_text("mlopsdoc-snapshot 1\n")
+    (folder / "manifest.json").write_text(manifest)
+    (folder / "items.jsonl").write_text(row)
+    if expect:
+        (folder / "expect.toml").write_text(expect)
+    return str(folder)
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc/hostname", "files/../../secret", "files/link"])
+def test_a_strangers_folder_shows_nothing_outside_it(tmp_path: Path, path: str) -> None:
+    folder = strange(tmp_path, f'{{"key":"read /x","path":"{path}"}}\n', 'about = "x"')
+    (Path(folder) / "files/link").symlink_to("../../secret")
+    with pytest.raises(snapshot.BadSnapshot, match="inside|no such file"):
+        snapshot.load(folder)
+
+
+def test_a_strangers_folder_with_a_fifo_or_a_base_elsewhere(tmp_path: Path) -> None:
+    folder = strange(tmp_path, expect='base = "../../etc"')
+    with pytest.raises(snapshot.BadSnapshot, match="base is the name"):
+        snapshot.load(folder)
+    (Path(folder) / "expect.toml").unlink()
+    os.mkfifo(Path(folder) / "files/proc/fifo")
+    with pytest.raises(snapshot.BadSnapshot, match="no such file"):
+        snapshot.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("row", "manifest"),
+    [
+        ("", '{"taken_at": "abc"}'),
+        ("", '{"taken_at": 1e300}'),
+        ("", '{"taken_at": -5}'),
+        ("", '{"unlisted": "ok"}'),
+        ("", "[]"),
+        ("", "no json"),
+        ("[" * 100_000, "{}"),
+        ('{"key": 5}', "{}"),
+        ('{"key": "read /x", "path": "files/none"}', "{}"),
+        ('{"key": "read /x", "at": "now"}', "{}"),
+    ],
+)
+def test_what_is_wrong_with_a_snapshot_is_said(tmp_path: Path, row: str, manifest: str) -> None:
+    with pytest.raises(snapshot.BadSnapshot) as error:
+        snapshot.load(strange(tmp_path, row, manifest=manifest))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_snapshot_without_an_answer_is_not_complete(tmp_path: Path) -> None:
+    assert snapshot.load(strange(tmp_path)).complete is False
+
+
+def test_a_base_is_found_from_within_the_folder_of_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(catalog.shipped("snapshots"))
+    assert snapshot.load("bad_night").answers
+
+
+def test_a_snapshot_that_was_packed_again_is_read(tmp_path: Path) -> None:
+    snapshot.save(snapshot.files_of(recorded(), {}), str(tmp_path / "x/live"))
+    subprocess.run(["tar", "czf", str(tmp_path / "again.tar.gz"), "live"], cwd=tmp_path / "x", check=True)
+    subprocess.run(["tar", "czf", str(tmp_path / "dot.tar.gz"), "."], cwd=tmp_path / "x/live", check=True)
+    for name in ("again", "dot"):
+        assert snapshot.is_snapshot(str(tmp_path / f"{name}.tar.gz"))
+        same(recorded(), snapshot.load(str(tmp_path / f"{name}.tar.gz")))
+
+
+def test_sealing_changes_nothing_that_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "reference"
+    subprocess.run(["cp", "-r", catalog.shipped("snapshots") + "/reference", str(folder)], check=True)
+    before = snapshot.load(str(folder))
+    assert snapshot.seal(str(folder)) == len(before.answers)
+    same(before, snapshot.load(str(folder)))
+
+
+def test_json_of_an_answer_is_safe() -> None:
+    answer = Answer("probe x", "ok", b'{"\\u001b]0;x": ["\\u202e", 1, null, {"a": "\\u0007"}]}')
+    assert answer.json() == {"\\x1b]0;x": ["\\u202e", 1, None, {"a": "\\x07"}]}
+
+
+def test_a_lane_that_was_slow_once_is_asked_again(tmp_path: Path) -> None:
+    """Only a process that cannot be ended makes a question stuck."""
+    said = ask(
+        """
+        h._stuck.note("run echo hello", os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "0"))
+        os.wait()
+        said = h.run("echo", "hello").text
+        """,
+        tmp_path,
+    )
+    assert said == "hello\n"
+
+
+def test_a_command_holds_no_line_of_ours(tmp_path: Path) -> None:
+    said = ask("said = h.run('sh', '-c', 'ls /proc/self/fd').text.split()", tmp_path)
+    assert said == ["0", "1", "2", "3"], "3 is the folder that ls reads"
+
+
+def test_without_processes_to_ask_every_answer_fails_and_the_run_goes_on(tmp_path: Path) -> None:
+    said = ask(
+        """
+        nursery._socket.close()
+        a = h.run("echo", "x")
+        said = [a.status, a.why]
+        """,
+        tmp_path,
+    )
+    assert said[0] == "failed"
+    assert "could not be made" in said[1]
+
+
+def test_a_folder_that_may_not_be_listed_is_said(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    (tmp_path / "shut").mkdir(mode=0o700)
+    said = ask(
+        f"""
+        os.chmod({str(tmp_path)!r}, 0o755)
+        import mlopsdoc.hosts.asking as asking
+        os.setegid(65534); os.seteuid(65534)
+        reply = asking._tree(None, "/", {str(tmp_path)!r} + "/shut/*", 100, 1)
+        said = [reply.status, reply.files]
+        os.seteuid(0)
+        """,
+        tmp_path,
+    )
+    assert said == ["denied", {}]
+
+
+def test_samples_of_a_clock_that_was_ahead_are_dropped(tmp_path: Path) -> None:
+    for at in (9000.0, 1000.0, 1060.0):
+        recording = Recording(at)
+        recording.answers["read /proc/stat"] = Answer("read /proc/stat", "ok", b"x", at=at)
+        ring.store(str(tmp_path), "b", recording)
+    found = ring.newest([str(tmp_path)], "b", 1100.0)
+    assert found is not None
+    assert found.taken_at == 1060.0
+    assert not list(tmp_path.glob("samples/*9000*"))

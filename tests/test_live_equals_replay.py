@@ -37,7 +37,7 @@ def test_live_equals_replay(folder: Path, tmp_path: Path, library: Path) -> None
     replay = mlopsdoc("check", "--json", "--from", saved, place=tmp_path)
     assert findings(replay.report()) == findings(live.report())
     assert replay.code == live.code
-    verdicts = snapshot.expectations(str(folder)).get("verdicts", {})
+    verdicts = snapshot.expectations(str(folder)).verdicts
     for check in live.report()["checks"]:
         if check["id"] not in OF_ITS_MOMENT:
             expected = {verdicts[check["id"]]} if check["id"] in verdicts else {"ok", "skipped"}

@@ -25,14 +25,14 @@ def judged(folder: Path) -> dict[str, Result]:
 def test_snapshot(folder: Path) -> None:
     expected = snapshot.expectations(str(folder))
     results = judged(folder)
-    verdicts = expected.get("verdicts", {})
+    verdicts = expected.verdicts
     assert {id: results[id].status.value for id in verdicts} == verdicts
     loud = {id: [found.summary for found in r.findings] for id, r in results.items() if r.status not in QUIET}
     assert set(loud) <= set(verdicts), f"not expected: { ({id: loud[id] for id in set(loud) - set(verdicts)}) }"
-    for id, sentences in expected.get("says", {}).items():
+    for id, sentences in expected.says.items():
         said = "\n".join(f"{f.status.value} {f.subject}: {f.summary} | {f.advice}" for f in results[id].findings)
         said += "\n" + results[id].reason
         for sentence in sentences:
             assert sentence in said
-    if expected.get("healthy"):
+    if expected.healthy:
         assert not loud

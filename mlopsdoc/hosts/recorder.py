@@ -126,6 +126,7 @@ class Recorder(Host):
             self.recording.trees.update(known.trees)
         self._lock = Lock()
         self._asking: dict[str, Lock] = {}
+        self._before_lock = Lock()  # its own: the earlier state may be slow to find, and holds nobody up
         self._before: Host | None = None
         self._before_known = False
 
@@ -139,7 +140,7 @@ class Recorder(Host):
 
     def _keep(self, key: str, ask: Callable[[], Answer]) -> Answer:
         def asked() -> None:
-            self.recording.answers[key] = ask()
+            self.recording.answers.setdefault(key, ask())
 
         return self._once(key, asked)
 
@@ -173,7 +174,7 @@ class Recorder(Host):
         return self.recording.taken_at
 
     def before(self) -> Host | None:
-        with self._lock:
+        with self._before_lock:
             if not self._before_known:
                 self._before = self.host.before()
                 self._before_known = True

@@ -14,24 +14,30 @@ what differs, and `absent` lists the keys (with wildcards) that the base has and
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from typing import Any, Literal, TypeAlias, cast
+from itertools import islice
+from stat import S_ISREG
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
 from urllib.parse import quote, unquote
+
+from msgspec import Meta, MsgspecError, Struct, convert, field, json
 
 from mlopsdoc import toml
 from mlopsdoc.hosts import archive
 from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, run_key, split, words
 from mlopsdoc.hosts.recorder import Recording
+from mlopsdoc.hosts.tar import MIB, BadArchive
 
 MAGIC = "mlopsdoc-snapshot"
 VERSION = 1
-_STATUSES = ("ok", "absent", "denied", "failed", "timeout", "truncated", "not_captured")
 _MAX_NAME = 85
+_FIRST = 2000  # members among which the magic must be: a stranger's archive is not read whole to be recognised
+_MAX_FOLDER = 512 * MIB
 Digests: TypeAlias = Literal["required", "given", "ignored"]
 
 
@@ -39,48 +45,88 @@ class BadSnapshot(ValueError):
     """What is wrong with a snapshot, on one line that names it."""
 
 
+class Manifest(Struct):
+    """manifest.json. taken_at: seconds since the epoch, 0 where that is not known."""
+
+    taken_at: Annotated[float, Meta(ge=0, lt=1e11)] = 0.0
+    unlisted: Literal["not_captured", "absent"] = "not_captured"
+    complete: bool = True
+
+
+class Row(Struct):
+    """A line of items.jsonl. path, stderr: files that hold the bytes; text: the bytes themselves."""
+
+    key: str
+    status: str = "ok"
+    path: str = ""
+    text: str = ""
+    stderr: str = ""
+    sha256: str = ""
+    exit: int | None = None
+    why: str = ""
+    at: Annotated[float, Meta(ge=0, lt=1e11)] | None = None
+    ms: float = 0.0
+    paths: list[str] | None = None
+
+
+class Expect(Struct, forbid_unknown_fields=True):
+    """expect.toml of a host that was written by hand: see the top of this file."""
+
+    about: str = ""
+    base: str = ""
+    absent: list[str] = field(default_factory=list[str])
+    healthy: bool = False
+    demo: bool = False
+    verdicts: dict[str, str] = field(default_factory=dict[str, str])
+    says: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+
 def load(path: str) -> Recording:
-    """The recording in a snapshot folder or archive; raises BadSnapshot, FileNotFoundError."""
-    if os.path.isdir(path):
-        return _load_folder(path, seen=())
-    with open(path, "rb") as file:
-        try:
-            return _parse(path, dict(archive.members(file)))
-        except (archive.BadArchive, ValueError) as error:
-            raise BadSnapshot(f"{path}: {error}") from None
+    """The recording in a snapshot folder or archive; raises BadSnapshot, OSError."""
+    try:
+        if os.path.isdir(path):
+            return _load_folder(os.path.realpath(path), seen=())
+        with open(path, "rb") as file:
+            return _parse(dict(archive.members(file)))
+    except (ValueError, KeyError, RecursionError, MsgspecError) as error:
+        why = f"no such file in it: {error}" if isinstance(error, KeyError) else str(error)
+        raise BadSnapshot(f"{path}: {why}") from None
 
 
 def is_snapshot(path: str) -> bool:
-    """Whether this looks like one of ours: a folder with the magic, or an archive that begins with it."""
+    """Whether this is one of ours: a folder with the file SNAPSHOT, or an archive that has it below one folder."""
     if os.path.isdir(path):
         return os.path.isfile(f"{path}/SNAPSHOT")
     try:
         with open(path, "rb") as file:
-            return next(archive.members(file))[0] == "SNAPSHOT"
-    except (OSError, archive.BadArchive, StopIteration):
+            return any(name == "SNAPSHOT" for name, _ in islice(archive.members(file), _FIRST))
+    except (OSError, BadArchive):
         return False
 
 
-def expectations(folder: str) -> dict[str, Any]:
-    """expect.toml of a folder: base, absent, healthy, demo, verdicts ...; empty when there is none."""
+def expectations(folder: str) -> Expect:
+    """What expect.toml of a folder says; raises BadSnapshot."""
     try:
-        with open(f"{folder}/expect.toml", "rb") as file:
-            return toml.loads(file.read())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise BadSnapshot(f"{folder}/expect.toml: {error}") from None
+        data = _Folder(folder)["expect.toml"]
+    except KeyError:
+        return Expect()
+    try:
+        return convert(toml.loads(data), Expect)
+    except (ValueError, MsgspecError) as error:
+        raise BadSnapshot(f"expect.toml: {error}") from None
 
 
 def _load_folder(folder: str, seen: tuple[str, ...]) -> Recording:
-    folder = folder.rstrip("/")
     if folder in seen:
         raise BadSnapshot(f"{folder} is its own base")
+    files = _Folder(folder)
     about = expectations(folder)
-    recording = _parse(folder, _Folder(folder), "given" if about else "required")
-    if base := about.get("base"):
-        over, recording = recording, _load_folder(f"{os.path.dirname(folder)}/{base}", (*seen, folder))
-        _lay_over(recording, over, about.get("absent", []))
+    recording = _parse(files, "given" if "expect.toml" in files else "required")
+    if about.base:
+        if "/" in about.base or about.base.startswith("."):
+            raise BadSnapshot(f"expect.toml: base is the name of a folder beside this one, not {about.base!r}")
+        over, recording = recording, _load_folder(f"{os.path.dirname(folder)}/{about.base}", (*seen, folder))
+        _lay_over(recording, over, about.absent)
     return recording
 
 
@@ -95,17 +141,28 @@ def _lay_over(base: Recording, over: Recording, absent: list[str]) -> None:
 
 
 class _Folder(Mapping[str, bytes]):
-    """The files of a folder by relative path, read when asked for."""
+    """The files of a folder by relative path, read when asked for. It may be a stranger's: nothing outside it."""
 
     def __init__(self, folder: str) -> None:
-        self.folder = folder
+        self.folder = os.path.realpath(folder)
+        self.left = _MAX_FOLDER
 
     def __getitem__(self, name: str) -> bytes:
+        path = os.path.realpath(f"{self.folder}/{name}")
+        if path != os.path.normpath(f"{self.folder}/{name}") or not path.startswith(f"{self.folder}/"):
+            raise BadSnapshot(f"{name!r} is not inside it")
         try:
-            with open(f"{self.folder}/{name}", "rb") as file:
-                return file.read(archive.MAX_MEMBER + 1)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
             raise KeyError(name) from None
+        with os.fdopen(fd, "rb") as file:
+            about = os.fstat(fd)
+            if not S_ISREG(about.st_mode):
+                raise KeyError(name)
+            self.left -= about.st_size
+            if about.st_size > archive.MAX_MEMBER or self.left < 0:
+                raise BadSnapshot(f"{name!r} is too large, or all of it is")
+            return file.read(archive.MAX_MEMBER)
 
     def __iter__(self) -> Iterator[str]:
         for folder, folders, files in os.walk(self.folder):
@@ -117,94 +174,70 @@ class _Folder(Mapping[str, bytes]):
         return sum(1 for _ in self)
 
 
-def _parse(where: str, files: Mapping[str, bytes], digests: Digests = "required", prefix: str = "") -> Recording:
+def _parse(files: Mapping[str, bytes], digests: Digests = "required", prefix: str = "") -> Recording:
     """The recording that these files are; those below `prefix` only. `digests`: which of them must be right."""
-    manifest = _manifest(where, files, prefix)
-    recording = Recording(
-        float(manifest.get("taken_at", 0)), unlisted=cast(AnswerStatus, manifest.get("unlisted", "not_captured"))
-    )
-    recording.complete = bool(manifest.get("complete", True))
+    _must_be_ours(files.get(f"{prefix}SNAPSHOT", b""))
+    manifest = json.decode(files.get(f"{prefix}manifest.json", b"{}"), type=Manifest)
+    recording = Recording(manifest.taken_at, unlisted=manifest.unlisted)
+    recording.complete = manifest.complete
     named: set[str] = set()
     for number, line in enumerate(files.get(f"{prefix}items.jsonl", b"").splitlines(), 1):
         try:
-            row: dict[str, Any] = json.loads(line)
-            _take(recording, row, files, prefix, named, digests)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadSnapshot(f"{where}: items.jsonl line {number}: {type(error).__name__}: {error}") from None
+            row = json.decode(line, type=Row)
+            _take(recording, row, files, prefix, digests)
+        except (ValueError, MsgspecError, RecursionError) as error:
+            raise BadSnapshot(f"items.jsonl line {number}: {error}") from None
+        except KeyError as error:
+            raise BadSnapshot(f"items.jsonl line {number}: no such file: {error}") from None
+        named |= {prefix + row.path, prefix + row.stderr}
     for name in files:
-        if name.startswith(prefix) and name not in named:
-            _take_unnamed(recording, name.removeprefix(prefix), files[name])
-    if not prefix and f"before/{MAGIC.partition('-')[2].upper()}" in files:
-        recording.before = _parse(where, files, digests, "before/")
+        if name.startswith(prefix) and name not in named and (key := _key_of(name.removeprefix(prefix))):
+            exit = 0 if key.startswith("run ") else None
+            recording.answers.setdefault(key, Answer(key, "ok", files[name], exit=exit, at=recording.taken_at))
+    recording.complete = recording.complete and bool(recording.answers)
+    if not prefix and "before/SNAPSHOT" in files:
+        recording.before = _parse(files, digests, "before/")
     return recording
 
 
-def _manifest(where: str, files: Mapping[str, bytes], prefix: str) -> dict[str, Any]:
-    magic = files.get(f"{prefix}SNAPSHOT", b"").decode("utf-8", "replace").split()
-    if len(magic) != 2 or magic[0] != MAGIC or not magic[1].isdigit():
-        raise BadSnapshot(f"{where} is not a snapshot of mlopsdoc: its file SNAPSHOT is not there or says otherwise")
-    if int(magic[1]) > VERSION:
-        raise BadSnapshot(f"{where} has format {magic[1]}, this mlopsdoc reads up to {VERSION}: use a newer one")
-    try:
-        manifest: Any = json.loads(files.get(f"{prefix}manifest.json", b"{}"))
-    except (ValueError, RecursionError) as error:
-        raise BadSnapshot(f"{where}: manifest.json: {error}") from None
-    if not isinstance(manifest, dict):
-        raise BadSnapshot(f"{where}: manifest.json is no object")
-    return cast(dict[str, Any], manifest)
+def _must_be_ours(magic: bytes) -> None:
+    words = magic.decode("utf-8", "replace").split()
+    if len(words) != 2 or words[0] != MAGIC or not words[1].isdecimal():
+        raise BadSnapshot("it is no snapshot of mlopsdoc: its file SNAPSHOT is not there or says otherwise")
+    if int(words[1]) > VERSION:
+        raise BadSnapshot(f"it has format {words[1]}, this mlopsdoc reads up to {VERSION}: use a newer one")
 
 
-def _take(
-    recording: Recording,
-    row: dict[str, Any],
-    files: Mapping[str, bytes],
-    prefix: str,
-    named: set[str],
-    digests: Digests,
-) -> None:
-    key, status = row["key"], row.get("status", "ok")
-    if status not in _STATUSES:
-        status = "not_captured"  # of a newer version
-    if not isinstance(key, str):
-        raise TypeError("key is no text")
-    data, stderr = b"", b""
-    if path := row.get("path"):
-        named.add(prefix + path)
-        data = files[prefix + path]
-        digest = row.get("sha256")
-        if (digests == "required" or (digests == "given" and digest)) and sha256(data).hexdigest() != digest:
-            raise ValueError(f"{path} is not what was recorded (its sha256 differs)")
-    elif "text" in row:
-        data = row["text"].encode()
-    if path := row.get("stderr"):
-        named.add(prefix + path)
-        stderr = files[prefix + path]
-    recording.answers[key] = Answer(
-        key,
-        status,
+def _take(recording: Recording, row: Row, files: Mapping[str, bytes], prefix: str, digests: Digests) -> None:
+    data = files[prefix + row.path] if row.path else row.text.encode()
+    wanted = digests == "required" or (digests == "given" and row.sha256)
+    if row.path and wanted and sha256(data).hexdigest() != row.sha256:
+        raise ValueError(f"{row.path} is not what was recorded (its sha256 differs)")
+    known = row.status in get_args(AnswerStatus)
+    recording.answers[row.key] = Answer(
+        row.key,
+        cast(AnswerStatus, row.status) if known else "not_captured",  # of a newer version
         data,
-        stderr=stderr,
-        exit=row.get("exit"),
-        why=str(row.get("why", "")),
-        at=float(row.get("at", recording.taken_at)),
-        seconds=float(row.get("ms", 0)) / 1000,
+        stderr=files[prefix + row.stderr] if row.stderr else b"",
+        exit=row.exit,
+        why=row.why,
+        at=recording.taken_at if row.at is None else row.at,
+        seconds=row.ms / 1000,
     )
-    if "paths" in row:
-        recording.trees[key] = [str(path) for path in row["paths"]]
+    if row.paths is not None:
+        recording.trees[row.key] = row.paths
 
 
-def _take_unnamed(recording: Recording, name: str, data: bytes) -> None:
-    """An answer that has a file and no row."""
+def _key_of(name: str) -> str:
+    """The question that a file answers which no row names, or nothing."""
     folder, _, rest = name.partition("/")
     if folder == "files":
-        key = read_key("/" + "/".join(unquote(part) for part in rest.split("/")))
-    elif folder == "commands" and rest.endswith(".out"):
-        key = run_key(split(rest.removesuffix(".out")))
-    elif folder == "probes" and rest.endswith(".json"):
-        key = "probe " + words(split(rest.removesuffix(".json")))
-    else:
-        return
-    recording.answers.setdefault(key, Answer(key, "ok", data, exit=0 if folder == "commands" else None))
+        return read_key("/" + "/".join(unquote(part) for part in rest.split("/")))
+    if folder == "commands" and rest.endswith(".out"):
+        return run_key(split(rest.removesuffix(".out")))
+    if folder == "probes" and rest.endswith(".json"):
+        return "probe " + words(split(rest.removesuffix(".json")))
+    return ""
 
 
 def path_of(key: str) -> str:
@@ -220,8 +253,13 @@ def path_of(key: str) -> str:
     return f"{folder}/{name}{end}"
 
 
-def files_of(recording: Recording, manifest: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of the snapshot of a recording, in the order in which an archive has them."""
+def files_of(
+    recording: Recording, manifest: Mapping[str, Any], places: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, bytes]:
+    """The files of the snapshot of a recording, in the order in which an archive has them.
+
+    places: where the bytes of an answer lie, by key, if not where path_of says.
+    """
     rows: list[str] = []
     blobs: dict[str, bytes] = {}
     for key in sorted(recording.answers):
@@ -235,18 +273,22 @@ def files_of(recording: Recording, manifest: Mapping[str, Any]) -> dict[str, byt
         elif key.startswith("link "):
             row["text"] = answer.data.decode("utf-8", "replace")
         elif answer.data or answer.said:
-            row |= {"path": path_of(key), "size": len(answer.data), "sha256": sha256(answer.data).hexdigest()}
+            row |= {
+                "path": places.get(key) or path_of(key),
+                "size": len(answer.data),
+                "sha256": sha256(answer.data).hexdigest(),
+            }
             blobs[row["path"]] = answer.data
         if answer.stderr:
             row["stderr"] = path_of(key).removesuffix(".out") + ".err"
             blobs[row["stderr"]] = answer.stderr
-        rows.append(json.dumps(row))
+        rows.append(json.encode(row).decode())
     about = {"taken_at": round(recording.taken_at, 3), "complete": recording.complete} | dict(manifest)
     if recording.unlisted != "not_captured":
         about["unlisted"] = recording.unlisted
     files = {
         "SNAPSHOT": f"{MAGIC} {VERSION}\n".encode(),
-        "manifest.json": (json.dumps(about, indent=1) + "\n").encode(),
+        "manifest.json": json.format(json.encode(about), indent=1) + b"\n",
         "items.jsonl": "".join(f"{row}\n" for row in rows).encode(),
         **dict(sorted(blobs.items())),
     }
@@ -295,11 +337,14 @@ def _write_folder(folder: str, files: Mapping[str, bytes]) -> None:
 
 
 def seal(folder: str) -> int:
-    """Write items.jsonl anew with the digest of every answer of a folder; how many there are."""
+    """Write items.jsonl anew with the digest of every answer of a folder; how many there are. Raises BadSnapshot."""
     from mlopsdoc.hosts.ring import replace_file
 
-    recording = _parse(folder, _Folder(folder), "ignored")
-    files = files_of(recording, {})
-    if not replace_file(f"{folder}/items.jsonl", files["items.jsonl"], 0o644):
+    files = _Folder(folder)
+    recording = _parse(files, "ignored")
+    rows = [json.decode(line, type=Row) for line in files.get("items.jsonl", b"").splitlines()]
+    places = {_key_of(name): name for name in files} | {row.key: row.path for row in rows if row.path}
+    items = files_of(recording, {}, places)["items.jsonl"]
+    if not replace_file(f"{folder}/items.jsonl", items, 0o644):
         raise PermissionError(13, "cannot be written", f"{folder}/items.jsonl")
     return len(recording.answers)

@@ -138,6 +138,11 @@ def gpu_thermal(
         judged += not _is_mute(gpu)
     if gap := [gpu for gpu in gpus if "reasons" in gpu.untold]:
         yield _gap(gap)
+    if gpus.missing:
+        every = gpus.missing + len(gpus.gpus) + len(gpus.lost)
+        yield unknown(
+            f"{gpus.missing} of {every} GPUs are missing in the output of nvidia-smi that is here", code="missing"
+        )
     for lost in gpus.lost:
         yield unknown(
             f"cannot be judged: {lost.why}",
@@ -303,6 +308,8 @@ def _gap(gpus: list[Gpu]) -> Finding:
     names = ", ".join(gpu.label for gpu in gpus) if len(gpus) <= 4 else f"{len(gpus)} GPUs"
     cold = all("temperature_c" in gpu.untold for gpu in gpus)
     what = "neither how hot they are nor what holds their clocks back" if cold else "what holds their clocks back"
+    if len(gpus) == 1:
+        what = what.replace("they are", "it is").replace("their", "its")
     return unknown(
         f"{names}: {what} is {'' if cold else 'not '}told by the output of nvidia-smi that is here",
         code="untold",

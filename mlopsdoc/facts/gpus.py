@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -11,6 +12,9 @@ from mlopsdoc.facts import nvml
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.facts.pci import PciDevices
 from mlopsdoc.model import gpu_subject
+
+if TYPE_CHECKING:
+    from mlopsdoc.facts.smi import Row
 
 # Bits of the clocks event (throttle) reasons, nvml.h.
 IDLE, POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x1, 0x4, 0x8, 0x20, 0x40, 0x80
@@ -56,7 +60,7 @@ class Gpu(Fact, frozen=True):
     What could not be read is None, `errors` has the NVML code by name. `reasons` are the clocks event reasons
     that this GPU supports and has now. `margin_c`: degrees left, signed, smaller is hotter. `untold`: which of
     temperature_c and reasons an output of nvidia-smi left out (its table has no reasons, a filtered output has
-    gaps); such output may lack the address as well.
+    gaps); such output may lack the address as well: `place` is which of those without any it was, from 1.
     """
 
     index: int | None
@@ -83,10 +87,11 @@ class Gpu(Fact, frozen=True):
     errors: dict[str, int]
     line: Line
     untold: tuple[str, ...] = ()
+    place: int = 0
 
     @property
     def label(self) -> str:
-        return _label(self.index, self.pci, self.uuid)
+        return _label(self.index, self.pci, self.uuid, self.place)
 
     @property
     def id(self) -> str:
@@ -136,7 +141,7 @@ class Gpus(Fact, frozen=True):
 
     Recordings of other people have what nvidia-smi printed, in one form or several; on this machine it is asked
     only where the library cannot be used, never where that hung. `listed`: the processes that it printed; None
-    where it printed no list of them.
+    where it printed no list of them. `missing`: how many GPUs it counted and did not show.
     """
 
     gpus: tuple[Gpu, ...]
@@ -144,6 +149,7 @@ class Gpus(Fact, frozen=True):
     driver: str = ""
     at: float = 0.0
     listed: tuple[Listed, ...] | None = None
+    missing: int = 0
 
     @classmethod
     def read(cls, host: Host, pci: PciDevices | None) -> Gpus:
@@ -178,10 +184,12 @@ class Gpus(Fact, frozen=True):
         return self.at - before.fact.at if self.at and before.fact.at else before.seconds
 
 
-def _label(index: int | None, pci: str, uuid: str = "") -> str:
+def _label(index: int | None, pci: str, uuid: str = "", place: int = 0) -> str:
     if pci:
         return gpu_subject(index, pci)
-    return f"GPU {index}" if index is not None else f"GPU {uuid or 'of unknown address'}"
+    if index is not None or uuid:
+        return f"GPU {index}" if index is not None else f"GPU {uuid}"
+    return "GPU without address" + (f", no. {place}" if place else "")
 
 
 def _sign(host: Host, pci: PciDevices | None) -> str:
@@ -226,7 +234,7 @@ def _wants_library(host: Host) -> bool:
 
 def _from_smi(host: Host, pci: PciDevices | None) -> Gpus | None:
     """None when there is no output of nvidia-smi; raises CannotSee with the words for why it shows no GPU."""
-    from mlopsdoc.facts import smi
+    from mlopsdoc.facts import smi  # only where there is something of it
 
     printed = smi.ask(host, smi.FORMS[:1] if host.is_live else smi.FORMS)
     if printed is None:
@@ -234,24 +242,29 @@ def _from_smi(host: Host, pci: PciDevices | None) -> Gpus | None:
     if printed.failure:
         code, library = printed.failure
         raise smi.no_devices() if code == smi.NO_DEVICES else _no_nvml(host, code, library)
-    rows = [(row.table(), row) for row in printed.rows]
-    seen = [
-        (table, row)
-        for table, row in rows
-        if not {"handle"} & {*row.errors} and nvml.LOST not in nvml.codes(table).values()
-    ]
-    gpus = [replace(_gpu(table, table, printed.key), untold=row.untold) for table, row in seen]
-    lost = [_blank(table, row.pci, printed.key) for table, row in rows if (table, row) not in seen]
-    if printed.whole and all(row.pci for row in printed.rows):
-        named = {row.pci for row in printed.rows}
-        lost += _lost(host, pci, [], named, printed.key)
+    seen = [row for row in printed.rows if "handle" not in row.errors and nvml.LOST not in row.errors.values()]
+    gpus = _named(seen, printed.key)
+    lost = [_blank(row.table(), row.pci, printed.key) for row in printed.rows if row not in seen]
+    missing = max(0, printed.attached - len(printed.rows))
+    if printed.whole and not missing and all(row.pci for row in printed.rows):
+        lost += _lost(host, pci, [], {row.pci for row in printed.rows}, printed.key)
     listed = [
         Listed(process["pid"], gpu.id, process.get("usedGpuMemory"), process.get("name", ""))
-        for gpu, (_, row) in zip(gpus, seen)
+        for gpu, row in zip(gpus, seen)
         for process in row.processes or ()
     ]
     is_told = any(row.processes is not None for row in printed.rows)
-    return Gpus(tuple(gpus), tuple(lost), printed.driver, printed.at, tuple(listed) if is_told else None)
+    return Gpus(gpus, tuple(lost), printed.driver, printed.at, tuple(listed) if is_told else None, missing)
+
+
+def _named(rows: list[Row], key: str) -> tuple[Gpu, ...]:
+    """The GPUs of what was printed; those without a name are counted where there are several."""
+    tables = [(row.table(), row.untold) for row in rows]
+    gpus = [replace(_gpu(table, table, key), untold=untold) for table, untold in tables]
+    nameless = [n for n, gpu in enumerate(gpus) if gpu.index is None and not gpu.pci and not gpu.uuid]
+    for place, n in enumerate(nameless if len(nameless) > 1 else [], 1):
+        gpus[n] = replace(gpus[n], place=place)
+    return tuple(gpus)
 
 
 def _static(host: Host) -> list[Table]:
@@ -323,15 +336,17 @@ def _gpu(row: Table, fixed: Table, key: str) -> Gpu:
         pstate=nvml.number(state, "pstate"),
         persistence=None if (mode := nvml.number(state, "persistence")) is None else mode == 1,
         errors=nvml.codes(fixed) | nvml.codes(row),
-        line=_quoted(pci, state, key),
+        line=_quoted(pci, nvml.text(static, "name"), state, key),
     )
 
 
-def _quoted(pci: str, state: Table, key: str) -> Line:
+def _quoted(pci: str, name: str, state: Table, key: str) -> Line:
     shown = ("temperature_c", "margin_c", "memory_c", "sm_mhz", "power_mw", "hw_thermal_ns", "sw_thermal_ns")
     words = [f"{name}={state[name]}" for name in shown if nvml.number(state, name) is not None]
     reasons = nvml.number(state, "reasons")
     words += [] if reasons is None else [f"reasons={reasons:#x}"]
+    if not words:
+        return Line(key, " ".join(filter(None, (pci, name))))
     return Line(key, " ".join((f"{pci}:" if pci else "GPU:", *words)))
 
 

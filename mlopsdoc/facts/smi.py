@@ -155,11 +155,14 @@ class Row:
 
 
 class Printed:
-    """What one form said. `failure`: NVML code and library version, where it ended with one. `whole`: all of it."""
+    """What one form said. `attached`: how many GPUs it says there are, 0 where it does not; `whole`: no part of it
+    is missing; `failure`: NVML code and library version, where it ended with one.
+    """
 
-    def __init__(self, rows: Iterable[Row] = (), driver: str = "") -> None:
+    def __init__(self, rows: Iterable[Row] = (), driver: str = "", attached: int = 0) -> None:
         self.rows = list(rows)
         self.driver = driver
+        self.attached = attached
         self.key = ""
         self.at = 0.0
         self.whole = True
@@ -183,6 +186,7 @@ def ask(host: Host, forms: Iterable[tuple[tuple[str, ...], str]] = FORMS) -> Pri
     first = next((printed for printed in said if printed.rows), said[0])
     result.key, result.at = first.key, first.at
     result.whole = all(printed.whole for printed in said)
+    result.attached = max(printed.attached for printed in said)
     for printed in said:
         _lay_beside(result.rows, printed.rows)
     result.failure = None if result.rows else next((p.failure for p in said if p.failure), None)

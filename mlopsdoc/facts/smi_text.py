@@ -78,7 +78,7 @@ def parse(text: str, whole: bool) -> Printed:
     for number, line in enumerate(lines):
         reader.line(number, line[:4096])
     reader.end()
-    return Printed(reader.rows, reader.driver)
+    return Printed(reader.rows, reader.driver, reader.attached)
 
 
 class _Reader:
@@ -91,7 +91,7 @@ class _Reader:
         self._row: Row | None = None
         self._seen: set[str] = set()
         self._stack: list[tuple[int, str]] = []
-        self._attached = 0
+        self.attached = 0
         self._first = 0  # the first row of this document
 
     def line(self, number: int, line: str) -> None:
@@ -116,10 +116,10 @@ class _Reader:
     def end(self) -> None:
         """Number the GPUs where all are here: they come in the order of their index."""
         rows = self.rows[self._first :]
-        if self._attached == len(rows):
+        if self.attached == len(rows):
             for index, row in enumerate(rows):
                 row.index = index
-        self._attached, self._first = 0, len(self.rows)
+        self._first = len(self.rows)
 
     def _begin(self, row: Row) -> None:
         self._row = row
@@ -139,7 +139,7 @@ class _Reader:
         elif label in ("driver version", "kmd version"):
             self.driver = one_line(value.split(" ")[0], 40)
         elif label == "attached gpus":
-            self._attached = int(value) if value.isdecimal() and len(value) < 5 else 0
+            self.attached = int(value) if value.isdecimal() and len(value) < 5 else 0
         else:
             return False
         return True

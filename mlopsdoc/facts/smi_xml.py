@@ -80,11 +80,12 @@ def parse(text: str, whole: bool) -> Printed:
     for chunk in chunks:
         rows.append(_row(line, chunk.partition("</gpu>")[0]))
         line += chunk.count("\n")
-    attached = _between(head, "attached_gpus")
-    if attached.isdecimal() and len(attached) < 5 and int(attached) == len(rows):
+    said = _between(head, "attached_gpus")
+    attached = max(int(said) if said.isdecimal() and len(said) < 5 else 0, min(text.count("</gpu>"), MAX_GPUS))
+    if attached == len(rows):
         for index, row in enumerate(rows):
             row.index = index
-    return Printed(rows, one_line(_between(head, "driver_version").partition(" ")[0], 40))
+    return Printed(rows, one_line(_between(head, "driver_version").partition(" ")[0], 40), attached)
 
 
 def _between(text: str, tag: str) -> str:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import module_from_spec
+from importlib.util import cache_from_source, module_from_spec
 from types import ModuleType
 from typing import Any
 
@@ -74,8 +74,11 @@ def _files(folder: str, suffix: str) -> list[tuple[str, str]]:
 
 
 def _trusted(catalog: Catalog, path: str) -> bool:
+    """Whether a file may be loaded, with the bytecode that would be loaded in its place."""
+    bytecode = cache_from_source(path)
     try:
-        why = config.distrust(path)
+        parts = [part for part in (os.path.dirname(bytecode), bytecode) if os.path.exists(part)]
+        why = next((why for part in (path, *parts) if (why := config.distrust(part))), "")
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
     if why:

@@ -34,6 +34,11 @@ class Stop(Exception):
 
 def main() -> None:
     """Run the program and exit."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, this one: or a socket of ours would get it
     _exit(_guarded(sys.argv[1:]))
 
 
@@ -59,16 +64,13 @@ def _guarded(argv: list[str]) -> int:
 def _exit(code: int) -> NoReturn:
     """Leave without waiting for threads that may wait for ever."""
     try:
-        sys.stdout.flush()
+        _print("")
     except BrokenPipeError:
         pass
-    except OSError as error:
-        _note(f"the report could not be written: {error.strerror}")
-        code = NOT_WRITTEN
-    try:
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
+    except Stop as stop:
+        _note(stop.why)
+        code = stop.code
+    os._exit(code)
 
 
 def _closed_pipe() -> int:
@@ -88,15 +90,22 @@ def _crash(error: Exception) -> int:
 
 def _note(text: str) -> None:
     try:
-        sys.stderr.write(f"mlopsdoc: {one_line(text)}\n")
-    except (OSError, ValueError):
+        os.write(2, f"mlopsdoc: {one_line(text)}\n".encode(errors="backslashreplace"))
+    except OSError:
         pass
 
 
 def _print(text: str) -> None:
     """To stdout, whatever the locale."""
-    encoding = sys.stdout.encoding or "ascii"
-    sys.stdout.buffer.write(text.encode(encoding, "backslashreplace"))
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] - closed by whoever started us
+        raise Stop(NOT_WRITTEN, "standard output is closed")
+    try:
+        sys.stdout.buffer.write(text.encode(sys.stdout.encoding or "ascii", "backslashreplace"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Stop(NOT_WRITTEN, f"the report could not be written: {error.strerror}") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -198,9 +207,7 @@ def _version(verbose: bool) -> int:
 
 def _bare(arguments: argparse.Namespace) -> int:
     """The screen on a terminal, the text report elsewhere."""
-    if all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)) and os.environ.get(
-        "TERM", "dumb"
-    ) not in ("", "dumb"):
+    if all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
         return _screen(arguments.source, arguments.at)
     sources: list[str] = arguments.source or []
     at = [f"--at={arguments.at}"] if arguments.at else []
@@ -229,10 +236,14 @@ def _check_live(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     from contextlib import closing
 
-    from mlopsdoc import config, examination, opening
+    from mlopsdoc import config, examination
+    from mlopsdoc.engine import Ledger
     from mlopsdoc.hosts.live import Live
+    from mlopsdoc.hosts.lock import Held, only_run
     from mlopsdoc.hosts.recorder import Recorder
 
+    if arguments.at:
+        raise Stop(USAGE, "--at is for a recording, not for this host")
     if not os.path.isdir(arguments.root):
         raise Stop(NO_SOURCE, f"no such folder: {arguments.root}")
     states = config.state_folders()
@@ -240,14 +251,15 @@ def _check_live(arguments: argparse.Namespace) -> int:
     deadline_s = arguments.timeout or setup.settings.timeout_s
     try:
         with (
-            opening.only_run(states),
+            only_run(states),
             closing(Live(nursery, root=arguments.root, states=states, deadline_s=deadline_s)) as live,
         ):
             host = Recorder(live)
-            results = list(examination.examine(setup, host))
-            report = examination.report(setup, host, results, [opening.live_source(live)], started)
+            ledger = Ledger(host)
+            results = list(examination.examine(setup, ledger))
+            report = examination.report(setup, ledger, results, [examination.live_source(live)], started)
             examination.remember(host, states)
-    except opening.Held as held:
+    except Held as held:
         raise Stop(LOCKED, str(held)) from None
     if arguments.save:
         _save(host, report, arguments.save)
@@ -267,6 +279,7 @@ def _save(host: Recorder, report: Report, path: str) -> None:
 def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
     started = time.monotonic()
     from mlopsdoc import examination
+    from mlopsdoc.engine import Ledger
 
     if arguments.root != "/" or arguments.save:
         raise Stop(USAGE, "--root and --save are for this host, not for a recording")
@@ -274,8 +287,9 @@ def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
     for note in host.recording.notes:
         _note(note)
     setup = _set_up(arguments.select, arguments.profile, site=False)
-    results = list(examination.examine(setup, host))
-    return _deliver(examination.report(setup, host, results, sources, started), arguments)
+    ledger = Ledger(host)
+    results = list(examination.examine(setup, ledger))
+    return _deliver(examination.report(setup, ledger, results, sources, started), arguments)
 
 
 def _open_recording(paths: list[str], at: str | None) -> tuple[Replay, list[Source]]:
@@ -313,7 +327,7 @@ def _set_up(select: list[str], profile: str, *, site: bool = True) -> Setup:
         raise Stop(USAGE, str(error)) from None
     except (WrongConfig, WrongProfile) as error:
         raise Stop(BAD_CONFIG, str(error)) from None
-    if setup.wrong_config and sys.stdout.isatty():
+    if setup.wrong_config and os.isatty(1):
         raise Stop(BAD_CONFIG, "; ".join(setup.wrong_config))
     return setup
 
@@ -331,7 +345,7 @@ def _render(report: Report, format: str) -> str:
 
     from mlopsdoc.report import text
 
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    colour = os.isatty(1) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return text.render(report, width=shutil.get_terminal_size((80, 24)).columns, colour=colour, command=_own_path())
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from mlopsdoc import toml
 
@@ -23,7 +23,7 @@ class Config(Struct, frozen=True):
     """config.toml. profile: name or file. timeout_s: of a whole run. skip, checks: as in a profile, over it."""
 
     profile: str = "generic"
-    timeout_s: float = 60
+    timeout_s: Annotated[float, Meta(gt=0, lt=86400)] = 60
     skip: dict[str, str] = field(default_factory=dict[str, str])
     checks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
@@ -50,7 +50,7 @@ def _xdg(variable: str, below_home: str) -> str:
     base = os.environ.get(variable, "")
     if not base.startswith("/"):
         home = os.path.expanduser("~")
-        if not home.startswith("/"):
+        if not home.startswith("/") or not os.access(home, os.X_OK):  # a HOME kept from who we were before
             return ""
         base = f"{home}/{below_home}"
     return f"{base}/mlopsdoc"

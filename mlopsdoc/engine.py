@@ -28,6 +28,7 @@ class Ledger:
         self.host = host
         self._lock = threading.Lock()
         self._turns: dict[FactType, threading.RLock] = {}
+        self._earlier: Ledger | None = None
         self._outcome: dict[FactType, Fact | Exception] = {}
 
     def get(self, fact: FactType) -> Any:
@@ -66,17 +67,24 @@ class Ledger:
             raise
 
     def _before(self, fact: FactType) -> Before[Any]:
-        earlier = self.host.before()
-        if earlier is None:
-            return Before()
+        if self._earlier is None:
+            earlier = self.host.before()
+            if earlier is None:
+                return Before()
+            self._earlier = Ledger(earlier)
         try:
-            return Before(Ledger(earlier).get(fact), self.host.now() - earlier.now())
+            return Before(self._earlier.get(fact), self.host.now() - self._earlier.host.now())
         except (NothingHere, CannotSee):
             return Before()
 
 
 def run(checks: Iterable[AnyCheck], host: Host, profile: Profile) -> Iterator[Result]:
     """The result of every check, each the moment it is known; those the profile leaves out first."""
+    return judge(checks, Ledger(host), profile)
+
+
+def judge(checks: Iterable[AnyCheck], ledger: Ledger, profile: Profile) -> Iterator[Result]:
+    """The same, with facts that may be known already."""
     start = time.monotonic()
     wanted: list[AnyCheck] = []
     for check in checks:
@@ -84,8 +92,7 @@ def run(checks: Iterable[AnyCheck], host: Host, profile: Profile) -> Iterator[Re
             yield _result(check, Status.SKIPPED, reason=f"left out by profile {profile.name}: {reason}")
         else:
             wanted.append(check)
-    ledger = Ledger(host)
-    for check in _when_readable(wanted, ledger) if host.is_live else wanted:
+    for check in _when_readable(wanted, ledger) if ledger.host.is_live else wanted:
         yield _judge(check, ledger, profile.thresholds.get(check.id, {}), start)
 
 

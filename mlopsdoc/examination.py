@@ -15,7 +15,7 @@ from mlopsdoc.authoring import CannotSee, Check, NothingHere
 from mlopsdoc.catalog import Catalog
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.hosts import ring
-from mlopsdoc.hosts.base import Host
+from mlopsdoc.hosts.live import Live
 from mlopsdoc.hosts.recorder import Recorder
 from mlopsdoc.model import AREAS, Counts, HostInfo, Report, Result, Source, Status, Tool, finding
 from mlopsdoc.profile import Profile, WrongProfile
@@ -81,11 +81,11 @@ def _no_such(word: str, names: Iterable[str]) -> str:
     return f"no check, area or pattern matches {word!r}; {hint}"
 
 
-def examine(setup: Setup, host: Host) -> Iterator[Result]:
+def examine(setup: Setup, ledger: engine.Ledger) -> Iterator[Result]:
     """Every result the moment it is known. What is wrong with the configuration is one of them."""
     if setup.problems:
         yield _config_result(setup.problems)
-    yield from engine.run(setup.checks, host, setup.profile)
+    yield from engine.judge(setup.checks, ledger, setup.profile)
 
 
 def _config_result(problems: Sequence[str]) -> Result:
@@ -102,15 +102,17 @@ def _config_result(problems: Sequence[str]) -> Result:
     )
 
 
-def report(setup: Setup, host: Host, results: Sequence[Result], sources: Sequence[Source], started: float) -> Report:
+def report(
+    setup: Setup, ledger: engine.Ledger, results: Sequence[Result], sources: Sequence[Source], started: float
+) -> Report:
     """The report of an examination that began at `started` on the monotonic clock."""
     order = {check.id: n for n, check in enumerate(setup.checks)}
     folded = causes.fold(sorted(results, key=lambda r: order.get(r.id, -1)), setup.catalog.checks)
     return Report(
         tool=Tool("mlopsdoc", __version__),
-        host=host_info(host),
+        host=host_info(ledger),
         sources=list(sources),
-        taken_at=iso(host.now()),
+        taken_at=iso(ledger.host.now()),
         duration_s=round(time.monotonic() - started, 3),
         profile=setup.profile.name,
         status=max((result.status for result in folded), default=Status.SKIPPED),
@@ -119,13 +121,18 @@ def report(setup: Setup, host: Host, results: Sequence[Result], sources: Sequenc
     )
 
 
-def host_info(host: Host) -> HostInfo:
+def host_info(ledger: engine.Ledger) -> HostInfo:
     """What the host is; all empty where nothing tells."""
     try:
-        machine: Machine = engine.Ledger(host).get(Machine)
+        machine: Machine = ledger.get(Machine)
     except (NothingHere, CannotSee):
         return HostInfo(name="")
     return machine.info()
+
+
+def live_source(host: Live) -> Source:
+    """How a report names this machine."""
+    return Source("live", "" if host.root == "/" else host.root, iso(host.now()))
 
 
 def remember(recorder: Recorder, states: Sequence[str]) -> None:

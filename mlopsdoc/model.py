@@ -211,7 +211,10 @@ def finding(
 
 
 class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that one check said. `reason` is why there is nothing to judge."""
+    """All that one check said. `reason` is why there is nothing to judge.
+
+    duration_s: from the start of the run until it was judged: what it waited for is in it.
+    """
 
     id: str
     area: str

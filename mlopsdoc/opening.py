@@ -1,32 +1,24 @@
-"""Opens what is examined, this machine or a recording of one, and keeps runs on one machine apart."""
+"""Opens recordings: a table of the forms of evidence, and what a report says of each."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import NamedTuple
 
 from mlopsdoc.examination import iso
 from mlopsdoc.hosts import merged, snapshot
-from mlopsdoc.hosts.live import Live
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Source
 
-LOCK_WAIT_S = 3.0
 HEAD = 4096
 MAX_PIPE = 256 << 20
 
 
 class BadSource(ValueError):
     """A source that cannot be read as evidence: which, and why."""
-
-
-class Held(RuntimeError):
-    """Another run holds the lock."""
 
 
 class Form(NamedTuple):
@@ -80,11 +72,6 @@ FORMS: tuple[Form, ...] = (
     Form("sosreport", _is_foreign("is_archive"), _load_foreign),
     Form("text", _is_text, _load_text),
 )
-
-
-def live_source(host: Live) -> Source:
-    """How a report names this machine."""
-    return Source("live", "" if host.root == "/" else host.root, iso(host.now()))
 
 
 def recording(path: str, at: float | None = None) -> tuple[Replay, Source]:
@@ -182,36 +169,3 @@ def moment(text: str) -> float:
     """Seconds since the epoch of an ISO date, UTC where it names no zone; raises ValueError."""
     when = datetime.fromisoformat(text.replace("Z", "+00:00"))
     return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
-
-
-@contextmanager
-def only_run(states: Sequence[str]) -> Generator[None]:
-    """Hold the lock of this machine's state folder, or raise Held. Where nothing can be written there is none."""
-    fd = _lock_file(states[0]) if states else None
-    if fd is None:
-        yield
-        return
-    try:
-        until = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    holder = os.pread(fd, 64, 0).decode("ascii", "replace").strip() or "unknown"
-                    raise Held(f"another run (pid {holder}) holds {states[0]}/lock") from None
-                time.sleep(0.05)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _lock_file(state: str) -> int | None:
-    try:
-        os.makedirs(state, 0o755, exist_ok=True)
-        return os.open(f"{state}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError:
-        return None

@@ -20,29 +20,32 @@ class Profile(Struct, frozen=True):
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
+class _Table(Struct):
+    about: str = ""
+    skip: dict[str, str] = field(default_factory=dict[str, str])
+    checks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+
+
 class WrongProfile(ValueError):
     """What is wrong, on one line, with the nearest right name."""
 
 
 def parse(name: str, table: Mapping[str, Any], checks: Mapping[str, Check[...]]) -> Profile:
     """A profile of its TOML, every name and value held against the checks; raises WrongProfile."""
-    if unknown := set(table) - {"about", "skip", "checks"}:
+    if unknown := set(table) - set(_Table.__struct_fields__):
         raise WrongProfile(f"profile {name}: no such key: {', '.join(sorted(unknown))} (about, skip, checks)")
     try:
-        about, skip, settings = convert(
-            (table.get("about", ""), table.get("skip", {}), table.get("checks", {})),
-            tuple[str, dict[str, str], dict[str, dict[str, Any]]],
-        )
+        given = convert(dict(table), _Table)
     except ValidationError as error:
-        raise WrongProfile(f"profile {name}: about, skip and checks in this order: {error}") from None
+        raise WrongProfile(f"profile {name}: {error}") from None
     by_name = {old: check for check in checks.values() for old in check.formerly} | dict(checks)
     skips: dict[str, str] = {}
-    for id, reason in skip.items():
+    for id, reason in given.skip.items():
         if not reason.strip():
             raise WrongProfile(f'profile {name}: skip needs a reason: {id} = "why"')
         skips[_known(name, "check", id, by_name).id] = reason
     thresholds: dict[str, dict[str, Any]] = {}
-    for id, values in settings.items():
+    for id, values in given.checks.items():
         check = _known(name, "check", id, by_name)
         for key, value in values.items():
             default = _known(name, f"threshold of {id}", key, check.thresholds)
@@ -51,7 +54,7 @@ def parse(name: str, table: Mapping[str, Any], checks: Mapping[str, Check[...]])
                     f"profile {name}: checks.{id}.{key} is {value!r}, wanted is a value like {default!r}"
                 )
         thresholds[check.id] = values
-    return Profile(name, about, skips, thresholds)
+    return Profile(name, given.about, skips, thresholds)
 
 
 def _known(profile: str, kind: str, name: str, names: Mapping[str, Any]) -> Any:

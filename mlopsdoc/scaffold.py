@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-
-from mlopsdoc.model import HOST
+from keyword import iskeyword
 
 CHECK = '''"""TODO: what is judged, in a line."""
 
@@ -87,7 +86,7 @@ class CannotMake(ValueError):
 
 def make(id: str, folder: str) -> list[str]:
     """Write the files of a new check below a folder with checks/ and runbooks/; their paths. Raises CannotMake."""
-    if not id.isidentifier() or not id.islower() or id.startswith("_"):
+    if not id.isidentifier() or not id.islower() or id.startswith("_") or iskeyword(id):
         raise CannotMake(f"{id!r} is no name for a check: small letters, digits and _ , such as gpu_thermal")
     for needed in ("checks", "runbooks", "snapshots"):
         if not os.path.isdir(f"{folder}/{needed}"):
@@ -98,7 +97,7 @@ def make(id: str, folder: str) -> list[str]:
         f"{folder}/checks/{id}.py": CHECK.format(id=id, fact=fact),
         f"{folder}/runbooks/{id}.md": RUNBOOK.format(id=id),
         f"{twin}/SNAPSHOT": "mlopsdoc-snapshot 1\n",
-        f"{twin}/expect.toml": EXPECT.format(id=id, host=HOST),
+        f"{twin}/expect.toml": EXPECT.format(id=id),
         f"{twin}/files/proc/loadavg": "2048.00 1024.00 512.00 9/999 4711\n",
     }
     if taken := [path for path in files if os.path.exists(path)]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from mlopsdoc import catalog, describe, examination, opening
+from mlopsdoc.engine import Ledger
 from mlopsdoc.report import json as report_json
 from mlopsdoc.report import runbooks as report_runbooks
 from mlopsdoc.report import text
@@ -31,9 +32,10 @@ def readme() -> str:
     """README.md with the text report of the demo between its marks, as if it were read two hours later."""
     setup = examination.set_up(site=False)
     host, source = opening.recording(f"{catalog.shipped('snapshots')}/bad_night")
-    results = list(examination.examine(setup, host))
+    ledger = Ledger(host)
+    results = list(examination.examine(setup, ledger))
     source = replace(source, path="bad_night", age_s=7200.0)
-    report = text.render(examination.report(setup, host, results, [source], 0.0))
+    report = text.render(examination.report(setup, ledger, results, [source], 0.0))
     before, mark, rest = (REPOSITORY / "README.md").read_text().partition("<!-- demo -->\n")
     _, end, after = rest.partition("<!-- /demo -->\n")
     return f"{before}{mark}```\n{report}```\n{end}{after}"

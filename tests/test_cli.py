@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mlopsdoc import catalog
 
-from .program import Ended, mlopsdoc, start
+from .program import REPOSITORY, Ended, environment, mlopsdoc, start
 
 REFERENCE = catalog.shipped("snapshots") + "/reference"
 
@@ -266,3 +268,83 @@ def test_version_for_a_bug_report(place: Path) -> None:
     ended = mlopsdoc("--version", "--verbose", place=place)
     for word in ("version", "python", "kernel", "textual", "state", "checks"):
         assert f"{word}: " in ended.out
+
+
+def test_closed_standard_streams_are_no_verdict(place: Path) -> None:
+    for closed in (">&-", "<&- >&-", "<&- >&- 2>&-"):
+        ended = subprocess.run(
+            ["/bin/sh", "-c", f"exec {sys.executable} -m mlopsdoc check judge {closed}"],
+            env=environment(place), cwd=place, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 74
+        assert "Traceback" not in ended.stderr
+
+
+def test_much_output_on_a_full_disk_is_74(place: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        process = start("schema", place=place, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 74
+    assert len(err.splitlines()) == 1
+
+
+def test_a_moment_is_for_recordings(place: Path) -> None:
+    assert mlopsdoc("check", "--at", "2026-11-23", place=place).code == 64
+
+
+def test_a_home_that_is_not_ours_holds_no_configuration(place: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    home = place / "home"
+    home.mkdir(mode=0o700)
+    shown = subprocess.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c",
+         "from mlopsdoc import config; print(config.config_folders(), config.load()[1])"],
+        env={"HOME": str(home), "PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"]}, cwd="/",
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "ermission denied" in shown.stderr or "ModuleNotFoundError" in shown.stderr:
+        pytest.skip("nobody may not read this checkout")
+    assert shown.stdout.strip() == "['/etc/mlopsdoc'] []"
+
+
+def test_a_full_state_disk_hides_no_report(place: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    disk = place / "state"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with (disk / "full").open("wb") as file, contextlib.suppress(OSError):
+            file.write(b"x" * 65536)
+        assert say(place, "crit", "--json").check("judge")["status"] == "critical"
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_bytecode_that_others_may_write_is_refused(place: Path) -> None:
+    cache = place / "config/mlopsdoc/checks/__pycache__"
+    cache.mkdir(mode=0o777)
+    cache.chmod(0o777)
+    assert "may be written by others" in mlopsdoc("check", "--json", place=place).check("config")["reason"]
+
+
+def test_a_report_of_a_stranger_is_made_safe(place: Path) -> None:
+    report = say(place, "crit", "--json").report()
+    report["host"]["name"] = "\x1b]0;pwn\x07"
+    report["checks"][0]["findings"][0]["advice"] = "\u202egnp.exe"
+    for form in ("text", "markdown"):
+        shown = mlopsdoc("show", "-", "--format", form, place=place, stdin=json.dumps(report).encode())
+        assert "\x1b" not in shown.out
+        assert "\u202e" not in shown.out
+
+
+def test_narrow_terminals_get_narrow_lines(place: Path) -> None:
+    ended = mlopsdoc("--from", catalog.shipped("snapshots") + "/bad_night", place=place, env={"COLUMNS": "40"})
+    assert max(len(line) for line in ended.out.splitlines() if " " in line.strip()) <= 40
+
+
+@pytest.mark.parametrize("name", ["class", "import", "Bad", "a-b", "_x", ""])
+def test_names_that_are_none_make_no_check(place: Path, name: str) -> None:
+    assert mlopsdoc("new", name, "--dir", str(place), place=place).code == 64

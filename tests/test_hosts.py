@@ -383,7 +383,7 @@ def strange(place: Path, row: str = "", expect: str = "", manifest: str = "{}") 
 def test_a_strangers_folder_shows_nothing_outside_it(tmp_path: Path, path: str) -> None:
     folder = strange(tmp_path, f'{{"key":"read /x","path":"{path}"}}\n', 'about = "x"')
     (Path(folder) / "files/link").symlink_to("../../secret")
-    with pytest.raises(snapshot.BadSnapshot, match="inside|no such file"):
+    with pytest.raises(snapshot.BadSnapshot, match=r"inside|no such file"):
         snapshot.load(folder)
 
 

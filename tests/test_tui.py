@@ -25,6 +25,7 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 
 from mlopsdoc import catalog, examination, opening
+from mlopsdoc.engine import Ledger
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.model import AREAS, Counts, Finding, HostInfo, Hurt, Line, Report, Result, Source, Status, Tool, finding
@@ -190,7 +191,8 @@ def bad_night() -> tuple[wire.Plan, wire.Made]:
     """What the engine says of the demo."""
     setup = examination.set_up(site=False)
     host, source = opening.recording(f"{SNAPSHOTS}/bad_night")
-    made = examination.report(setup, host, list(examination.examine(setup, host)), [source], time.monotonic())
+    ledger = Ledger(host)
+    made = examination.report(setup, ledger, list(examination.examine(setup, ledger)), [source], time.monotonic())
     return plan_of(made, runbooks=setup.catalog.runbooks), wire.Made(made)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 from threading import Lock
 
 from mlopsdoc.hosts.base import (
@@ -57,6 +59,7 @@ class Replay(Host):
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
+        self._sorted: list[str] = []
 
     def _answer(self, key: str) -> Answer:
         found = self.recording.answers.get(key)
@@ -81,7 +84,9 @@ class Replay(Host):
         key = tree_key(pattern)
         paths = self.recording.trees.get(key)
         if paths is None:
-            paths = _matching(self.recording.answers, pattern)
+            if not self._sorted:
+                self._sorted = sorted(key for key in self.recording.answers if key.startswith("read "))
+            paths = _matching(self._sorted, pattern)
             listing = self._answer(key)
             if paths or listing.status == "absent":
                 listing = Answer(key, "ok", at=self.recording.taken_at)
@@ -96,19 +101,20 @@ class Replay(Host):
         return Replay(self.recording.before) if self.recording.before else None
 
 
-def _matching(keys: Iterable[str], pattern: str) -> list[str]:
-    """The recorded files that a pattern matches, where the recording does not say which there were."""
+def _matching(keys: Sequence[str], pattern: str) -> list[str]:
+    """The recorded files that a pattern matches, where the recording does not say which there were. Keys are sorted."""
     parts = pattern.split("/")
     plain = next((n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
     start = "read " + "/".join(parts[:plain])
     found: list[str] = []
-    for key in keys:
-        if key.startswith(start):
-            path = key[len("read ") :]
-            names = path.split("/")
-            if len(names) == len(parts) and all(map(fnmatchcase, names, parts)):
-                found.append(path)
-    return sorted(found)
+    for key in islice(keys, bisect_left(keys, start), None):
+        if not key.startswith(start):
+            break
+        path = key[len("read ") :]
+        names = path.split("/")
+        if len(names) == len(parts) and all(map(fnmatchcase, names, parts)):
+            found.append(path)
+    return found
 
 
 class Recorder(Host):

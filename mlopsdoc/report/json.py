@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from mlopsdoc.hosts.base import safe
 from mlopsdoc.model import SCHEMA, Report
 
 
@@ -17,9 +18,9 @@ def render(report: Report) -> str:
 
 
 def read(data: bytes) -> Report:
-    """The report that `render` wrote, of this or a newer minor version; raises NotAReport."""
+    """The report that `render` wrote, or somebody else: every text is made safe again. Raises NotAReport."""
     try:
-        report = msgspec.json.decode(data, type=Report)
+        report = msgspec.convert(safe(msgspec.json.decode(data)), Report)
     except (msgspec.DecodeError, RecursionError) as error:
         raise NotAReport(f"it is no report of mlopsdoc: {error}") from None
     if report.schema.split(".")[0:2] != SCHEMA.split(".")[0:2]:

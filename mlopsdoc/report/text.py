@@ -26,11 +26,12 @@ class _Page:
 
     def row(self, word: str, text: str, status: Status | None = None, first: str = "") -> Iterator[str]:
         """Text beside a word in the margin, wrapped."""
-        margin = " " * MARGIN
-        wrapped = textwrap.wrap(first + text, self.width - MARGIN, break_on_hyphens=False) or [""]
-        yield self.paint(f"{word:<{MARGIN}}", status) + wrapped[0] if word else margin + wrapped[0]
+        before = " " * MARGIN
+        wide = max(self.width - MARGIN - len(first), 20)
+        wrapped = textwrap.wrap(text, wide, break_on_hyphens=False) or [""]
+        yield (self.paint(f"{word:<{MARGIN}}", status) if word else before) + first + wrapped[0]
         for line in wrapped[1:]:
-            yield margin + " " * len(first) + line
+            yield before + " " * len(first) + line
 
     def paint(self, text: str, status: Status | None) -> str:
         code = _COLOUR.get(status) if status and self.colour else None
@@ -97,12 +98,17 @@ def _wrong(page: _Page, report: Report) -> Iterator[str]:
     for finding in sorted(roots, key=lambda f: -f.status.rank):
         yield ""
         yield from _finding(page, finding)
-        for effect in found:
-            if effect.caused_by == finding.key:
-                yield from page.row("", f"{effect.subject}: {effect.summary}", first="which explains: ")
+        yield from _effects(page, finding, found)
     muted = [f for f in found if f.muted]
     if muted:
         yield from page.row("muted", f"{len(muted)} of these")
+
+
+def _effects(page: _Page, cause: Finding, found: Sequence[Finding]) -> Iterator[str]:
+    for effect in found:
+        if effect.caused_by == cause.key:
+            yield from page.row("", f"{effect.subject}: {effect.summary}", first="which explains: ")
+            yield from _effects(page, effect, found)
 
 
 def _finding(page: _Page, f: Finding) -> Iterator[str]:
@@ -151,9 +157,11 @@ def _unseen(page: _Page, report: Report, command: str) -> Iterator[str]:
         yield from page.row("skipped", f"{', '.join(ids)}: {reason}")
     for result in report.checks:
         yield from _unknown(page, result)
+    is_live = bool(report.sources) and report.sources[0].kind == "live"
     if root := sum(result.fix == NEEDS_ROOT for result in report.checks):
-        yield f"{root} check{'s' * (root > 1)} need{'s' * (root == 1)} root: sudo {command}"
-    if report.sources and report.sources[0].kind == "live" and not report.host.gpus:
+        how = f": sudo {command}" if is_live else ", and this was not recorded by root"
+        yield f"{root} check{'s' * (root > 1)} need{'s' * (root == 1)} root{how}"
+    if is_live and not report.host.gpus:
         yield "No GPU here. `mlopsdoc demo` shows what a bad night on a GPU server looks like."
 
 

@@ -63,7 +63,7 @@ def _live(channel: socket.socket, nursery: Nursery) -> None:
     orders = Orders(channel)
     from contextlib import contextmanager
 
-    from mlopsdoc import config, examination, opening
+    from mlopsdoc import config, examination
     from mlopsdoc.hosts.live import Live
     from mlopsdoc.hosts.recorder import Recorder
 
@@ -77,7 +77,7 @@ def _live(channel: socket.socket, nursery: Nursery) -> None:
         nonlocal known
         live.renew(setup.settings.timeout_s)
         recorder = Recorder(live, still_fresh(known, live.now()) if known and fresh_will_do else None)
-        yield recorder, [opening.live_source(live)]
+        yield recorder, [examination.live_source(live)]
         examination.remember(recorder, states)
         known = recorder.recording
 
@@ -171,16 +171,18 @@ class Examiner:
         from msgspec.structs import replace
 
         from mlopsdoc import examination
+        from mlopsdoc.engine import Ledger
 
         started = time.monotonic()
         only = wish.check if wish else ""
         setup = replace(self._setup, checks=[c for c in self._setup.checks if only in ("", c.id)])
         with self._rounds(wish is None) as (host, sources):
-            for result in examination.examine(setup, host):
+            ledger = Ledger(host)
+            for result in examination.examine(setup, ledger):
                 self._results[result.id] = result
                 self._tell()
             results = list(self._results.values())
-            self._say(self._wire.Made(examination.report(self._setup, host, results, sources, started)))
+            self._say(self._wire.Made(examination.report(self._setup, ledger, results, sources, started)))
 
     def _tell(self) -> None:
         """Say every result that differs from what was said of it, folded as things stand now."""

@@ -87,7 +87,7 @@ def _head(page: _Page, report: Report) -> Iterator[str]:
     yield from textwrap.wrap(describe_source(report), page.width)
     if report.profile != "generic":
         yield f"profile {report.profile}"
-    yield page.paint(headline(report), report.status)
+    yield from (page.paint(line, report.status) for line in textwrap.wrap(headline(report), page.width))
 
 
 def _wrong(page: _Page, report: Report) -> Iterator[str]:
@@ -160,9 +160,11 @@ def _unseen(page: _Page, report: Report, command: str) -> Iterator[str]:
     is_live = bool(report.sources) and report.sources[0].kind == "live"
     if root := sum(result.fix == NEEDS_ROOT for result in report.checks):
         how = f": sudo {command}" if is_live else ", and this was not recorded by root"
-        yield f"{root} check{'s' * (root > 1)} need{'s' * (root == 1)} root{how}"
+        yield from page.row("", f"{root} check{'s' * (root > 1)} need{'s' * (root == 1)} root{how}")
     if is_live and not report.host.gpus:
-        yield "No GPU here. `mlopsdoc demo` shows what a bad night on a GPU server looks like."
+        yield from textwrap.wrap(
+            "No GPU here. `mlopsdoc demo` shows what a bad night on a GPU server looks like.", page.width
+        )
 
 
 def _unknown(page: _Page, result: Result) -> Iterator[str]:

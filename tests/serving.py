@@ -26,6 +26,8 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 def serve(recording: Recording, place: Path, library: Path) -> dict[str, str]:
     """Make this machine say what was recorded; the environment that does it. Skips what cannot be served."""
+    if not recording.complete:
+        pytest.skip("is the evidence of other people, which no machine says of itself")
     root, shims = place / "root", place / "shims"
     root.mkdir()
     shims.mkdir()

@@ -1,16 +1,28 @@
 """ZFS pools that are not scrubbed, or whose scrub found something."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from mlopsdoc import Finding, Hurt, Line, check, critical, ok, unknown, warning
 from mlopsdoc.facts.gpu_processes import GpuProcesses
+from mlopsdoc.facts.quantities import day, instant, size, span
 from mlopsdoc.facts.zfs import ZfsPools
 from mlopsdoc.facts.zfs_schedule import ZfsSchedules
-from mlopsdoc.facts.zfs_status import Pool, Scan, day, instant, size, span
+from mlopsdoc.facts.zfs_status import Pool, Scan
 
 HOUR_S, DAY_S = 3600, 86400
-OUT_OF_WORK = ("SUSPENDED", "FAULTED", "UNAVAIL")  # cannot be scrubbed, and that is another check's matter
+OUT_OF_WORK = ("SUSPENDED", "FAULTED", "UNAVAIL", "OFFLINE", "REMOVED")  # cannot be scrubbed
 RECORDS = {"resilver": "a resilver", "rebuild": "a rebuild", "error scrub": "a scrub of errors", "scrub": "a scrub"}
+Level = Callable[..., Finding]
+
+
+class Terms(NamedTuple):
+    """What the age of a scrub is judged by."""
+
+    now: float
+    schedules: ZfsSchedules
+    warning_s: float
+    critical_s: float
 
 
 @check(area="storage", title="ZFS pools are scrubbed in time, and the scrub finds nothing", params=("POOL",))
@@ -44,269 +56,248 @@ def zfs_scrub(
         )
     processes = [process for process in gpu.processes if not process.gone] if gpu else []
     jobs = list({p.pid: Hurt(p.pid, p.user, p.job, p.command) for p in processes}.values())
+    terms = Terms(zfs.now, schedules, warning_days * DAY_S, critical_days * DAY_S)
     for pool in zfs.pools:
-        scan, now = pool.scan, zfs.now
-        if found := _not_judged(pool, now):
+        scan = pool.scan
+        if found := _state(pool):
+            yield found
+        if pool.state in OUT_OF_WORK:
+            continue
+        if found := _not_judged(pool, terms.now):
             yield found
         elif scan is None or scan.kind != "scrub" or scan.state == "canceled":
-            yield from _without_record(pool, now, schedules, warning_days, critical_days)
+            yield from _without_record(pool, terms)
         elif scan.state == "running":
-            yield _running(pool, scan, now, jobs, running_hours, slow_mb_s, warning_days)
+            yield _running(pool, scan, terms, jobs, running_hours * HOUR_S, slow_mb_s)
         elif scan.state == "paused":
-            yield _paused(pool, scan, now, paused_days, warning_days)
+            yield _paused(pool, scan, terms, paused_days * DAY_S)
         else:
             yield from _errors(pool, scan)
-            yield _by_age(pool, scan, now, schedules, warning_days, critical_days)
+            yield _by_age(pool, scan, terms)
         yield from _repaired(pool)
         yield from _unverified(pool)
 
 
-def _not_judged(pool: Pool, now: float) -> Finding | None:
-    scan = pool.scan
+def _say(level: Level, pool: Pool, code: str, summary: str, *lines: Line | None, **about: object) -> Finding:
+    """A finding about a pool. `about` is what else a finding may say: see mlopsdoc.finding."""
+    return level(summary, subject=pool.label, code=code, params=pool.params, evidence=lines, **about)
+
+
+def _state(pool: Pool) -> Finding | None:
+    """That the pool itself is in trouble; which disk, and how bad it is, is not judged here."""
+    look = f"look at {pool.command('zpool status -v')}"
     if pool.state in OUT_OF_WORK:
-        why = f"{pool.state}: a scrub has to wait until it works again"
-        return ok(why, subject=pool.label, code="out_of_work", params=pool.params, evidence=[pool.line])
-    if pool.unread:
-        why = f"when it was last scrubbed is not known: the scan line is {pool.unread}"
-        advice = f"look yourself: {pool.command('zpool status')}"
-        return unknown(why, subject=pool.label, code="unread", advice=advice, params=pool.params, evidence=[pool.line])
-    if scan is not None and max(scan.start or 0, scan.end or 0, scan.paused or 0) > now + DAY_S:
-        why = f"its last {scan.kind} is dated {day(scan.end or scan.start)}, after now ({day(now)}): a clock is wrong"
-        return unknown(why, subject=pool.label, code="clock", params=pool.params, evidence=[scan.line])
+        why = f"{pool.state}: whether it is scrubbed cannot matter now, first it has to work again"
+        return _say(unknown, pool, "out_of_work", why, pool.line, advice=look)
+    if pool.state == "DEGRADED":
+        why = "DEGRADED: a disk is missing or faulted, which matters more than a scrub"
+        return _say(ok, pool, "degraded", why, pool.line, advice=look)
     return None
 
 
-def _running(
-    pool: Pool, scan: Scan, now: float, jobs: Sequence[Hurt], running_hours: int, slow_mb_s: int, warning_days: int
-) -> Finding:
-    elapsed = max(0.0, now - (scan.start or now) - scan.spent_paused)
+def _not_judged(pool: Pool, now: float) -> Finding | None:
+    scan = pool.scan
+    if pool.unread:
+        why = f"when it was last scrubbed is not known: the scan line is {pool.unread}"
+        return _say(unknown, pool, "unread", why, pool.line, advice=f"look yourself: {pool.command('zpool status')}")
+    if scan is not None and max(scan.start or 0, scan.end or 0, scan.paused or 0) > now + DAY_S:
+        why = f"its last {scan.kind} is dated {day(scan.end or scan.start)}, after now ({day(now)}): a clock is wrong"
+        return _say(unknown, pool, "clock", why, scan.line)
+    return None
+
+
+def _running(pool: Pool, scan: Scan, terms: Terms, jobs: Sequence[Hurt], running_s: float, slow_mb_s: float) -> Finding:
+    elapsed = max(0.0, terms.now - (scan.start or terms.now) - scan.spent_paused)
     done = "" if scan.percent is None else f", {scan.percent:.0f} % done"
-    what = f"a scrub has been running for {span(elapsed)}{done}"
-    metrics = {"scrub_elapsed_s": round(elapsed), "scrub_percent": scan.percent and round(scan.percent, 1)}
-    since, params, evidence = instant(scan.start), pool.params, [scan.line]
     rate = None if scan.issued is None or not elapsed else scan.issued / elapsed / 1e6
-    if elapsed > running_hours * HOUR_S and (rate is None or rate < slow_mb_s or elapsed > warning_days * DAY_S):
-        at = "how far it is cannot be read" if rate is None else f"{rate:.3g} MB/s on average: it does not get on"
-        return warning(
-            f"{what}; {at}",
-            subject=pool.label,
-            code="slow",
-            since=since,
-            advice="look for the disk that is slow (zpool iostat -vl 5 3) or the load that leaves no room; "
-            f"the runbook has the steps. To make room now: {pool.command('sudo zpool scrub -p')}",
-            hurts=jobs,
-            params=params,
-            metrics=metrics,
-            evidence=evidence,
+    pause = pool.command("sudo zpool scrub -p")
+    if elapsed > running_s and (rate is None or rate < slow_mb_s or elapsed > terms.warning_s):
+        level, code = warning, "slow"
+        more = "how far it is cannot be read" if rate is None else f"{rate:.3g} MB/s on average: it does not get on"
+        advice = (
+            f"look for the disk that is slow ({pool.command('sudo zpool iostat -vl')} 5 3) or the load that leaves no "
+            f"room; the runbook has the steps. To make room now: {pause}"
         )
-    advice = "if a job waits for its data: " + pool.command("sudo zpool scrub -p") + " pauses it" if jobs else ""
-    return ok(
-        what + (f"; {len(jobs)} GPU processes share the disks with it" if jobs else ""),
-        subject=pool.label,
-        code="running",
-        since=since,
+    else:
+        level, code = ok, "running"
+        more = f"{len(jobs)} GPU processes share the disks with it" if jobs else ""
+        advice = f"if a job waits for its data: {pause} pauses it" if jobs else ""
+    return _say(
+        level,
+        pool,
+        code,
+        f"a scrub has been running for {span(elapsed)}{done}" + (f"; {more}" if more else ""),
+        scan.line,
+        since=instant(scan.start),
         advice=advice,
         hurts=jobs,
-        params=params,
-        metrics=metrics,
-        evidence=evidence,
+        metrics={"scrub_elapsed_s": round(elapsed), "scrub_percent": scan.percent and round(scan.percent, 1)},
     )
 
 
-def _paused(pool: Pool, scan: Scan, now: float, paused_days: int, warning_days: int) -> Finding:
-    paused = max(0.0, now - (scan.paused or now))
+def _paused(pool: Pool, scan: Scan, terms: Terms, paused_s: float) -> Finding:
+    paused = max(0.0, terms.now - (scan.paused or terms.now))
     done = "" if scan.percent is None else f" at {scan.percent:.0f} %"
     begun = f", begun {day(scan.start)}" if scan.start else ""
-    late = paused > paused_days * DAY_S or now - (scan.start or now) > warning_days * DAY_S
-    return (warning if late else ok)(
+    is_late = paused > paused_s or terms.now - (scan.start or terms.now) > terms.warning_s
+    return _say(
+        warning if is_late else ok,
+        pool,
+        "paused",
         f"its scrub has been paused for {span(paused)}{done}{begun}: nothing is verified until it goes on",
-        subject=pool.label,
-        code="paused",
+        scan.line,
         since=instant(scan.paused),
         advice=f"go on where it stopped, when the jobs allow it: {pool.command('sudo zpool scrub')}",
-        params=pool.params,
         metrics={"scrub_paused_s": round(paused)},
-        evidence=[scan.line],
     )
 
 
 def _errors(pool: Pool, scan: Scan) -> Iterator[Finding]:
     if not scan.errors:
         return
-    gone = pool.data_errors == 0
-    left = "none is listed any more" if gone else "these data have no good copy in the pool"
-    yield (warning if gone else critical)(
+    level, left = critical, "these data have no good copy in the pool"
+    advice = (
+        f"list the files ({pool.command('sudo zpool status -v')}), restore them from a copy, scrub twice; "
+        "the runbook has the steps"
+    )
+    if pool.data_errors == 0:
+        level, left = warning, "none is listed any more"
+        advice = f"scrub again to see whether all is well now: {pool.command('sudo zpool scrub')}"
+    yield _say(
+        level,
+        pool,
+        "errors",
         f"the scrub of {day(scan.end)} ended with {scan.errors} errors it could not repair: {left}",
-        subject=pool.label,
-        code="errors",
+        scan.line,
         since=instant(scan.end),
-        advice=f"scrub again to see whether all is well now: {pool.command('sudo zpool scrub')}"
-        if gone
-        else f"list the files ({pool.command('sudo zpool status -v')}), restore them from a copy, scrub twice; "
-        "the runbook has the steps",
-        params=pool.params,
+        advice=advice,
         metrics={"scrub_errors": scan.errors, "data_errors": pool.data_errors},
-        evidence=[scan.line],
     )
 
 
 def _repaired(pool: Pool) -> Iterator[Finding]:
     """What a scrub repaired, and on which disk; a note once the disks' counters were cleared."""
     scan = pool.scan
-    if scan is None or scan.kind != "scrub" or not scan.repaired or pool.state in OUT_OF_WORK:
+    if scan is None or scan.kind != "scrub" or not scan.repaired:
         return
     bad = sorted((disk for disk in pool.disks if disk.errors), key=lambda disk: -disk.errors)
     verb = "is repairing data, so far" if scan.state == "running" else f"of {day(scan.end or scan.start)} repaired"
     what = f"the scrub {verb} {size(scan.repaired)}"
     if not bad and any(disk.checksum is not None for disk in pool.disks):
-        yield ok(
-            f"{what}; the disks' error counters are at 0: cleared, or the host was restarted since",
-            subject=pool.label,
-            code="repaired",
-            params=pool.params,
-            evidence=[scan.line],
-        )
+        cleared = "the disks' error counters are at 0: cleared, or the host was restarted since"
+        yield _say(ok, pool, "repaired", f"{what}; {cleared}", scan.line)
         return
     named = ", ".join(f"{disk.name} ({disk.checksum or 0} checksum errors)" for disk in bad[:3])
     more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
     is_common = len(bad) > 2 and bad[2].errors * 10 > bad[0].errors  # then it is hardly the disks
     suspect = "memory, a controller or a backplane" if is_common else "the disk, its slot or its cable"
-    yield warning(
+    yield _say(
+        warning,
+        pool,
+        "repaired",
         what + (f" on {named}{more}" if bad else ""),
-        subject=pool.label,
-        code="repaired",
+        scan.line,
         since=instant(scan.end or scan.start),
         advice=f"nothing is lost, but {suspect} gave wrong data: find out which, then "
         f"{pool.command('sudo zpool clear')} and scrub again; the runbook has the steps",
-        params=pool.params,
         metrics={"scrub_repaired_bytes": scan.repaired},
-        evidence=[scan.line],
     )
 
 
 def _unverified(pool: Pool) -> Iterator[Finding]:
     """A sequential resilver copies without looking at checksums; ZFS scrubs after it, unless told otherwise."""
     scan, rebuild = pool.scan, pool.rebuild
-    if rebuild is None or rebuild.state != "finished" or rebuild.end is None or pool.state in OUT_OF_WORK:
+    if rebuild is None or rebuild.state != "finished" or rebuild.end is None:
         return
     if scan is None or (scan.kind == "scrub" and scan.end is not None and scan.end < rebuild.end):
-        yield warning(
+        yield _say(
+            warning,
+            pool,
+            "unverified",
             f"a disk was rebuilt sequentially ({day(rebuild.end)}) and nothing was scrubbed since: "
             "what was copied was not verified",
-            subject=pool.label,
-            code="unverified",
+            rebuild.line,
             since=instant(rebuild.end),
             advice=f"when the jobs allow it: {pool.command('sudo zpool scrub')}",
-            params=pool.params,
-            evidence=[rebuild.line],
         )
 
 
-def _by_age(
-    pool: Pool, scrub: Scan, now: float, schedules: ZfsSchedules, warning_days: int, critical_days: int
-) -> Finding:
+def _by_age(pool: Pool, scrub: Scan, terms: Terms) -> Finding:
     """Of the last scrub that finished."""
-    age = max(0.0, now - (scrub.end or now))
-    is_late = age > warning_days * DAY_S
-    plan = _plan(pool, schedules, is_late=is_late)
+    age = max(0.0, terms.now - (scrub.end or terms.now))
     when = f"last scrubbed {span(age)} ago ({day(scrub.end)})"
-    if not is_late:
-        lasted = "" if scrub.seconds is None else f" in {span(scrub.seconds)}"
-        clean = ", 0 errors" if scrub.errors == 0 else ""
-        return ok(
-            f"{when}{lasted}{clean}; {plan[0]}",
-            subject=pool.label,
-            code="age",
-            params=pool.params,
-            metrics={"scrub_age_s": round(age), "scrub_duration_s": scrub.seconds},
-            evidence=[scrub.line, plan[1]],
-        )
-    what = f"{when}, wanted is every {warning_days} days at least"
-    return _overdue(pool, what, scrub.end, now, scrub.line, plan, is_worse=age > critical_days * DAY_S)
+    if age > terms.warning_s:
+        what = f"{when}, wanted is every {terms.warning_s / DAY_S:.0f} days at least"
+        return _overdue(pool, what, scrub.end, scrub.line, terms, is_worse=age > terms.critical_s)
+    plan, plan_line = _plan(pool, terms.schedules, is_late=False)
+    lasted = "" if scrub.seconds is None else f" in {span(scrub.seconds)}"
+    clean = ", 0 errors" if scrub.errors == 0 else ""
+    metrics = {"scrub_age_s": round(age), "scrub_duration_s": scrub.seconds}
+    return _say(ok, pool, "age", f"{when}{lasted}{clean}; {plan}", scrub.line, plan_line, metrics=metrics)
 
 
-def _overdue(
-    pool: Pool, what: str, since: float | None, now: float, line: Line, plan: tuple[str, Line | None], *, is_worse: bool
-) -> Finding:
-    return (critical if is_worse else warning)(
-        f"{what}; {plan[0]}",
-        subject=pool.label,
-        code="age",
+def _overdue(pool: Pool, what: str, since: float | None, line: Line, terms: Terms, *, is_worse: bool) -> Finding:
+    plan, plan_line = _plan(pool, terms.schedules, is_late=True)
+    return _say(
+        critical if is_worse else warning,
+        pool,
+        "age",
+        f"{what}; {plan}",
+        line,
+        plan_line,
         since=instant(since),
         advice=f"when the jobs allow it: {pool.command('sudo zpool scrub')}; the runbook plans it for every month",
-        params=pool.params,
-        metrics={"scrub_age_s": None if since is None else round(now - since)},
-        evidence=[line, plan[1]],
+        metrics={"scrub_age_s": None if since is None else round(terms.now - since)},
     )
 
 
-def _without_record(
-    pool: Pool, now: float, schedules: ZfsSchedules, warning_days: int, critical_days: int
-) -> Iterator[Finding]:
+def _without_record(pool: Pool, terms: Terms) -> Iterator[Finding]:
     """No scrub that finished is on record: there never was one, or what came after it took its place."""
-    scan, known = pool.scan or pool.rebuild, pool.last_scrub
-    limit, age = warning_days * DAY_S, None if pool.created is None else now - pool.created
-    is_young = age is not None and age <= limit
+    scan, known, now = pool.scan or pool.rebuild, pool.last_scrub, terms.now
+    age = None if pool.created is None else now - pool.created
+    is_young = age is not None and age <= terms.warning_s
     known_end = now + 2 * DAY_S if known is None or known.end is None else known.end
-    if known is not None and known_end <= now + DAY_S and (not pool.history or now - known_end <= limit):
+    if known is not None and known_end <= now + DAY_S and (not pool.history or now - known_end <= terms.warning_s):
         yield from _errors(pool, known)  # (a history that was cut lacks its end, the newest)
-        yield _by_age(pool, known, now, schedules, warning_days, critical_days)
+        yield _by_age(pool, known, terms)
         return
     if scan is None:
-        if not is_young:
-            yield _never(pool, age, now, schedules)
+        if age is None:
+            why = "no scrub is on record, and how old the pool is cannot be seen"
+            yield _say(unknown, pool, "never", why, pool.line)
+        elif not is_young:
+            what = f"never scrubbed, and it is {span(age)} old"
+            yield _overdue(pool, what, pool.created, pool.line, terms, is_worse=False)
         return
     what = f"{RECORDS[scan.kind]} {'was cancelled' if scan.state == 'canceled' else 'finished'} {day(scan.end)}"
     if scan.state in ("running", "paused"):
         why = f"{RECORDS[scan.kind]} is under way: a scrub has to wait for it"
+        yield _say(ok, pool, "no_record", why, scan.line)
     elif is_young:
         why = f"the pool is {span(age or 0)} old and needs no scrub yet; on record: {what}"
-    elif scan.end is not None and now - scan.end > limit:
-        yield _at_least(pool, scan, what, now, schedules, critical_days)
-        return
+        yield _say(ok, pool, "no_record", why, scan.line)
+    elif scan.end is not None and now - scan.end > terms.warning_s:
+        # A newer scrub would have taken the place of that record, so none has finished since.
+        why = f"no scrub has finished for at least {span(now - scan.end)}, since {what}"
+        yield _overdue(pool, why, scan.end, scan.line, terms, is_worse=now - scan.end > terms.critical_s)
     else:
-        yield _erased(pool, scan, what, age)
-        return
-    yield ok(why, subject=pool.label, code="no_record", params=pool.params, evidence=[scan.line])
-
-
-def _never(pool: Pool, age: float | None, now: float, schedules: ZfsSchedules) -> Finding:
-    if age is None:
-        why = "no scrub is on record, and how old the pool is cannot be seen"
-        return unknown(why, subject=pool.label, code="never", params=pool.params, evidence=[pool.line])
-    plan = _plan(pool, schedules, is_late=True)
-    return _overdue(
-        pool, f"never scrubbed, and it is {span(age)} old", pool.created, now, pool.line, plan, is_worse=False
-    )
-
-
-def _at_least(pool: Pool, scan: Scan, what: str, now: float, schedules: ZfsSchedules, critical_days: int) -> Finding:
-    """A newer scrub would have taken the place of that record, so none has finished since."""
-    age = now - (scan.end or now)
-    why = f"no scrub has finished for at least {span(age)}, since {what}"
-    plan = _plan(pool, schedules, is_late=True)
-    return _overdue(pool, why, scan.end, now, scan.line, plan, is_worse=age > critical_days * DAY_S)
-
-
-def _erased(pool: Pool, scan: Scan, what: str, age: float | None) -> Finding:
-    history = f" (the history: {pool.history})" if pool.history else ""
-    old = "a pool of unknown age" if age is None else f"a pool of {span(age)}"
-    return unknown(
-        f"when {old} was last scrubbed is not known: {what}, which erased the record{history}",
-        subject=pool.label,
-        code="erased",
-        advice=f"{pool.command('sudo zpool history -i')} may tell; a new scrub settles it, when the jobs allow it: "
-        + pool.command("sudo zpool scrub"),
-        params=pool.params,
-        evidence=[scan.line],
-    )
+        history = f" (the history: {pool.history})" if pool.history else ""
+        old = "a pool of unknown age" if age is None else f"a pool of {span(age)}"
+        why = f"when {old} was last scrubbed is not known: {what}, which erased the record{history}"
+        advice = (
+            f"{pool.command('sudo zpool history -i')} may tell; a new scrub settles it, when the jobs allow it: "
+            + pool.command("sudo zpool scrub")
+        )
+        yield _say(unknown, pool, "erased", why, scan.line, advice=advice)
 
 
 def _plan(pool: Pool, schedules: ZfsSchedules, *, is_late: bool) -> tuple[str, Line | None]:
     """Half a sentence on what would scrub the pool of itself, and where that is written."""
     schedule = schedules.of(pool.name, pool.debian_scrub)
+    if schedule is None and not schedules.was_asked:
+        return "what would start one is not in this recording", None
     if schedule is None:
-        hidden = f" ({', '.join(schedules.hidden)} only root may read)" if schedules.hidden else ""
+        hidden = f" (could not be read: {', '.join(schedules.hidden)})" if schedules.hidden else ""
         out = " (org.debian:periodic-scrub=disable keeps cron from it)" if pool.debian_scrub == "disable" else ""
         return f"no timer or cron job for it was found{out}{hidden}", None
     if not is_late:

@@ -16,7 +16,7 @@ from mlopsdoc.facts.zfs_schedule import ZfsSchedules
 from mlopsdoc.facts.zfs_status import Pool, Scan, duration, moment, number
 from mlopsdoc.facts.zfs_text import from_text
 from mlopsdoc.hosts import snapshot
-from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, run_key
+from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, run_key, tree_key
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Result, Status
 from mlopsdoc.profile import Profile
@@ -354,6 +354,14 @@ WANTS = "/etc/systemd/system/timers.target.wants"
          {"tank", "tank-data"}),
         ({"/etc/crontab": "0 1 * * 0 root zpool scrub -a\n"}, {"tank", "tank-data"}),
         ({"/etc/cron.d/zfsutils-linux": "24 0 8-14 * * root /usr/lib/zfs-linux/scrub; fi\n"}, {"tank", "tank-data"}),
+        ({"/etc/crontab": "0 1 * * 0 root zpool scrub oldpool\n"}, set[str]()),
+        ({"/etc/crontab": "0 1 * * 0 root zpool scrub oldpool; zpool scrub tank >/tmp/log 2>&1\n"}, {"tank"}),
+        ({"/etc/crontab": "0 6 * * 1 root zpool scrub -p tank\n0 6 * * 2 root zpool scrub -s tank\n"}, set[str]()),
+        ({"/etc/crontab": "0 1 * * 0 root zpool list -Ho name | xargs -n1 zpool scrub\n"}, {"tank", "tank-data"}),
+        ({"/etc/crontab": "0 1 * * 0 root zpool scrub $(zpool list -H -o name)\n"}, {"tank", "tank-data"}),
+        ({"/etc/crontab": "0 1 * * 0 root zpool list -Ho name | xargs -I{} zpool scrub {} && echo done\n"},
+         {"tank", "tank-data"}),
+        ({f"{WANTS}/zfs-scrub-monthly@tank-data.timer": "[Timer]"}, {"tank-data"}),
         ({"/etc/cron.d/middlewared": "0 0 * * 7 root midclt call pool.scrub.run tank 35\n"}, {"tank"}),
     ],
 )  # fmt: skip
@@ -376,3 +384,40 @@ def test_a_debian_pool_may_opt_out_and_a_table_may_be_hidden() -> None:
     assert schedules.of("tank") is not None
     assert schedules.of("tank", "disable") is None
     assert schedules.hidden == ("/var/spool/cron/crontabs/root",)
+
+
+def test_a_folder_that_may_not_be_listed_is_named() -> None:
+    stale = "  scan: scrub repaired 0B in 05:30:00 with 0 errors on Sun Aug  2 05:54:12 2026\n"
+    where = host(OLD | {TEXT: text(stale)}, {JSON: "failed", tree_key("/etc/cron.d/*"): "denied"}, exit=2)
+    (found,) = judged(where).findings
+    assert "no timer or cron job for it was found (could not be read: /etc/cron.d/*)" in found.summary
+
+
+def test_a_recording_without_timers_and_cron_does_not_say_that_there_are_none() -> None:
+    where = Replay(Recording(NOW))
+    where.recording.answers[TEXT] = Answer(TEXT, "ok", text(f"  scan: {FINISHED['scrub 2.0'][0]}\n").encode())
+    (found,) = [found for found in judged(where).findings if found.code == "age"]
+    assert found.summary.endswith("; what would start one is not in this recording")
+
+
+# ---- a pool in trouble
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("ONLINE", "ok"), ("DEGRADED", "ok"), *((state, "unknown") for state in ("SUSPENDED", "FAULTED", "UNAVAIL"))],
+)
+def test_a_pool_that_does_not_work_is_not_ok(state: str, status: str) -> None:
+    said = text(f"  scan: {FINISHED['scrub 2.0'][0]}\n").replace("state: ONLINE", f"state: {state}")
+    result = judged(host(OLD | {TEXT: said}, {JSON: "failed"}, exit=2))
+    assert result.status.value == status
+    assert state == "ONLINE" or f"{state}: " in result.findings[0].summary
+
+
+@pytest.mark.parametrize("cut", ["  po", "  pool: ta", "  pool: tank-d", "\n  pool: x\n state: ONL"])
+def test_a_cut_answer_names_no_pool_that_is_not_there(cut: str) -> None:
+    whole = text(f"  scan: {FINISHED['scrub 2.0'][0]}\n")
+    pools = from_text(Answer("zpool", "truncated", (whole + "\n" + cut).encode()))
+    assert [pool.name for pool in pools][:1] == ["tank"]
+    assert {pool.name for pool in pools} <= {"tank", "x"}
+    assert all(pool.unread for pool in pools[1:])

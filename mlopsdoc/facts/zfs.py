@@ -131,7 +131,7 @@ def _seen_by_kernel(
     if host.link("/dev/zfs").status == "absent":
         if machine is not None and machine.container:
             return NothingHere("the ZFS pools are the host's, and this is a container")
-        return CannotSee(f"/dev/zfs is missing, so zpool cannot ask{seen}", "udevadm trigger, as root")
+        return CannotSee(f"/dev/zfs is missing, so zpool cannot ask{seen}", "sudo udevadm trigger")
     return CannotSee(f"{blind.why}{seen}", blind.fix)
 
 

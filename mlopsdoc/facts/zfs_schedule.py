@@ -15,6 +15,7 @@ DEBIAN_CRON = "/etc/cron.d/zfsutils-linux"
 CRON_TREES = ("/etc/cron.d/*", "/etc/cron.daily/*", "/etc/cron.weekly/*", "/etc/cron.monthly/*")
 UNITS = "/etc/systemd/system/*.service"  # a site's own service that runs a scrub
 TABLES = ("/etc/crontab", "/var/spool/cron/crontabs/root", "/var/spool/cron/root")  # the last two: only for root
+NOT_THERE = ("absent", "not_captured")
 STARTS = ("zpool scrub", "zpool-scrub", "pool.scrub", "zfs-linux/scrub")  # the third: TrueNAS, the last: Debian
 
 
@@ -28,24 +29,31 @@ class Schedule(Struct, frozen=True):
 
 
 class ZfsSchedules(Fact, frozen=True):
-    """What would start a scrub, as far as it can be seen; hidden: the tables that only root may read.
+    """What would start a scrub, as far as it can be seen.
 
-    Of systemd the enabled instances count, which are links below /etc/systemd/system: Host.tree follows them.
+    hidden: the tables and folders that could not be read, for some are root's. was_asked: whether anything of it
+    is known; a recording may hold none of it. Of systemd the enabled instances count, which are links below
+    /etc/systemd/system: Host.tree follows them.
     """
 
     schedules: tuple[Schedule, ...]
     hidden: tuple[str, ...]
+    was_asked: bool = True
 
     @classmethod
     def read(cls, host: Host, zfs: ZfsPools) -> ZfsSchedules:
         """Raises what ZfsPools raises: without pools there is nothing to plan for."""
         names = {pool.name for pool in zfs.pools}
-        found = [_timer(path) for path, timer in host.tree(TIMERS).items() if timer.status != "absent"]
-        answers = [answer for tree in (*CRON_TREES, UNITS) for answer in host.tree(tree).values()]
-        answers += [host.read(table) for table in TABLES]
+        timers, *trees = [host.tree(pattern) for pattern in (TIMERS, *CRON_TREES, UNITS)]
+        found = [_timer(path, names) for path, timer in timers.items() if timer.status != "absent"]
+        answers = [answer for tree in trees for answer in tree.values()] + [host.read(table) for table in TABLES]
         for answer in answers:
             found += _lines(answer.key, answer.text, names) if answer.said else []
-        return cls(tuple(found), tuple(answer.key.partition(" ")[2] for answer in answers if answer.status == "denied"))
+        asked = [tree.listing for tree in (timers, *trees)] + answers
+        hidden = [
+            answer.key.partition(" ")[2] for answer in asked if not answer.said and answer.status not in NOT_THERE
+        ]
+        return cls(tuple(found), tuple(hidden), any(answer.status != "not_captured" for answer in asked))
 
     def of(self, pool: str, debian_scrub: str = "") -> Schedule | None:
         """The first that scrubs this pool. debian_scrub: its property org.debian:periodic-scrub."""
@@ -55,12 +63,14 @@ class ZfsSchedules(Fact, frozen=True):
         return None
 
 
-def _timer(path: str) -> Schedule:
-    r"""``.../timers.target.wants/zfs-scrub-monthly@tank\x2ddata.timer``: systemd escapes what is after the @."""
+def _timer(path: str, names: set[str]) -> Schedule:
+    r"""Of ``.../timers.target.wants/zfs-scrub-monthly@tank-data.timer``: OpenZFS's own units take what is after
+    the @ as it is (%i), others as systemd escapes it: ``@tank\x2ddata``.
+    """
     unit = path.rpartition("/")[2]
-    instance = unit.partition("@")[2].removesuffix(".timer").replace("-", "/")
-    pool = pattern(r"\\x([0-9a-f]{2})").sub(lambda match: chr(int(match[1], 16)), instance)
-    return Schedule(unit, pool, False, Line(f"read {path}", f"{unit} is enabled"))
+    instance = unit.partition("@")[2].removesuffix(".timer")
+    pool = pattern(r"\\x([0-9a-f]{2})").sub(lambda match: chr(int(match[1], 16)), instance.replace("-", "/"))
+    return Schedule(unit, instance if instance in names else pool, False, Line(f"read {path}", f"{unit} is enabled"))
 
 
 def _lines(key: str, text: str, names: set[str]) -> Iterator[Schedule]:
@@ -74,7 +84,22 @@ def _lines(key: str, text: str, names: set[str]) -> Iterator[Schedule]:
         start = next((start for start in STARTS if start in line), "")
         if not start or line.lstrip().startswith(("#", ";")):
             continue
-        words = line.partition(start)[2].replace(";", " ").replace("'", " ").replace('"', " ").split()
-        pools = [word for word in words if word in names]
-        for pool in pools or [""]:
-            yield Schedule(path, pool, path == DEBIAN_CRON, Line(key, line.strip()[:200]))
+        for said in line.split(start)[1:]:
+            for pool in _pools(said, names):
+                yield Schedule(path, pool, path == DEBIAN_CRON, Line(key, line.strip()[:200]))
+
+
+def _pools(said: str, names: set[str]) -> list[str]:
+    """Which pools a command scrubs, by what follows it; an empty name stands for any.
+
+    Any, when it names none (``-a``, xargs, a script without operands) or a variable (``$pool``, ``%i``, ``{}``);
+    none, when it names others, or stops (``-s``) or pauses (``-p``) a scrub.
+    """
+    words = pattern("[;&|<>#]").split(said, 1)[0].replace("'", " ").replace('"', " ").split()
+    options = "".join(word for word in words if word.startswith("-") and not word.startswith("--"))
+    if "s" in options or "p" in options:
+        return []
+    operands = [word for word in words if pattern("[A-Za-z][A-Za-z0-9_.:-]*").fullmatch(word)]
+    if not operands or any(sign in word for word in words for sign in "$`%{"):
+        return [""]
+    return [word for word in operands if word in names]

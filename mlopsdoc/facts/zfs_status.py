@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import cache
 
 from msgspec import Struct
@@ -158,33 +158,3 @@ def duration(said: str) -> int | None:
         return 86400 * int(match[1] or 0) + 3600 * int(match[2]) + 60 * int(match[3]) + int(match[4])
     match = pattern(r"([0-9]{1,6})h([0-9]{1,2})m").fullmatch(said)
     return 3600 * int(match[1]) + 60 * int(match[2]) if match is not None else None
-
-
-# ---- how findings say them
-
-
-def span(seconds: float) -> str:
-    """68 days, 31 hours, 52 minutes, 8 s."""
-    for unit_s, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * unit_s:
-            return f"{seconds // unit_s:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def size(count: float) -> str:
-    """26 MiB, of bytes."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} TiB"
-
-
-def instant(seconds: float | None) -> str:
-    """2026-11-08T00:24:01Z, or nothing."""
-    return "" if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def day(seconds: float | None) -> str:
-    """2026-11-08."""
-    return instant(seconds)[:10] or "at an unknown time"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.facts.zfs_status import ROLES, STATES, Pool, Scan, Vdev, duration, moment, number, pattern
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.model import Line
@@ -38,16 +39,16 @@ def from_text(answer: Answer) -> list[Pool]:
     There is no `scan:` for a pool that was never scrubbed (2.3), or it says `none requested`.
     """
     pools: dict[str, Pool] = {}
-    for block in _blocks(answer.text):
+    for block in _blocks(whole_lines(answer)):
         pool = _pool(block, answer.key)
         pools.setdefault(pool.name, pool)
     return list(pools.values())
 
 
-def _blocks(text: str) -> Iterator[list[list[str]]]:
+def _blocks(lines: list[str]) -> Iterator[list[list[str]]]:
     """Each pool as its entries: a label, what follows it, and the lines that continue it."""
     block: list[list[str]] = []
-    for raw in text.split("\n"):
+    for raw in lines:
         line = raw.expandtabs(8)
         label, colon, rest = line.strip().partition(":")
         if not label:

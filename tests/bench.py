@@ -23,6 +23,7 @@ from mlopsdoc.hosts.recorder import Replay
 from mlopsdoc.profile import Profile
 
 from .program import REPOSITORY, environment, shim, with_shims
+from .terminal import Terminal
 
 ROUNDS = 9
 LIBRARIES = sysconfig.get_path("purelib")
@@ -107,6 +108,65 @@ def rows(group: Group, place: Path) -> Iterator[tuple[str, str, str, bool]]:
     )
     yield _with_a_hang(group, place, program, passed)
     yield _replayed()
+    yield from _screen(place, program, passed, env)
+
+
+def _screen(
+    place: Path, program: list[str], passed: float, env: dict[str, str]
+) -> Iterator[tuple[str, str, str, bool]]:
+    """The screen at 80x24: the demo's first paint and bytes; this machine's bytes at rest, memory, and its end."""
+
+    def opened(*argv: str) -> Terminal:
+        return Terminal(*argv, place=place, program=program, PYTHONPATH=env["PYTHONPATH"])
+
+    def first_paint() -> tuple[float, float]:
+        start = time.monotonic()
+        terminal = opened("demo")
+        terminal.until(lambda out: b"Checks" in out)
+        wall = time.monotonic() - start
+        terminal.until(lambda out: b"Meaning" in out)
+        terminal.rest(1.0)
+        size = len(terminal.out)
+        terminal.close()
+        return wall, size
+
+    paints = [first_paint() for _ in range(5)]
+    wall, size = median(wall for wall, _ in paints), max(size for _, size in paints)
+    yield "screen: first paint, wall", f"{wall / passed:.1f} x pass", "22 x", wall <= 22 * passed
+    yield "screen: start bytes at 80x24", f"{size / 1000:.1f} kB", "9 kB", size <= 9000
+
+    terminal = opened()
+    terminal.until(lambda out: b"LIVE" in out and b"[ok]" in out)
+    terminal.rest(3.0)
+    before = len(terminal.out)
+    terminal.rest(10.0)
+    rate = (len(terminal.out) - before) / 10
+    yield "screen: bytes a second when nothing changes", f"{rate:.0f} B/s", "0 B/s", rate < 20
+    memory = [_resident_mb(pid) for pid in family(terminal.process.pid)]
+    yield "screen: memory of its own process", f"{memory[0]:.0f} MB", "55 MB", memory[0] <= 55
+    yield "screen: memory of all processes", f"{sum(memory):.0f} MB", "80 MB", sum(memory) <= 80
+    start = time.monotonic()
+    terminal.process.terminate()
+    terminal.ended()
+    seconds = time.monotonic() - start
+    yield "screen: gone after SIGTERM", f"{seconds:.1f} s", "1 s", seconds <= 1
+    terminal.close()
+
+
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += family(int(child))
+    return found
+
+
+def _resident_mb(pid: int) -> float:
+    """Memory that is not shared with a parent that was forked is counted once: the proportional share."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def _slowest_question(env: dict[str, str], program: list[str]) -> float:

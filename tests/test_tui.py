@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import re
@@ -11,9 +10,6 @@ import select
 import shutil
 import signal
 import socket
-import struct
-import subprocess
-import sys
 import termios
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -36,10 +32,10 @@ from mlopsdoc.tui.engine_process import still_fresh
 from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.words import size, wrapped
 
-from .program import REPOSITORY, descendants_named, environment
+from .program import REPOSITORY, descendants_named
+from .terminal import PATIENCE_S, Terminal
 
 SNAPSHOTS = catalog.shipped("snapshots")
-PATIENCE_S = 30.0
 HOSTILE = (
     "\x1b]52;c;cm0gLXJmIC8=\x07",
     "\x1b[2J\x1b[31mred",
@@ -387,48 +383,6 @@ ALLOWED = re.compile(
     rb"\x1b\[\d+;\d+H|\x1b\[[0-9;]*m|\x1b\[\?(1049|25|1004|2004|7|2048|2026)[hl]|\x1b\[\?(2026|2048)\$p"
     rb"|\x1b\[>\d+u|\x1b\[<u|\x1b\]22;[a-z]*\x07|\r\n"
 )
-
-
-class Terminal:
-    """A program on a pseudo terminal of its own, which controls it as a login does."""
-
-    def __init__(self, *argv: str, place: Path, columns: int = 80, lines: int = 24, **more: str) -> None:
-        self.master, slave = os.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self.before = termios.tcgetattr(slave)
-        self.slave = slave
-        env = environment(place, TERM="xterm-256color", LANG="C.UTF-8", **more)
-        command = ["setsid", "--ctty", sys.executable, "-m", "mlopsdoc", *argv]
-        self.process = subprocess.Popen(command, env=env, cwd=place, stdin=slave, stdout=slave, stderr=slave)
-        self.out = b""
-
-    def until(self, is_so: Callable[[bytes], bool]) -> bytes:
-        end = time.monotonic() + PATIENCE_S
-        while not is_so(self.out):
-            assert time.monotonic() < end, self.out[-2000:]
-            self.take(0.05)
-        return self.out
-
-    def take(self, seconds: float) -> None:
-        if select.select([self.master], [], [], seconds)[0]:
-            self.out += os.read(self.master, 1 << 16)
-
-    def ended(self) -> int:
-        """The exit code, with all that was written."""
-        code = self.process.wait(PATIENCE_S)
-        while select.select([self.master], [], [], 0)[0]:
-            self.out += os.read(self.master, 1 << 16)
-        return code
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        for fd in (self.master, self.slave):
-            try:
-                os.close(fd)
-            except OSError:
-                pass
 
 
 Opener = Callable[..., Terminal]

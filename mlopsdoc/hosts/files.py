@@ -49,6 +49,7 @@ class Piece(NamedTuple):
 
 
 Part: TypeAlias = "Piece | bytes"
+EMPTY = Piece("", 0, 0)
 
 
 class Row(NamedTuple):
@@ -238,6 +239,8 @@ def _take(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> N
         earlier = files.files.get(under + clean_name(entry.link))
         files.left_out += earlier is None
         files.files.update({name: earlier} if earlier else {})
+    elif entry.kind == PLAIN and not entry.size:
+        files.files[name] = EMPTY
     elif entry.kind == PLAIN:
         nested = depth < MAX_NESTED and any(end in name.rpartition("/")[2] for end in NESTED)
         if not nested or not _take_nested(entry, files, spool, f"{name}/", depth + 1):

@@ -128,7 +128,7 @@ def _table(value: Any) -> dict[str, Any]:
 
 
 def _list(value: Any) -> list[Any]:
-    return [item for item in cast(Iterable[Any], value)] if isinstance(value, list) else []
+    return list(cast(Iterable[Any], value)) if isinstance(value, list) else []
 
 
 def _plugins(manifest: Any) -> dict[str, dict[str, Any]]:
@@ -227,7 +227,7 @@ def _file_rows(files: Files, kind: str) -> Iterator[Row]:
     aliases = 0
     names = sorted(name for name in files.files if _is_hosts(name))
     for name, target in sorted(files.links.items()):
-        if not _is_hosts(name) or (found := files.resolve(name)).startswith(OWN):
+        if name.startswith(OWN) or (found := files.resolve(name)).startswith(OWN):
             continue
         yield Row(f"link /{name}", "ok", (target.encode("utf-8", "replace"),))
         if found in files.files:

@@ -1,0 +1,418 @@
+"""Archives of strangers: they end soon, in little memory, in one line or with what is good in them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlopsdoc.hosts import foreign
+from mlopsdoc.hosts.files import CAPS, Files, Pace, Spool, clean_name, read_archive
+from mlopsdoc.hosts.tar import BadArchive, Stream, entries
+
+from .program import environment
+
+SOAK = pytest.mark.skipif(not os.environ.get("MLOPSDOC_SOAK"), reason="takes long: MLOPSDOC_SOAK=1")
+TOP = "sosreport-gpu17-2026-11-23-abcdefg"
+MOUNTS = "/dev/md1 / ext4 rw,relatime 0 0\n"
+DF = "Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/md1 1000000 400000 550000 43% /\n"
+GOOD = {
+    "proc/mounts": MOUNTS,
+    "proc/cpuinfo": "processor\t: 0\nmodel name\t: Test CPU\n",
+    "etc/hostname": "gpu17\n",
+    "sos_commands/date/date": "Mon Nov 23 03:10:00 UTC 2026\n",
+    "sos_commands/filesys/df_-al_-x_autofs": DF,
+    "sos_commands/host/hostname": "gpu17\n",
+}
+MEASURE = """
+import json, resource, subprocess, sys, time
+start = time.monotonic()
+ended = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+print(json.dumps([ended.returncode, ended.stdout, ended.stderr, time.monotonic() - start, most]))
+"""
+
+
+def member(name: str, data: bytes = b"", **more: object) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    for key, value in more.items():
+        setattr(info, key, value)
+    return info, data
+
+
+def tarred(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
+        for info, data in members:
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def begun(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    """A tar that goes on."""
+    return b"".join(info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512) for info, data in members)
+
+
+def good(**more: str) -> list[tuple[tarfile.TarInfo, bytes]]:
+    return [member(f"{TOP}/{name}", text.encode()) for name, text in (GOOD | more).items()]
+
+
+def ended(path: Path, place: Path) -> tuple[int, str, str]:
+    """What `check --from` says of it, which it must in 20 s and 300 MB, without a traceback."""
+    command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "mlopsdoc", "check", "--json", "--from", str(path)]
+    said = subprocess.run(command, env=environment(place), cwd=place, capture_output=True, timeout=60, check=True)
+    code, out, err, seconds, mib = json.loads(said.stdout)
+    assert seconds < 20 and mib < 300, (seconds, mib, err)
+    assert "Traceback" not in out + err and "bug in mlopsdoc" not in err
+    return code, out, err
+
+
+def refused(path: Path, place: Path) -> str:
+    code, out, err = ended(path, place)
+    assert (code, out, err.count("\n")) == (65, "", 1), err
+    assert err.startswith(f"mlopsdoc: {path}: ")
+    return err
+
+
+def read(data: bytes, tmp_path: Path) -> tuple[dict[str, bytes], bool]:
+    """The bytes of what was said, and whether it is complete."""
+    path = tmp_path / "x.tar"
+    path.write_bytes(data)
+    recording = foreign.load(str(path))
+    return {key: answer.data for key, answer in recording.answers.items() if answer.said}, recording.complete
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress], ids=["tar", "gz", "bz2", "xz"])
+def test_any_packing_is_told_by_its_content(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    said, _ = read(pack(tarred(*good())), tmp_path)
+    assert said["read /proc/mounts"] == MOUNTS.encode()
+    assert said["run df"] == DF.encode()
+
+
+def hostile_members(kind: str) -> list[tuple[tarfile.TarInfo, bytes]]:
+    bad = {
+        "traversal": [member(f"{TOP}/../../proc/mounts2", b"x"), member("../proc/x", b"x")],
+        "control": [member(f"{TOP}/proc/\x1b]0;x\x07", b"x"), member(f"{TOP}/proc/a\nb", b"x")],
+        "devices": [
+            member(f"{TOP}/dev/x", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
+            member(f"{TOP}/dev/y", type=tarfile.FIFOTYPE),
+        ],
+        "links": [
+            member(f"{TOP}/proc/out", type=tarfile.SYMTYPE, linkname="../../../../../etc/shadow"),
+            member(f"{TOP}/proc/abs", type=tarfile.SYMTYPE, linkname="/etc/shadow"),
+            member(f"{TOP}/proc/me", type=tarfile.SYMTYPE, linkname="me"),
+            member(f"{TOP}/proc/a", type=tarfile.SYMTYPE, linkname="b"),
+            member(f"{TOP}/proc/b", type=tarfile.SYMTYPE, linkname="a"),
+            member(f"{TOP}/proc/up", type=tarfile.SYMTYPE, linkname="."),
+            member(f"{TOP}/proc/hard", type=tarfile.LNKTYPE, linkname="/etc/shadow"),
+        ],
+        "duplicates": [member(f"{TOP}/proc/mounts", b"/dev/evil / ext4 ro 0 0\n")],
+        "depth": [member(f"{TOP}/" + "d/" * 100 + "x", b"x")],
+        "long": [member(f"{TOP}/" + "n" * 5000, b"x")],
+        "latin": [member(f"{TOP}/proc/\udcff\udcfe", b"x")],
+    }
+    return bad[kind]
+
+
+@pytest.mark.parametrize("kind", ["traversal", "control", "devices", "links", "duplicates", "depth", "long", "latin"])
+def test_bad_members_are_left_out(tmp_path: Path, kind: str) -> None:
+    data = tarred(*good(), *hostile_members(kind))
+    plain, _ = read(tarred(*good()), tmp_path)
+    said, complete = read(data, tmp_path)
+    assert not complete
+    assert {key: said[key] for key in plain} == plain
+    new = {key: value for key, value in said.items() if key not in plain}
+    assert all(key.isprintable() and ".." not in key.split("/") for key in new)
+    if kind == "latin":
+        assert new == {"read /proc/%ff%fe": b"x"}
+    elif kind == "links":
+        assert new["link /proc/out"] == b"../../../../../etc/shadow"
+        assert not any(b"root" in value for value in new.values())
+        assert "read /proc/out" not in new and "read /proc/hard" not in new and "read /proc/me" not in new
+    else:
+        assert new == {}
+
+
+def test_hard_links_are_their_target(tmp_path: Path) -> None:
+    linked = member(f"{TOP}/etc/again", type=tarfile.LNKTYPE, linkname=f"{TOP}/etc/hostname")
+    assert read(tarred(*good(), linked), tmp_path)[0]["read /etc/again"] == b"gpu17\n"
+
+
+def test_links_are_followed_within_the_archive_only(tmp_path: Path) -> None:
+    links = [
+        member(f"{TOP}/lib", type=tarfile.SYMTYPE, linkname="usr/lib"),
+        member(f"{TOP}/proc/self", type=tarfile.SYMTYPE, linkname="417"),
+        member(f"{TOP}/etc/abs", type=tarfile.SYMTYPE, linkname="/lib/systemd/x.service"),
+    ]
+    files = [member(f"{TOP}/proc/417/mountinfo", b"29 1\n"), member(f"{TOP}/usr/lib/systemd/x.service", b"[Unit]\n")]
+    said, _ = read(tarred(*good(), *links, *files), tmp_path)
+    assert said["read /proc/self/mountinfo"] == b"29 1\n"
+    assert said["read /lib/systemd/x.service"] == said["read /etc/abs"] == b"[Unit]\n"
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_are_read(tmp_path: Path, form: int) -> None:
+    name = "proc/" + "/".join(["a" * 60] * 6)
+    said, _ = read(tarred(*good(), member(f"{TOP}/{name}", b"long"), form=form), tmp_path)
+    assert said[f"read /{name}"] == b"long"
+
+
+def sparse() -> tuple[tarfile.TarInfo, bytes]:
+    """A member that claims 64 GiB and has no byte."""
+    return member(f"{TOP}/proc/huge", type=tarfile.GNUTYPE_SPARSE)
+
+
+def with_sparse() -> bytes:
+    data = bytearray(tarred(sparse(), *good()))
+    data[483:495] = b"\x80" + (64 << 30).to_bytes(11, "big")
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    return bytes(data)
+
+
+def test_a_sparse_member_is_left_out(tmp_path: Path) -> None:
+    said, complete = read(with_sparse(), tmp_path)
+    assert not complete
+    assert "read /proc/huge" not in said and said["read /proc/mounts"] == MOUNTS.encode()
+
+
+def write_bomb(path: Path, kind: str) -> None:
+    openers: dict[str, Callable[..., IO[bytes]]] = {"xz": lzma.open, "bz2": bz2.open}
+    info = tarfile.TarInfo(f"{TOP}/var/log/zeros")
+    info.size = 1 << 30
+    with openers[kind](path, "wb") as file:
+        file.write(begun(*good()) + info.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(256):
+            file.write(bytes(1 << 20))
+
+
+@pytest.mark.parametrize("kind", ["xz", "bz2"])
+def test_what_grows_too_much_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bomb"
+    write_bomb(path, kind)
+    assert "grows to more than 1000 times" in refused(path, tmp_path)
+
+
+def test_a_large_header_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pax.tar.gz"
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 200_000_000
+    with gzip.open(path, "wb", 1) as file:
+        file.write(info.tobuf(tarfile.USTAR_FORMAT))
+        file.write(b"200000000 path=")
+        for _ in range(190):
+            file.write(b"a" * (1 << 20))
+    assert "a header of it is 200000000 bytes long" in refused(path, tmp_path)
+
+
+def many_members(path: Path, count: int) -> None:
+    with gzip.open(path, "wb", 1) as file:
+        file.write(begun(*good()))
+        for n in range(count):
+            file.write(tarfile.TarInfo(f"{TOP}/proc/{n}").tobuf(tarfile.USTAR_FORMAT))
+        file.write(bytes(1024))
+
+
+@SOAK
+def test_300_000_members_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "many.tar.gz"
+    many_members(path, 300_000)
+    code, out, _ = ended(path, tmp_path)
+    assert code in (0, 3) and json.loads(out)["host"]["name"] == "gpu17"
+
+
+@SOAK
+def test_too_many_members_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "many.tar.gz"
+    many_members(path, 400_001)
+    assert "more than 400000 members" in refused(path, tmp_path)
+
+
+@SOAK
+def test_a_log_of_100_mb_is_judged_by_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar.gz"
+    line = b"[    1.000000] usb 1-1: a line of a long log that says nothing\n"
+    info = tarfile.TarInfo(f"{TOP}/sos_commands/kernel/dmesg")
+    info.size = len(line) * 1_600_000
+    with gzip.open(path, "wb", 1) as file:
+        file.write(begun(*good()))
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(1600):
+            file.write(line * 1000)
+        file.write(bytes(-info.size % 512 + 1024))
+    code, _, _ = ended(path, tmp_path)
+    assert code in (0, 1, 2, 3)
+    answer = foreign.load(str(path)).answers["run dmesg"]
+    assert answer.status == "truncated" and len(answer.data) == 16 << 20 and answer.data.endswith(line)
+
+
+REFUSED = {
+    "empty": (b"", "is empty"),
+    "garbage": (b"\x00\x01\x02\x7f" * 5000, ""),
+    "no evidence": (tarred(member("a/b", b"x")), "it holds no evidence that mlopsdoc knows"),
+    "gzip of garbage": (gzip.compress(b"\x01" * 5000), "it holds no evidence"),
+    "half a gzip header": (b"\x1f\x8b\x08", "it ends in the middle"),
+    "broken gzip": (b"\x1f\x8b\x08" + b"\xff" * 100, "it is no gzip, or damaged"),
+    "zip": (b"PK\x03\x04" + bytes(100), "packed with zip, which is not read"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(100), "packed with zstd, which is not read"),
+    "gpg": (b"\x8c\x0d" + bytes(100), "packed with GPG"),
+    "claims 8 EiB": (tarred(member("a", b""))[:124] + b"\x80" + b"\0" * 3 + b"\x7f" * 8 + bytes(400), ""),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_no_evidence_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "sosreport-x.tar.xz"
+    path.write_bytes(REFUSED[kind][0])
+    code, out, err = ended(path, tmp_path)
+    assert (code, out, err.count("\n")) == (65, "", 1)
+    assert REFUSED[kind][1] in err
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_truncated_archive_gives_what_came_before(tmp_path: Path, share: float) -> None:
+    data = gzip.compress(tarred(*good(), *(member(f"{TOP}/proc/{n}", os.urandom(2000)) for n in range(50))))
+    whole, _ = read(data, tmp_path)
+    said, complete = read(data[: int(len(data) * share)], tmp_path)
+    assert not complete and said.items() <= whole.items() and "run df" in said
+
+
+def test_hostile_content_is_judged_and_ends(tmp_path: Path) -> None:
+    entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a0 "aaaaaaaaaa">{entities}'
+    more = {
+        "sos_commands/nvidia/nvidia-smi_-q_-x": bomb + "]><nvidia_smi_log>&a11;</nvidia_smi_log>",
+        "sos_commands/nvidia/nvidia-smi_-q": "[" * 100_000,
+        "sos_reports/manifest.json": "[" * 1_000_000,
+        "sos_reports/sos.json": '{"a":' * 100_000,
+        "proc/self/mountinfo": "\x1b]52;c;x\x07" * 1000,
+        "sos_commands/zfs/zpool_status_-vx": "pool: " * 100_000,
+    }
+    path = tmp_path / "x.tar"
+    path.write_bytes(tarred(*good(**more)))
+    code, out, _ = ended(path, tmp_path)
+    assert code in (0, 1, 2, 3) and "\\u001b" not in out
+    assert json.loads(out)["host"]["name"] == "gpu17"
+
+
+def nested(*names: str) -> bytes:
+    return tarred(
+        *(
+            member(
+                f"collector/{name}.tar.xz", lzma.compress(tarred(*good(**{"etc/hostname": name, f"etc/{name}": "x"})))
+            )
+            for name in names
+        )
+    )
+
+
+def test_an_archive_in_an_archive_is_read(tmp_path: Path) -> None:
+    said, _ = read(nested("gpu17"), tmp_path)
+    assert said["read /etc/gpu17"] == b"x" and said["run df"] == DF.encode()
+
+
+def test_several_hosts_in_one_archive_are_refused(tmp_path: Path) -> None:
+    a, b = (lzma.compress(tarred(*(member(f"sosreport-{n}/{k}", v.encode()) for k, v in GOOD.items()))) for n in "ab")
+    path = tmp_path / "x.tar"
+    path.write_bytes(tarred(member("c/a.tar.xz", a), member("c/b.tar.xz", b)))
+    assert "it holds 2 hosts, which are judged one at a time: sosreport-a, sosreport-b" in refused(path, tmp_path)
+
+
+def test_a_folder_is_the_same_as_its_archive(tmp_path: Path) -> None:
+    data = tarred(
+        *good(), member(f"{TOP}/proc/self", type=tarfile.SYMTYPE, linkname="417"), member(f"{TOP}/proc/417/x", b"y")
+    )
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        tar.extractall(tmp_path / "x")  # our own
+    os.mkfifo(tmp_path / "x" / TOP / "proc/fifo")
+    (tmp_path / "x" / TOP / "proc/out").symlink_to("/etc/passwd")
+    for folder in (tmp_path / "x", tmp_path / "x" / TOP):
+        recording = foreign.load(str(folder))
+        said = {key: answer.data for key, answer in recording.answers.items() if answer.said}
+        assert said.pop("link /proc/out") == b"/etc/passwd"
+        assert said == read(data, tmp_path)[0]
+
+
+def test_a_redfish_mockup_is_read(tmp_path: Path) -> None:
+    folder = tmp_path / "mockup/redfish/v1/Chassis/1"
+    folder.mkdir(parents=True)
+    (folder / "index.json").write_text('{"Id": "1"}')
+    (tmp_path / "mockup/redfish/v1/index.json").write_text("{}")
+    recording = foreign.load(str(tmp_path / "mockup"))
+    assert {key: answer.data for key, answer in recording.answers.items()} == {
+        "read /redfish/v1": b"{}",
+        "read /redfish/v1/Chassis/1": b'{"Id": "1"}',
+    }
+
+
+def test_from_a_pipe(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mlopsdoc", "check", "--json", "--from", "-"]
+    data = gzip.compress(tarred(*good()))
+    said = subprocess.run(command, input=data, env=environment(tmp_path), capture_output=True, timeout=60)
+    assert json.loads(said.stdout)["host"]["name"] == "gpu17"
+
+
+def test_slow_ones_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = Pace(1000)
+    now = time.monotonic()
+    pace(10, 100)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 16)
+    pace(500, 5000)  # half of it in a sixth of the time
+    for packed, unpacked in ((10, 100), (500, 500_000)):
+        with pytest.raises(BadArchive, match="takes longer than 16 s"):
+            pace(packed, unpacked)
+
+
+@given(st.text(max_size=200))
+def test_names_are_plain(name: str) -> None:
+    cleaned = clean_name(name)
+    assert not cleaned.startswith("/") and ".." not in cleaned.split("/")
+    assert not any(char < " " or "\x7f" <= char < "\xa0" for char in cleaned)
+
+
+ARCHIVE = tarred(*good(), *hostile_members("links"), *hostile_members("long"))
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=1000 if os.environ.get("MLOPSDOC_SOAK") else 60,
+)
+@given(
+    st.lists(st.tuples(st.integers(0, len(ARCHIVE) - 1), st.integers(0, 255)), max_size=20),
+    st.integers(0, len(ARCHIVE)),
+)
+def test_damaged_archives_end_in_words(tmp_path: Path, changes: list[tuple[int, int]], end: int) -> None:
+    data = bytearray(ARCHIVE)
+    for at, value in changes:
+        data[at] = value
+    with open(tmp_path / "spool", "w+b") as spool:
+        files = Files(spool.fileno())
+        try:
+            read_archive(Stream(io.BytesIO(bytes(data[:end])), CAPS), files, Spool(spool.fileno()))
+        except BadArchive:
+            pass
+        assert all(name == clean_name(name) for name in files.files)
+
+
+@given(st.binary(max_size=3000))
+def test_any_bytes_are_a_tar_or_not(data: bytes) -> None:
+    try:
+        for entry in entries(Stream(io.BytesIO(data), CAPS), CAPS):
+            entry.body.read(100)
+    except BadArchive:
+        pass

@@ -262,12 +262,15 @@ def _refusal(text: str) -> int:
 def _brought_together(rows: Iterable[Row]) -> list[Row]:
     """One row a GPU, of rows in the order of time."""
     found: list[Row] = []
+    known: dict[str | int, Row] = {}
     for row in rows:
-        same = next((old for old in found if _is_same(old, row)), None)
+        names = [name for name in (row.pci, row.uuid, row.index) if name is not None and name != ""]
+        same = next((old for name in names if (old := known.get(name)) and _is_same(old, row)), None)
         if same:
             same.add(row, later=True)
         elif len(found) < MAX_GPUS:
             found.append(row)
+        known |= dict.fromkeys(names, same or row)
     return found
 
 

@@ -13,8 +13,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts.smi import Printed, Row
 
@@ -50,26 +48,29 @@ def parse(text: str, whole: bool) -> Printed:
             cells["command"] = " ".join(words[len(columns) - 1 :])
         index = cells.get("gpu", "")
         if index.isdecimal() and len(index) < 5:
-            row = _row(number, int(index), cells)
             if "pid" in cells:
-                row.processes = _processes(running.setdefault(int(index), {}), cells)
-            rows.append(row)
+                _remember(running.setdefault(int(index), {}), cells)
+            else:
+                rows.append(_row(number, int(index), cells))
+    for gpu, names in running.items():
+        row = Row(len(lines), index=gpu)
+        row.processes = [{"pid": int(pid), "name": name} for pid, name in names.items()]
+        rows.append(row)
     return Printed(rows)
 
 
 def _row(number: int, index: int, cells: dict[str, str]) -> Row:
     row = Row(number, index=index)
     for column, (name, kind) in COLUMNS.items():
-        if column in cells and "pid" not in cells:
+        if column in cells:
             row.put(name, kind, "N/A" if cells[column] == "-" else cells[column], bare=True)
     return row
 
 
-def _processes(known: dict[str, str], cells: dict[str, str]) -> list[dict[str, Any]]:
-    """Those of a GPU with the one of this line, the newest of too many; ``-`` is none."""
+def _remember(known: dict[str, str], cells: dict[str, str]) -> None:
+    """The process of a line among those of its GPU, the newest of too many; ``-`` is none."""
     pid = cells["pid"]
     if pid.isdecimal() and len(pid) < 11:
         known[pid] = one_line(cells.get("command", ""), 200)
         if len(known) > MAX_PROCESSES:
             del known[next(iter(known))]
-    return [{"pid": int(pid), "usedGpuMemory": None, "name": name} for pid, name in known.items()]

@@ -1,11 +1,13 @@
 """Room on the file systems that people and jobs write to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil
 
-from mlopsdoc import Finding, check, critical, unknown, warning
+from mlopsdoc import Finding, Line, check, critical, unknown, warning
 from mlopsdoc.facts.filesystems import FileSystem, FileSystems, Space
+from mlopsdoc.facts.quantities import size
 
+Level = Callable[..., Finding]
 GIB = 1 << 30
 MIB = 1 << 20
 HURTS = {
@@ -53,89 +55,79 @@ def disk_space(
         elif fs.space is None:
             yield _unseen(fs)
         else:
-            level = _level(fs, fs.space, (critical_percent, critical_gib), (warning_percent, warning_gib), floor_mib)
-            if level:
+            critical_below, warning_below = (critical_percent, critical_gib), (warning_percent, warning_gib)
+            if level := _level(fs, fs.space, critical_below, warning_below, floor_mib):
                 yield _full(fs, fs.space, level)
             low = fs.space.inodes_free_percent if fs.space.inodes_free < inodes_enough else 100.0
             if low < inodes_warning_percent:
                 yield _no_inodes(fs, fs.space, low < inodes_critical_percent)
+    if filesystems.gap:
+        yield unknown(filesystems.gap, code="not_judged")
 
 
 def _level(
     fs: FileSystem, space: Space, critical_below: tuple[float, float], warning_below: tuple[float, float], floor: float
-) -> str:
+) -> Level | None:
     percent, left = space.available_percent, space.available
     is_under_floor = left < floor * MIB and space.size >= 10 * floor * MIB
     if fs.is_network:
-        return "warning" if percent < critical_below[0] and left < warning_below[1] * GIB else ""
+        return warning if percent < critical_below[0] and left < warning_below[1] * GIB else None
     if is_under_floor or (percent < critical_below[0] and left < critical_below[1] * GIB):
-        return "warning" if fs.mount.path == "/boot" else "critical"
-    return "warning" if percent < warning_below[0] and left < warning_below[1] * GIB else ""
+        return warning if fs.mount.path == "/boot" else critical
+    return warning if percent < warning_below[0] and left < warning_below[1] * GIB else None
 
 
-def _full(fs: FileSystem, space: Space, level: str) -> Finding:
+def _say(level: Level, fs: FileSystem, code: str, summary: str, line: Line, **about: object) -> Finding:
+    """A finding about a file system. `about` is what else a finding may say: see mlopsdoc.finding."""
+    return level(summary, subject=fs.subject, code=code, params=fs.params, evidence=[line], **about)
+
+
+def _full(fs: FileSystem, space: Space, level: Level) -> Finding:
     kept = space.free - space.available
-    more = f" ({_size(kept)} more are kept for root)" if kept > 0.01 * space.size else ""
+    more = f" ({size(kept)} more are kept for root)" if kept > 0.01 * space.size else ""
     used = ceil(100 - space.available_percent)  # as df rounds
-    return (critical if level == "critical" else warning)(
-        f"{used} % full: {_size(space.available)} of {_size(space.size)} left{more}; {_hurt(fs)}",
-        subject=fs.subject,
-        code="space",
-        advice="See what grew (du -xh --max-depth=2, deleted files still open: lsof +L1) and make room; "
-        "the runbook has the steps",
-        params=fs.params,
+    hurts = HURTS.get(fs.mount.path, JOBS)
+    return _say(
+        level,
+        fs,
+        "space",
+        f"{used} % full: {size(space.available)} of {size(space.size)} left{more}; {hurts}",
+        fs.line,
+        advice=f"See what grew ({fs.command('sudo du -xh --max-depth=2')}; deleted files that are still open: "
+        f"{fs.command('sudo lsof -nP +aL1')}) and make room; the runbook has the steps",
         metrics={"available_bytes": space.available, "size_bytes": space.size, "used_percent": used},
-        evidence=[fs.line],
     )
 
 
 def _no_inodes(fs: FileSystem, space: Space, is_critical: bool) -> Finding:
-    most = "warning" if fs.is_network or fs.mount.path == "/boot" else "critical"
-    return (critical if is_critical and most == "critical" else warning)(
+    return _say(
+        critical if is_critical and not fs.is_network and fs.mount.path != "/boot" else warning,
+        fs,
+        "inodes",
         f"{space.inodes_free} of {space.inodes} inodes left: soon no new file can be made, "
-        f"although {_size(space.available)} are free",
-        subject=fs.subject,
-        code="inodes",
-        advice="Find the folder with the many small files (du --inodes -x) and remove or pack them; see the runbook",
-        params=fs.params,
+        f"although {size(space.available)} are free",
+        fs.line,
+        advice="Find the folder with the many small files "
+        f"({fs.command('sudo du -x --inodes --max-depth=3')}) and remove or pack them; the runbook has the steps",
         metrics={"inodes_free": space.inodes_free, "inodes": space.inodes},
-        evidence=[fs.line],
     )
 
 
 def _read_only(fs: FileSystem) -> Finding:
-    return critical(
+    return _say(
+        critical,
+        fs,
+        "read_only",
         f"read-only: {fs.turned_read_only}; nothing can be written there ({fs.mount.kind} on {fs.mount.source})",
-        subject=fs.subject,
-        code="read_only",
-        advice="Do not just remount it: read the kernel's error first (journalctl -k -b -g 'EXT4-fs|XFS|BTRFS|I/O "
-        "error'), look at the disk, save what matters; the runbook has the steps",
-        params=fs.params,
-        evidence=[fs.mount.line],
+        fs.mount.line,
+        advice="Do not just remount it: read the kernel's error first (sudo journalctl -k -b -g "
+        "'EXT4-fs|XFS|BTRFS|I/O error'), look at the disk, save what matters; the runbook has the steps",
     )
 
 
 def _unseen(fs: FileSystem) -> Finding:
-    what = f"the {fs.mount.kind} of {fs.mount.source} does not answer" if fs.is_network else "its room is not known"
-    advice = "Whoever reads there hangs. Look at the server and the network: mountpoint, nfsstat -m, ping; see the "
-    return unknown(
-        f"{what}: {fs.unseen}",
-        subject=fs.subject,
-        code="unseen",
-        advice=f"{advice}runbook" if fs.is_network else "",
-        params=fs.params,
-        evidence=[fs.line],
-    )
-
-
-def _hurt(fs: FileSystem) -> str:
-    return HURTS.get(fs.mount.path, JOBS)
-
-
-def _size(count: int) -> str:
-    """``0 MiB``, ``31.2 GiB``, ``2.8 TiB``."""
-    return (
-        f"{count / MIB:.0f} MiB" if count < GIB
-        else f"{count / GIB:.1f} GiB" if count < 1000 * GIB
-        else f"{count / GIB / 1024:.1f} TiB"
-    )  # fmt: skip
+    what, advice = "its room is not known", ""
+    if fs.is_network:
+        what = f"the {fs.mount.kind} of {fs.mount.source} does not answer"
+        advice = "Whoever reads there hangs. Look at the server and the network; the runbook has the steps"
+    return _say(unknown, fs, "unseen", f"{what}: {fs.unseen}", fs.line, advice=advice)

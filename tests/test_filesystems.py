@@ -21,6 +21,7 @@ from mlopsdoc.profile import Profile
 
 GIB = 1 << 30
 MIB = 1 << 20
+IMAGE = "1 0 8:9 / / ro - ext4 /dev/sdz ro\n"  # a root that is read-only on purpose
 ROOT = "29 1 9:0 / / rw,relatime shared:1 - ext4 /dev/md0 rw,errors=remount-ro\n"
 
 
@@ -75,7 +76,7 @@ def mounts(made: Recording) -> list[str]:
         (9 * GIB, 499 * MIB, "critical"),
         (64 * MIB, 60 * MIB, "ok"),  # small by design and nearly empty
         (64 * MIB, 2 * MIB, "critical"),
-        (0, 0, "ok"),  # no size at all
+        (0, 0, "unknown"),  # no size at all
     ],
 )
 def test_room(size: float, left: float, status: str) -> None:
@@ -84,7 +85,7 @@ def test_room(size: float, left: float, status: str) -> None:
 
 def test_counted_as_df_does_without_the_blocks_of_root() -> None:
     found = judged(recording(ROOT, {"/": space(100 * GIB, 0, kept=5 * GIB)})).findings[0]
-    assert found.summary.startswith("100 % full: 0 MiB of 100.0 GiB left (5.0 GiB more are kept for root)")
+    assert found.summary.startswith("100 % full: 0 B of 100 GiB left (5 GiB more are kept for root)")
     assert found.params == {"MOUNT": "/", "DISK": "/dev/md0"}
 
 
@@ -119,12 +120,12 @@ def test_inodes(inodes: int, free: int, expected: list[str]) -> None:
     ],
 )
 def test_turned_read_only(line: str, fstab: str, expected: bool) -> None:
-    made = recording(line + "\n", files={"/etc/fstab": fstab})
+    made = recording(IMAGE + line + "\n", files={"/etc/fstab": fstab})
     assert said(made) == (["critical mount /d read_only"] if expected else [])
 
 
 def test_a_container_has_no_fstab_of_its_own() -> None:
-    line = "29 1 9:0 / /d ro - ext4 /dev/md0 ro\n"
+    line = IMAGE + "29 1 9:0 / /d ro - ext4 /dev/md0 ro\n"
     files = {"/proc/self/mountinfo": line, "/.dockerenv": "", "/etc/fstab": "/dev/md0 /d ext4 rw 0 0\n"}
     assert judged(recording("", files=files)).status.value == "skipped"
 
@@ -170,17 +171,19 @@ def test_a_server_that_is_dead_is_asked_once() -> None:
 
 
 def test_network_file_systems_are_never_critical() -> None:
-    line = "40 29 0:11 / /home rw - nfs4 nas:/home rw\n"
+    line = IMAGE + "40 29 0:11 / /home rw - nfs4 nas:/home rw\n"
     assert said(recording(line, {"/home": space(10e12, 0)})) == ["warning mount /home space"]
     assert said(recording(line, {"/home": space(10e12, 400e9)})) == []
 
 
 def test_another_file_system_at_that_place_is_not_judged() -> None:
     """ProtectHome= of our own unit puts an empty one over /home."""
-    line = "40 29 8:1 / /home rw - ext4 /dev/sda1 rw\n"
+    line = IMAGE + "40 29 8:1 / /home rw - ext4 /dev/sda1 rw\n"
     made = recording(line, {"/home": space(0, 0, device="0:77")})
     assert said(made) == ["unknown mount /home unseen"]
-    made = recording(line.replace("ext4", "btrfs"), {"/home": space(100 * GIB, 50 * GIB, device="0:77")})
+    made = recording(
+        line.replace("ext4 /dev/sda1", "btrfs /dev/sda1"), {"/home": space(100 * GIB, 50 * GIB, device="0:77")}
+    )
     assert said(made) == []
 
 
@@ -191,10 +194,49 @@ def test_without_mountinfo() -> None:
     }
     assert said(recording("", files=files)) == ["critical mount / read_only"]
     assert judged(recording("", unlisted="not_captured")).status.value == "skipped"
-    denied = recording("")
-    for path in ("/proc/1/mountinfo", "/proc/self/mountinfo"):
-        denied.answers[read_key(path)] = Answer(read_key(path), "denied", why="Permission denied")
-    assert judged(denied).status.value == "unknown"
+    assert judged(recording("", unlisted="not_captured")).reason.endswith("is not in this recording")
+
+
+@pytest.mark.parametrize(
+    ("status", "data", "words"),
+    [
+        ("denied", b"", "/proc/1/mountinfo: may not be read"),
+        ("truncated", b"29 1 9:0 / /home rw - ext", "/proc/1/mountinfo: no line of it can be understood"),
+        ("ok", b"what is this", "/proc/1/mountinfo: no line of it can be understood"),
+        ("absent", b"", "/proc/1/mountinfo: not there"),
+    ],
+)
+def test_every_linux_has_mounts(status: AnswerStatus, data: bytes, words: str) -> None:
+    made = recording("")
+    key = read_key("/proc/1/mountinfo")
+    made.answers[key] = Answer(
+        key, status, data, why={"denied": "may not be read", "absent": "not there"}.get(status, "")
+    )
+    result = judged(made)
+    assert result.status.value == "unknown"
+    assert result.reason == f"which file systems are mounted: {words}"
+
+
+def test_a_table_that_was_cut_is_not_whole() -> None:
+    made = recording("", {"/": space(100 * GIB, 50 * GIB), "/d": space(100 * GIB, 50 * GIB)})
+    key = read_key("/proc/1/mountinfo")
+    made.answers[key] = Answer(
+        key, "truncated", (ROOT + "30 29 8:1 / /d rw - ext4 /dev/sda1 rw\n31 29 8:2 / /da").encode()
+    )
+    assert mounts(made) == ["/", "/d"]
+    assert said(made) == ["unknown host not_judged"]
+    made.answers[key] = Answer(key, "ok", b"30 29 8:1 / /d rw - ext4 /dev/sda1 rw\n")
+    assert "has no root file system" in judged(made).findings[0].summary
+
+
+def test_more_than_can_be_asked_is_said() -> None:
+    lines = ROOT + "".join(f"{n} 29 8:{n} / /mnt/{n:04} rw - xfs /dev/disk{n} rw\n" for n in range(600))
+    made = recording(
+        lines, {"/": space(GIB * 900, GIB * 400)} | {f"/mnt/{n:04}": space(9e12, 5e12) for n in range(600)}
+    )
+    (found,) = judged(made).findings
+    assert found.summary == "89 of 601 file systems were not judged, the first of them is /mnt/0511"
+    assert found.status.value == "unknown"
 
 
 DF = """Filesystem      Size  Used Avail Use% Mounted on
@@ -221,6 +263,15 @@ def test_what_df_printed_is_judged() -> None:
     assert said(printed(i=inodes)) == ["critical mount / inodes"]
     both = said(printed(h=DF.replace("1.7T     0 100%", "0.5T  1.2T  30%"), i=inodes))
     assert both == ["critical mount / inodes", "critical mount /dev/shm space"]
+
+
+def test_a_part_of_what_df_printed_is_a_part() -> None:
+    made = recording("", unlisted="not_captured")
+    key = run_key(("df", "-h"))
+    made.answers[key] = Answer(
+        key, "truncated", DF.partition("udev")[0].encode() + b"/dev/sda3 9T 1T 8T 12% /data\n/dev/s"
+    )
+    assert said(made) == ["unknown host not_judged"]
 
 
 def test_mounts_of_a_recording_and_room_of_its_df() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlopsdoc import Fact, Host, Line
+from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.hosts.base import Answer
 
 BYTES = (
@@ -44,6 +45,11 @@ def inodes_of(host: Host) -> dict[str, Row]:
     return _first(host, INODES)
 
 
+def is_part(host: Host) -> bool:
+    """Whether something that df printed is not all that it had to say."""
+    return any(host.run("df", *way).status == "truncated" for way in (*BYTES, *INODES))
+
+
 def _first(host: Host, ways: tuple[tuple[str, ...], ...]) -> dict[str, Row]:
     for way in ways:
         answer = host.run("df", *way)
@@ -58,7 +64,7 @@ def rows_of(answer: Answer) -> list[Row]:
     Filesystem     Type      Size  Used Avail Use% Mounted on
     /dev/md0       ext4      1.8T  405G  1.3T  25% /
     """
-    header, *lines = answer.text.splitlines() or [""]
+    header, *lines = whole_lines(answer)
     names = header.split()
     if names[:1] != ["Filesystem"] or names[-2:] != ["Mounted", "on"]:
         return []

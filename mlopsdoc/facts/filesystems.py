@@ -6,6 +6,7 @@ from typing import Any
 
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts import df
+from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.model import mount_subject
@@ -23,7 +24,7 @@ PASSED_OVER = (
     "/var/lib/docker/", "/var/lib/containers/", "/var/lib/containerd/", "/var/lib/kubelet/", "/var/lib/lxd/",
     "/media/", "/usr/lib/wsl/", "/mnt/wslg/",
 )  # fmt: skip
-MAX_ASKED = 64
+MAX_ASKED = 512
 
 
 class Mount(Fact, frozen=True):
@@ -77,6 +78,12 @@ class FileSystem(Fact, frozen=True):
     def subject(self) -> str:
         return mount_subject(self.mount.path)
 
+    def command(self, start: str) -> str:
+        """A command on this mount, as one may type it; with "$MOUNT" in place of a path that would need quoting."""
+        path = self.mount.path
+        is_plain = path.isascii() and all(char.isalnum() or char in "/._-" for char in path)
+        return f"{start} " + (path if is_plain else '"$MOUNT"')
+
     @property
     def params(self) -> dict[str, str]:
         disk = {"DISK": self.mount.source} if self.mount.source.startswith("/dev/") else {}
@@ -93,24 +100,33 @@ class FileSystems(Fact, frozen=True):
     ``-`` is the file system's own: it is ``ro`` there alone when the kernel turned it so after an error::
 
         29 1 9:127 / / rw,relatime shared:1 - ext4 /dev/md127 rw,errors=remount-ro
+
+    gap: what may be missing in `all`, or empty.
     """
 
     all: tuple[FileSystem, ...]
+    gap: str = ""
 
     @classmethod
     def read(cls, host: Host, machine: Machine) -> FileSystems:
         """Raises NothingHere when no such file system is mounted, CannotSee when the mounts cannot be read."""
         fstab = {} if machine.container else _fstab(host.read("/etc/fstab").text)
+        mounts, gap = _mounts(host, bool(machine.container))
         found: list[FileSystem] = []
+        asked: list[Mount] = []
         dead: dict[str, str] = {}
-        for mount in _once_each(_mounts(host, bool(machine.container))):
+        for mount in _once_each(mounts):
             if turned := _turned_read_only(mount, fstab):
                 found.append(FileSystem(mount, False, turned, None, "", mount.line))
-            elif not mount.is_ro and not mount.is_super_ro and len(found) < MAX_ASKED:
-                found.append(_asked(host, mount, dead))
-        if not found:
+            elif not mount.is_ro and not mount.is_super_ro:
+                asked.append(mount)
+        found += [_asked(host, mount, dead) for mount in asked[:MAX_ASKED]]
+        if left := asked[MAX_ASKED:]:
+            more = f"{len(left)} of {len(asked)} file systems were not judged, the first of them is {left[0].path}"
+            gap = f"{gap}; {more}" if gap else more
+        if not found and not gap:
             raise NothingHere("no file system that is written to, but for ZFS, images and the system's own")
-        return cls(tuple(found))
+        return cls(tuple(found), gap)
 
 
 def _asked(host: Host, mount: Mount, dead: dict[str, str]) -> FileSystem:
@@ -145,6 +161,8 @@ def _space(answer: Answer, mount: Mount) -> tuple[Space | None, str]:
         return None, "its answer could not be understood"
     if mount.device and device and device != mount.device and mount.kind not in ("btrfs", "bcachefs", "overlay"):
         return None, "this process sees another file system there (ProtectHome= or a namespace of its own)"
+    if mount.path == "/" and not space.size:
+        return None, "its size is said to be 0"
     return space, ""
 
 
@@ -173,20 +191,34 @@ def _of_df(row: df.Row) -> Mount:
     return Mount("", "/", row.path, row.source, kind, False, False, True, row.line)
 
 
-def _mounts(host: Host, is_container: bool) -> list[Mount]:
-    paths = ("/proc/self/mountinfo",) if is_container else ("/proc/1/mountinfo", "/proc/self/mountinfo")
-    answers = [host.read(path) for path in paths]
-    for answer in answers:
-        if answer.said and (mounts := [m for line in answer.text.splitlines() if (m := _of_mountinfo(answer, line))]):
-            return mounts
-    answer = host.read("/proc/mounts")
-    if mounts := [m for line in answer.text.splitlines() if (m := _of_mounts(answer, line))]:
-        return mounts
+def _mounts(host: Host, is_container: bool) -> tuple[list[Mount], str]:
+    """The mounts of the first table that has any, and what may be missing of them.
+
+    Every Linux has mounts, so a host without a table is not seen; only a recording may never have been asked.
+    """
+    answers: list[Answer] = []
+    for path in ("/proc/1/mountinfo", "/proc/self/mountinfo", "/proc/mounts")[is_container:]:
+        answers.append(answer := host.read(path))
+        read = _of_mounts if path == "/proc/mounts" else _of_mountinfo
+        if mounts := [m for line in (whole_lines(answer) if answer.said else ()) if (m := read(answer, line))]:
+            return mounts, _gap(answer, mounts)
     if rows := df.bytes_of(host) | df.inodes_of(host) if not host.is_live else {}:
-        return [_of_df(row) for row in rows.values()]
-    if all(answer.status in ("not_captured", "absent") for answer in answers):
-        raise NothingHere("which file systems are mounted is not known")
-    raise CannotSee(f"the mounted file systems: {answers[-1].why or answers[-1].status}")
+        part = "df printed only a part: other file systems were not judged" if df.is_part(host) else ""
+        return [_of_df(row) for row in rows.values()], part
+    seen = next((answer for answer in answers if answer.status not in ("absent", "not_captured")), None)
+    if seen is None and any(answer.status == "not_captured" for answer in answers):
+        raise NothingHere("which file systems are mounted is not in this recording")
+    seen = seen or answers[0]
+    why = "no line of it can be understood" if seen.said else seen.why or seen.status
+    raise CannotSee(f"which file systems are mounted: {seen.key.partition(' ')[2]}: {why}")
+
+
+def _gap(answer: Answer, mounts: list[Mount]) -> str:
+    if answer.status == "truncated":
+        return "only a part of the table of mounts could be read: what is not in it was not judged"
+    if all(mount.path != "/" for mount in mounts):
+        return "the table of mounts has no root file system in it, so it is not whole: others may be missing too"
+    return ""
 
 
 def _of_mountinfo(answer: Answer, line: str) -> Mount | None:

@@ -19,10 +19,10 @@ def span(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """``0 B``, ``19 MiB``, ``1.75 TiB``, of bytes: three digits."""
+    """``0 B``, ``19 MiB``, ``1008 GiB``, ``1.75 TiB``, of bytes: three digits or the whole number."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
+        if count < 1023.5:
+            return f"{count:.3g} {unit}" if count < 999.5 else f"{count:.0f} {unit}"
         count /= 1024
     return f"{count:.3g} PiB"
 

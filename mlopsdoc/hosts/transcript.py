@@ -1,15 +1,351 @@
-"""Text copied from a terminal as a recording."""
+"""Text copied from a terminal as a recording: prompts, commands, outputs, remarks, in any mixture.
+
+An output belongs to the command above it; one without a command is recognised by its own form (see shapes.py).
+What a pipe has filtered, what was cut, and what nobody says is whole has the status `truncated`: it answers what
+its lines answer, and tells nothing of what is not in it. What was not understood stays under its command as it
+was typed.
+
+Clock times without a zone are read as UTC here as in facts: those of one host agree with each other.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from mlopsdoc.hosts import outputs, shapes
+from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, split, words
+from mlopsdoc.hosts.commands import CONTAINER, place
+from mlopsdoc.hosts.moments import date_of, newest
+from mlopsdoc.hosts.pasted_files import Said
+from mlopsdoc.hosts.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
 from mlopsdoc.hosts.recorder import Recording
+from mlopsdoc.hosts.segments import CAP, Buffer, Segments, is_log
+
+MAX_BYTES, MAX_LINE = 256 << 20, 1 << 20
+MAX_CONTINUED = 40
+HOSTNAME, STATUS = "/proc/sys/kernel/hostname", "/proc/self/status"
+_ESCAPE = r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cM])"
+_PASSWORD = r"(?:\[sudo\] password for |.{0,64}'s password:|Password: ?$|Last login: |Connection to \S+ closed)"
+_CUT = r"\s*(?:\.{3}|…|\[\.{3}\]|<?-*\s?(?:snip|cut|truncated|omitted)\b.{0,40}|\(\.{3}\)|[+-]{2}more[+-]{2})\s*$"
+_TIMED = r"(?:real|user|sys)\s+[0-9]+m[0-9.]+s$"
+
+
+class Where(NamedTuple):
+    """The machine of an answer. name is empty where no prompt tells it."""
+
+    name: str = ""
+    is_container: bool = False
+
+
+HERE = Where()
 
 
 def is_text(head: bytes) -> bool:
-    """Whether a file that begins so is text."""
-    return False
+    """Whether a file that begins so is text: nearly no control characters, in whatever encoding."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    control = sum(head.count(bytes([code])) for code in range(32) if code not in (7, 8, 9, 10, 12, 13, 27))
+    return b"\0" not in head and control * 50 <= len(head)
 
 
 def load(path: str) -> Recording:
-    """The recording in a file; raises ValueError."""
-    raise ValueError("not yet")
+    """The recording in a text file; raises ValueError where it is too large or none, OSError."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+    encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    reader = Reader()
+    count = 0
+    with open(
+        path, encoding=encoding, errors="surrogateescape" if encoding != "utf-16" else "replace", newline="\n"
+    ) as text:
+        while line := text.readline(MAX_LINE):
+            count += len(line)
+            if count > MAX_BYTES:
+                raise ValueError(f"it is text of more than {MAX_BYTES >> 20} MiB")
+            reader.add(line)
+    if not reader.has_text:
+        raise ValueError("it is empty")
+    return reader.recording()
+
+
+def parse(text: str) -> Recording:
+    """The same of text that is at hand."""
+    reader = Reader()
+    for line in text.split("\n"):
+        reader.add(line)
+    return reader.recording()
+
+
+class _Typed:
+    """A command whose output is being read."""
+
+    def __init__(self, prompt: Prompt, command: str) -> None:
+        self.prompt = prompt
+        self.command = command
+        self.is_cut = False
+        self.had_remark = False
+        asks_log = re.search(r"\b(?:dmesg|journalctl|kern\.log|syslog|messages)\b", command) is not None
+        self.lines = Buffer(is_log=asks_log)
+
+
+class Reader:
+    """Takes the lines of a transcript; `recording` ends it."""
+
+    def __init__(self) -> None:
+        self.has_text = False
+        self._said: dict[tuple[Where, str], list[Said]] = {}
+        self._where = HERE
+        self._typed: _Typed | None = None
+        self._more: list[str] = []  # of a command line that goes on
+        self._waiting: Prompt | None = None
+        self._segments = Segments(self._keep)
+        self._in_log = False
+        self._folder = ""
+        self._names: dict[str, int] = {}
+        self._is_root = False
+        self._date = 0.0
+        self._seen = 0
+        self._strange: list[str] = []
+
+    # ---- lines
+
+    def add(self, line: str) -> None:
+        """Take the next line."""
+        line = line.rstrip("\r\n")
+        if self._in_log and _log_line(line):
+            self._line(line)
+            return
+        if "\x1b" in line or "\r" in line:
+            line = shapes.compiled(_ESCAPE).sub("", line).replace("\r", "")
+        self.has_text = self.has_text or (not line.isspace() and line != "")
+        if self._waiting is not None:
+            self._command_goes_on(line)
+            return
+        prompt = prompt_of(line) if _may_prompt(line) and _log_line(line) is None else None
+        if prompt is not None:
+            self._begin(prompt)
+        elif not shapes.compiled(_PASSWORD).match(line):
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        typed = self._typed
+        if typed is None:
+            if is_remark(line) and shapes.start_of(line) is None:
+                return
+            self._in_log = self._segments.add(line) and _log_line(line) is not None
+        elif is_remark(line) and not outputs.may_have_remarks(typed.command):
+            typed.had_remark = True
+            typed.is_cut = typed.is_cut or _says_cut(line)
+        elif shapes.compiled(_CUT).match(line[:200]):
+            typed.is_cut = True
+        elif not shapes.compiled(_TIMED).match(line[:40]):
+            typed.lines.add(line)
+            typed.is_cut = typed.is_cut or (typed.had_remark and bool(line.strip()))  # somebody was at work there
+            self._in_log = _log_line(line) is not None
+
+    def _command_goes_on(self, line: str) -> None:
+        prompt = self._waiting
+        self._more.append(line.removeprefix("> "))
+        command = "\n".join(self._more)
+        is_open = is_unfinished(command)
+        if prompt is None or (is_open and len(self._more) < MAX_CONTINUED and len(command) < MAX_COMMAND):
+            return
+        self._waiting = None
+        if is_open:  # it was no command line: its lines are output
+            self._typed = _Typed(prompt, self._more[0])
+            for late in self._more[1:]:
+                self._line(late)
+        else:
+            self._typed = _Typed(prompt, command)
+
+    def _begin(self, prompt: Prompt) -> None:
+        self._end_output()
+        name = prompt.host if re.search(r"[A-Za-z]", prompt.host) else ""
+        if name:
+            self._names[name] = self._names.get(name, 0)
+        is_container = re.search(r"container|docker|\bpod\b", prompt.label) is not None
+        self._where = Where(name, is_container)
+        self._is_root = self._is_root or (prompt.is_root and not is_container)
+        if prompt.folder.startswith("/"):
+            self._folder = prompt.folder
+        if not prompt.command:
+            self._typed = None
+        elif is_unfinished(prompt.command):
+            self._waiting, self._more = prompt, [prompt.command]
+        else:
+            self._typed = _Typed(prompt, prompt.command)
+
+    def _end_output(self) -> None:
+        self._segments.end()
+        self._in_log = False
+        typed, self._typed = self._typed, None
+        if typed is not None:
+            self._take(typed)
+
+    # ---- answers
+
+    def _take(self, typed: _Typed) -> None:
+        """Keep what a command and its output say."""
+        command, here = typed.command, self._where
+        folder = _changed_folder(command, self._folder)
+        try:
+            placed = place(pipelines(command)[0][0].words)
+        except (ValueError, IndexError):
+            placed = place(())
+        if placed.host or placed.in_container:
+            self._where = Where(placed.host or here.name, placed.in_container or here.is_container)
+        heard = outputs.hear(command, typed.lines, folder, is_cut=typed.is_cut or typed.lines.is_cut)
+        self._folder = folder
+        if not heard.is_silent:
+            self._seen += 1
+        for said in heard.said:
+            self._keep(said)
+        if heard.left is not None:
+            self._look_at(command, heard.left)
+            if not heard.is_silent and not heard.is_known:
+                self._strange.append(command.partition("\n")[0])
+        self._where = here
+
+    def _look_at(self, command: str, lines: Sequence[str]) -> None:
+        """Output that its command does not explain: kept as it was typed, and read for what it is."""
+        key = "run " + words(tuple(command.split()))
+        self._keep(Said(key[:1000], "truncated", "".join(f"{line}\n" for line in lines)))
+        segments = Segments(self._keep)
+        for line in lines:
+            segments.add(line)
+        segments.end()
+
+    def _keep(self, said: Said) -> None:
+        if said.key == "run date":
+            self._date = date_of(said.text) or self._date
+        self._said.setdefault((self._where, said.key), []).append(said)
+        for derived in outputs.derived(said):
+            self._said.setdefault((self._where, derived.key), []).append(derived)
+
+    # ---- the end
+
+    def recording(self) -> Recording:
+        """All that the text says."""
+        if self._waiting is not None:
+            self._typed, self._waiting = _Typed(self._waiting, "\n".join(self._more)), None
+        self._end_output()
+        strangers = self._segments.strangers
+        if strangers.lines:
+            self._keep(Said("run text", "truncated", strangers.text))
+        recording = Recording(0.0)
+        recording.complete = False
+        main = self._main_host()
+        for (where, key), parts in self._said.items():
+            for one in _placed(where, main, key, has_host=self._has_host()):
+                answer = joined(one, parts)
+                if one not in recording.answers:
+                    recording.answers[one] = answer
+        self._tell_host(recording, main)
+        self._set_moment(recording)
+        self._note(recording)
+        return recording
+
+    def _has_host(self) -> bool:
+        return any(not where.is_container for where, _ in self._said)
+
+    def _main_host(self) -> str:
+        """The machine that said most."""
+        counts: dict[str, int] = {}
+        for where, _ in self._said:
+            counts[where.name] = counts.get(where.name, 0) + (where.name != "")
+        return max(counts, key=lambda name: counts[name], default="")
+
+    def _tell_host(self, recording: Recording, main: str) -> None:
+        key = read_key(HOSTNAME)
+        names = [name for name in (main, *self._names) if re.fullmatch(r"[\w.-]*[A-Za-z][\w.-]*", name)]
+        if names and key not in recording.answers:
+            recording.answers[key] = Answer(key, "ok", f"{names[0]}\n".encode())
+        key = read_key(STATUS)
+        if self._is_root and key not in recording.answers:
+            recording.answers[key] = Answer(key, "truncated", b"Uid:\t0\t0\t0\t0\n")
+
+    def _set_moment(self, recording: Recording) -> None:
+        if self._date:
+            recording.taken_at = self._date
+        else:
+            recording.taken_at = newest(recording.answers)
+            recording.is_lower_bound = True
+        for answer in recording.answers.values():
+            answer.at = recording.taken_at
+
+    def _note(self, recording: Recording) -> None:
+        recording.understood = (self._seen - len(self._strange), self._seen)
+        if self._strange:
+            some = ", ".join(f"`{command[:60]}`" for command in self._strange[:5])
+            more = f" and {len(self._strange) - 5} more" if len(self._strange) > 5 else ""
+            known = self._seen - len(self._strange)
+            recording.notes.append(f"understood {known} of {self._seen} commands; not understood: {some}{more}")
+        if not any(key != "run text" for key in recording.answers):
+            recording.notes.append("nothing in this text is output that is known")
+
+
+def _log_line(line: str) -> object:
+    return shapes.compiled(_LOG).match(line)
+
+
+_LOG = (
+    r"(?:<[0-9]{1,3}>)?\[ {0,8}[0-9]{1,9}\.[0-9]{6}\] |\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "
+    r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} [\w.-]{1,255} [^\s:]{1,128}: "
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\S{0,14} [\w.-]{1,255} [^\s:]{1,128}: "
+)
+
+
+def _says_cut(remark: str) -> bool:
+    return re.search(r"\.\.\.|…|\b(?:cut|snip|omitted|truncated|shortened|rest|so on|more)\b", remark[:400]) is not None
+
+
+def _may_prompt(line: str) -> bool:
+    return shapes.compiled(r".{0,160}?[$#%>❯➜λ]|Every ").match(line) is not None
+
+
+def _changed_folder(command: str, folder: str) -> str:
+    """The folder after ``cd`` at the beginning of a command line."""
+    match = re.match(r"(?:sudo )?cd ([^\s;&|]+)", command)
+    if match is None:
+        return folder
+    target = match[1]
+    return (
+        target.rstrip("/") if target.startswith("/") else f"{folder}/{target}" if folder and ".." not in target else ""
+    )
+
+
+def _placed(where: Where, main: str, key: str, *, has_host: bool) -> Iterator[str]:
+    """The keys of an answer, by where it was given: another host's and a container's are no answers of this host."""
+    asked = split(key.removeprefix("run ")) if key.startswith("run ") else ("cat", key.partition(" ")[2])
+    if where.name and main and where.name != main:
+        yield "run " + words(("ssh", where.name, *asked))
+    elif where.is_container and has_host:
+        yield "run " + words((*CONTAINER, *asked))
+    else:
+        yield key
+
+
+_WEAK: tuple[AnswerStatus, ...] = ("absent", "denied")
+
+
+def joined(key: str, parts: Sequence[Said]) -> Answer:
+    """One answer of all that was said to one question, in order.
+
+    What was said outweighs what was refused; of a failure and a success the later one counts.
+    """
+    said = [part for part in parts if part.status not in _WEAK]
+    if not said:
+        return Answer(key, parts[-1].status, why=parts[-1].why)
+    last = said[-1]
+    if last.status == "failed":
+        data = last.text.encode("utf-8", "surrogateescape")
+        return Answer(key, "failed", data, stderr=data, why=last.why)
+    texts = [part.text for part in said if part.status != "failed"]
+    text = "".join(text if text.endswith("\n") or not text else f"{text}\n" for text in texts)
+    if len(texts) == 1:
+        text = texts[0]
+    is_part = any(part.status == "truncated" for part in said) or len(text) > 2 * CAP
+    text = text[-CAP:] if is_log(key) else text[: 2 * CAP]
+    return Answer(key, "truncated" if is_part else "ok", text.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,339 @@
+"""What a command and its output say: answers under the keys that facts ask for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from mlopsdoc.hosts import pasted_files, shapes
+from mlopsdoc.hosts.base import AnswerStatus, read_key, words
+from mlopsdoc.hosts.commands import CONTAINER, Canonical, canonical, place
+from mlopsdoc.hosts.pasted_files import NotTold, Said
+from mlopsdoc.hosts.prompts import Pipeline, pipelines
+from mlopsdoc.hosts.segments import Buffer, Segments, is_log, said_of
+
+MAX_REPEAT = 4096
+# Commands that print nothing that could be evidence.
+SILENT = (
+    "cd", "export", "sleep", "clear", "exit", "logout", "set", "unset", "source", ".", "alias", "mkdir", "rm", "cp",
+    "mv", "true", "wait", "kill", "reset", "sudo", "su", "ssh", "bash", "sh", "tmux", "screen", "vi", "vim", "nano", "history",
+)  # fmt: skip
+WHOLE_FILTERS = ("cat", "less", "more", "tee", "most", "bat")
+PART_FILTERS = ("grep", "egrep", "fgrep", "zgrep", "head", "tail", "sort", "uniq", "tac", "rg", "ag")
+LOG_FILES = ("/var/log/kern", "/var/log/syslog", "/var/log/messages", "/var/log/dmesg", "/dev/kmsg")
+KNOWN_FILES = ("/proc/", "/sys/", "/etc/", "/run/", "/dev/", "/var/log/")
+_NOT_FOUND = (
+    r"(?:-?(?:ba|z|k|da|a)?sh: )?(?:line )?(?:[0-9]+: )*(?:sudo: |exec: |env: |timeout: failed to run command |nohup: )?"
+    r"['‘\"]?([\w./+-]{1,80})['’\"]?: (?:command )?not found\b.{0,40}$|zsh: command not found: (\S+)|Command '(\S+)' not found"
+    r"|.{0,80}exec: \"([\w./-]+)\": executable file not found"
+)
+_DENIED = (
+    r".{0,200}(?:[Pp]ermission denied|Operation not permitted|[Mm]ust be (?:run as )?root|[Rr]equires? root|need to be root"
+    r"|are you root\?|root privileges|Insufficient Permissions)"
+)
+_FAILED = (
+    r"NVIDIA-SMI has failed|Failed to initialize|No devices were found|Unable to determine the device handle"
+    r"|NVIDIA-SMI couldn't|Could not open device|Error: |error: |ERROR: |The ZFS modules are not loaded|cannot open '"
+    r"|mdadm: (?:cannot|No |must)|Unit \S+ could not be found|.{0,60}(?:unrecognized|invalid|unknown|Unknown) option|Usage: "
+    r"|Invalid combination|ipmi_\w+: |ipmi-\w+: |Smartctl open device|.{0,100}No such device|NVML: |Cannot get |No such file"
+)
+
+
+class Heard(NamedTuple):
+    """said: answers. left: output that the command does not explain, to be read for what it is. is_known: whether the
+    command was understood. is_silent: there was nothing to understand."""
+
+    said: list[Said]
+    left: Sequence[str] | None = None
+    is_known: bool = True
+    is_silent: bool = False
+
+
+def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
+    """What a command line and its output say. is_cut: lines are missing."""
+    lines = [line for line in output.lines]
+    while lines and not lines[-1].strip():
+        lines.pop()
+    try:
+        parts = [pipeline for pipeline in pipelines(command) if not pipeline[-1].is_silent]
+    except ValueError:
+        return Heard([], lines, False)
+    if command.lstrip().startswith("for "):
+        return _loop(command, lines)
+    if len(parts) >= 2 and parts[0][0].words[0] in ("test", "["):
+        return _tested(parts, lines)
+    parts = [pipeline for pipeline in parts if pipeline[0].words[0] not in SILENT or place(pipeline[0].words).host]
+    if not parts:
+        return Heard([], lines if any(lines) else None, True, True)
+    if len(parts) > 1:
+        return _several(parts, lines, folder, is_cut)
+    return _one(parts[0], lines, folder, is_cut)
+
+
+def may_have_remarks(command: str) -> bool:
+    """Whether lines that begin with ``#`` are output of this command: files and tables have such lines."""
+    tools = r"\b(?:dmon|pmon|smartctl|numastat|cat|grep|head|tail|more|less|sed)\b(?!.*/(?:sys|proc)/)"
+    return re.search(tools, command[:2000]) is not None
+
+
+# ---- one command
+
+
+def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Heard:
+    argv = place(pipeline[0].words).words
+    if not argv:
+        return Heard([], lines, False)
+    asked = canonical(argv)
+    refused = _refused(argv, asked, lines)
+    if refused is not None:
+        return Heard(refused)
+    effect, lines = _filtered(pipeline, lines)
+    if effect == "changed":
+        return Heard([], lines, False)
+    is_part = is_cut or effect == "part"
+    if argv[0] in pasted_files.READERS and len(argv) > 1:
+        return _files(argv, lines, folder, is_part)
+    if argv[0] in ("ls", "readlink"):
+        try:
+            read = pasted_files.listed if argv[0] == "ls" else pasted_files.linked
+            found = read(argv, lines, folder)
+        except NotTold:
+            found = []
+        return Heard([*found, Said("run " + words(argv), "truncated" if is_part else "ok", _text(lines))])
+    if asked is None:
+        return Heard([], lines, _explains_itself(argv, lines))
+    return Heard(list(_distributed(asked, lines, is_part)))
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _explains_itself(argv: tuple[str, ...], lines: Sequence[str]) -> bool:
+    """Whether every line of output is known by its form, as of ``curl .../redfish`` or of a script of one's own."""
+    segments = Segments(lambda said: None)
+    known = [segments.add(line) for line in lines]
+    return bool(known) and all(known)
+
+
+def _refused(argv: tuple[str, ...], asked: Canonical | None, lines: Sequence[str]) -> list[Said] | None:
+    """The answer of a command that could not run, or was not allowed to."""
+    first = next((line for line in lines if line.strip()), "")
+    key = asked.key if asked else "run " + words(argv)
+    if len(first) > 1000:
+        return None
+    match = shapes.compiled(_NOT_FOUND).match(first)
+    if match is not None and argv[0] in {(name or "").rpartition("/")[2] for name in match.groups()}:
+        return [Said(key, "absent", why="no such command")]
+    if argv[0] in pasted_files.READERS or argv[0] in ("ls", "readlink") or key == "run journalctl":
+        return None
+    count = sum(bool(line.strip()) for line in lines)
+    if count <= 4 and shapes.compiled(_DENIED).match(first):
+        return [Said(key, "denied", why=first.strip()[:200])]
+    if count <= 6 and asked is not None and not is_log(key) and shapes.compiled(_FAILED).match(first):
+        foreign = [line for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)]
+        own = [line for line in lines if line not in foreign]
+        return [Said(key, "failed", _text(own), first.strip()[:200]), *_segmented(foreign)]
+    return None
+
+
+def _filtered(pipeline: Pipeline, lines: list[str]) -> tuple[str, list[str]]:
+    """``whole``, ``part`` or ``changed``, and the lines as they were before counts and numbers were put in front."""
+    effect = "whole"
+    for simple in pipeline[1:]:
+        name, *args = place(simple.words).words or ("",)
+        flags = "".join(arg[1:] for arg in args if arg.startswith("-") and not arg.startswith("--"))
+        if (
+            name in WHOLE_FILTERS
+            or (name == "jq" and args == ["."])
+            or (name.startswith("python") and "json.tool" in args)
+        ):
+            continue
+        if name in PART_FILTERS and not (name.endswith("grep") and ("c" in flags or "o" in flags)):
+            effect = "part"
+            if name.endswith("grep"):
+                lines = _ungrepped(lines, "n" in flags)
+            elif name == "uniq" and "c" in flags:
+                lines = [line for counted in lines for line in _repeated(counted)]
+        elif (name == "sed" and "-n" in args) or (
+            name == "awk" and len(args) == 1 and re.fullmatch(r"/[^/]+/", args[0])
+        ):
+            effect = "part"
+        else:
+            return "changed", lines
+    return effect, lines
+
+
+def _ungrepped(lines: Sequence[str], numbered: bool) -> list[str]:
+    lines = [line for line in lines if line != "--"]
+    return [re.sub(r"^[0-9]{1,9}[:-]", "", line) for line in lines] if numbered else lines
+
+
+def _repeated(line: str) -> list[str]:
+    r"""``     12 \tACSCtl: ...``, as `uniq -c` counts, is that line 12 times."""
+    match = re.match(r" *([0-9]{1,7}) (.*)$", line)
+    return [match[2]] * min(int(match[1]), MAX_REPEAT) if match else [line]
+
+
+def _files(argv: tuple[str, ...], lines: list[str], folder: str, is_part: bool) -> Heard:
+    lines, logs = _without_logs(argv, lines)
+    try:
+        found = pasted_files.files_of(argv, lines, folder, is_part)
+    except NotTold:
+        return Heard(logs, lines, _explains_itself(argv, lines))
+    said = logs
+    for one in found:
+        path = one.key.partition(" ")[2]
+        if path.startswith(LOG_FILES):
+            said += [one] if not one.text else [Said(one.key, "truncated"), *_segmented(one.text.split("\n")[:-1])]
+        else:
+            said.append(one)
+            if not path.startswith(KNOWN_FILES):
+                said += _segmented(one.text.split("\n")[:-1])
+    return Heard(said)
+
+
+def _without_logs(argv: tuple[str, ...], lines: list[str]) -> tuple[list[str], list[Said]]:
+    """Lines of files below /proc and /sys, and the logs that somebody pasted below them."""
+    if not any(word.startswith(("/proc/", "/sys/")) for word in argv):
+        return lines, []
+    foreign = [line for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)]
+    strange = set(foreign)
+    return [line for line in lines if line not in strange], _segmented(foreign)
+
+
+def _segmented(lines: Sequence[str]) -> list[Said]:
+    """The outputs that lines consist of, by their form."""
+    said: list[Said] = []
+    segments = Segments(said.append)
+    for line in lines:
+        segments.add(line)
+    segments.end()
+    return said
+
+
+def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Iterator[Said]:
+    """The output of a command under its key; lines of logs and what was pasted below it, under theirs."""
+    own = Buffer(is_log=is_log(asked.key))
+    if asked.key.startswith("run journalctl"):
+        yield from _journal(asked, lines, is_part)
+        return
+    if asked.header:
+        own.add(asked.header)
+    foreign: list[str] = []
+    tool = asked.key.removeprefix(f"run {words(CONTAINER)} ").removeprefix("run ").partition(" ")[0]
+    is_foreign = False
+    for line in lines:
+        start = None if is_log(asked.key) else shapes.start_of(line)
+        if start is not None:
+            same = start.key.startswith((f"run {tool}", asked.key)) or start.key in shapes.PLAIN
+            is_foreign = not same and not (start.key == "run job")
+        elif is_foreign and line.strip():
+            is_foreign = bool(foreign) and _goes_on(foreign, line)
+        (foreign.append if is_foreign else own.add)(line)
+    yield said_of(asked.key, own, is_part=is_part or asked.is_part)
+    yield from _segmented(foreign)
+    jobs = [line for line in own.lines if (start := shapes.start_of(line)) is not None and start.key == "run job"]
+    if jobs and not is_log(asked.key):
+        yield Said("run job", "truncated", _text(jobs))
+
+
+def _goes_on(foreign: Sequence[str], line: str) -> bool:
+    """Whether a line goes on with what was pasted below an output."""
+    start = next((start for known in reversed(foreign) if (start := shapes.start_of(known)) is not None), None)
+    return start is not None and shapes.goes_on(start.number, line)
+
+
+def _journal(asked: Canonical, lines: Sequence[str], is_part: bool) -> Iterator[Said]:
+    """The journal; what is the kernel's in it is also a part of what dmesg says, unless it is of another boot."""
+    text = _text(lines)
+    yield Said(asked.key, "truncated" if is_part or asked.is_part else "ok", text)
+    if asked.key == "run journalctl":
+        kernel = [line for line in lines if (s := shapes.start_of(line)) is not None and s.key == "run dmesg"]
+        if kernel:
+            yield Said("run dmesg", "truncated", _text(kernel))
+
+
+# ---- several commands
+
+
+def _loop(command: str, lines: list[str]) -> Heard:
+    try:
+        return Heard(pasted_files.loop(command, lines))
+    except (NotTold, ValueError, re.error):
+        return Heard([], lines, _explains_itself((), lines))
+
+
+def _tested(parts: Sequence[Pipeline], lines: Sequence[str]) -> Heard:
+    """``test -e PATH && echo yes || echo no``: whether a file is there; what is in it, nobody said."""
+    test = [word for word in parts[0][0].words[1:] if word != "]"]
+    echoes = [" ".join(part[0].words[1:]) for part in parts[1:] if part[0].words[0] == "echo"]
+    said = next((line.strip() for line in lines if line.strip()), "")
+    if len(test) != 2 or test[0] not in ("-e", "-f", "-d", "-c", "-r", "-s") or len(echoes) != len(parts) - 1:
+        return Heard([], lines, False)
+    if not test[1].startswith("/") or said not in echoes or len(set(echoes)) != len(echoes):
+        return Heard([], lines, False)
+    status: AnswerStatus = "truncated" if said == echoes[0] else "absent"
+    return Heard([Said(read_key(test[1]), status, why="" if status == "truncated" else "not there")])
+
+
+def _several(parts: Sequence[Pipeline], lines: list[str], folder: str, is_cut: bool) -> Heard:
+    """Commands in one line: told apart by what `echo` printed between them, else by the form of their output."""
+    loud = [part for part in parts if part[0].words[0] not in ("echo", "printf")]
+    sections = _sections(parts, lines)
+    if sections is not None:
+        heard = [_one(part, section, folder, is_cut) for part, section in sections]
+        left = [line for one in heard if one.left is not None for line in one.left]
+        known = all(one.is_known for one in heard)
+        return Heard([said for one in heard for said in one.said], left if left or not known else None, known)
+    asked = [found for part in loud if (found := canonical(part[0].words)) is not None]
+    said = [one for one in _segmented(lines) if one.key in {a.key for a in asked} or is_log(one.key)]
+    said = [one._replace(status="truncated") if one.status == "ok" else one for one in said]
+    return Heard(said, lines, len(asked) == len(loud) and bool(said))
+
+
+def _sections(parts: Sequence[Pipeline], lines: list[str]) -> list[tuple[Pipeline, list[str]]] | None:
+    """Each command with its lines, where the words of an `echo` stand between any two; else None."""
+    found: list[tuple[Pipeline, list[str]]] = []
+    left = list(lines)
+    is_apart = True
+    for part in parts:
+        if part[0].words[0] == "echo":
+            text = " ".join(word for word in part[0].words[1:] if not word.startswith("-"))
+            if text.strip() not in [line.strip() for line in left] or "$" in text:
+                return None
+            at = [line.strip() for line in left].index(text.strip())
+            if found:
+                found[-1] = (found[-1][0], left[:at])
+            elif at:
+                return None
+            left, is_apart = left[at + 1 :], True
+        elif not is_apart:
+            return None
+        else:
+            found.append((part, []))
+            is_apart = False
+    if found:
+        found[-1] = (found[-1][0], found[-1][1] or left)
+    return found or None
+
+
+# ---- what an answer says besides
+
+
+def derived(said: Said) -> Iterator[Said]:
+    """Answers to other questions that an answer holds: the kernel's release in ``uname -a``."""
+    text = said.text.strip()
+    if said.status not in ("ok", "truncated") or len(text) > 4096 or not text:
+        return
+    if said.key == "run uname -r" and " " not in text:
+        yield Said(read_key("/proc/sys/kernel/osrelease"), "ok", f"{text}\n")
+    elif said.key == "run uname -a" and (match := re.match(r"Linux ([\w.-]+) ([\w.+~-]+) #", text)):
+        yield Said(read_key("/proc/sys/kernel/hostname"), "ok", f"{match[1]}\n")
+        yield Said(read_key("/proc/sys/kernel/osrelease"), "ok", f"{match[2]}\n")
+    elif said.key in ("run hostname", "run uname -n") and re.fullmatch(r"[\w.-]+", text):
+        yield Said(read_key("/proc/sys/kernel/hostname"), "ok", f"{text}\n")
+    elif said.key.startswith("run taskset "):
+        for match in re.finditer(r"pid ([0-9]{1,9})'s current affinity list: ([0-9,-]{1,400})", text):
+            yield Said(read_key(f"/proc/{match[1]}/status"), "truncated", f"Cpus_allowed_list:\t{match[2]}\n")

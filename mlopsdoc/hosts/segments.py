@@ -1,0 +1,231 @@
+"""Text without commands, cut into the outputs that it consists of, line by line and in bounded memory."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+
+from mlopsdoc.hosts import shapes
+from mlopsdoc.hosts.base import read_key
+from mlopsdoc.hosts.pasted_files import Said, is_path, named_value
+
+CAP = 16 << 20  # characters kept of one answer
+_STRINGS = r'"(?:[^"\\]|\\.)*"?'
+MAX_JSON_LINE = 1 << 20
+
+
+class Buffer:
+    """Lines up to a cap: of logs the last, else the first. `is_cut` tells that some are missing."""
+
+    def __init__(self, *, is_log: bool = False, cap: int = CAP) -> None:
+        self.lines: deque[str] = deque()
+        self.is_cut = False
+        self._is_log = is_log
+        self._cap = cap
+        self._size = 0
+
+    def add(self, line: str) -> None:
+        if self._size + len(line) >= self._cap:
+            self.is_cut = True
+            if not self._is_log:
+                return
+            while self.lines and self._size + len(line) >= self._cap:
+                self._size -= len(self.lines.popleft()) + 1
+        self._size += len(line) + 1
+        self.lines.append(line)
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{line}\n" for line in self.lines)
+
+
+def is_log(key: str) -> bool:
+    """Whether of this answer the end is what counts."""
+    return key.startswith(shapes.LOGS)
+
+
+class Segments:
+    """Takes lines, gives each output that it recognises to `keep` once it has ended."""
+
+    def __init__(self, keep: Callable[[Said], None]) -> None:
+        self._keep = keep
+        self._key = ""
+        self._shape = 0
+        self._lines = Buffer()
+        self._blank = 0
+        self._lead: list[str] = []  # lines of which the next one tells whose they are
+        self._path = ""
+        self._block: _Block | None = None
+        self._logs: dict[str, Buffer] = {}
+        self.strangers = Buffer(cap=1 << 20)
+
+    def add(self, line: str) -> bool:
+        """Take a line; whether it was recognised."""
+        if self._block is not None:
+            return self._add_to_block(line)
+        if not line.strip():
+            self._blank += 1
+            return True
+        if self._path:
+            return self._value(line)
+        found = shapes.start_of(line)
+        if found is not None and not (
+            self._key and found.key != self._key and found.key in shapes.PLAIN and shapes.goes_on(self._shape, line)
+        ):
+            self._begin(found, line)
+            return True
+        if self._key and shapes.goes_on(self._shape, line):
+            self._go_on(line)
+            return True
+        return self._other(line)
+
+    def _go_on(self, line: str) -> None:
+        for _ in range(self._blank):
+            self._lines.add("")
+        self._blank = 0
+        self._lines.add(line)
+
+    def _begin(self, found: shapes.Start, line: str) -> None:
+        if is_log(found.key):
+            self._end()
+            self._logs.setdefault(found.key, Buffer(is_log=True)).add(line)
+            return
+        if found.key != self._key:
+            taken = ""
+            if "nvlink" in found.key and self._key == "run nvidia-smi -L" and self._lines.lines:
+                taken = self._lines.lines.pop()  # the GPU whose links follow
+            lead = self._lead
+            self._end()
+            self._key, self._shape = found.key, found.number
+            for one in [*lead, *([taken] if taken else [])]:
+                self._lines.add(one)
+        self._go_on(line)
+
+    def _other(self, line: str) -> bool:
+        """A line that neither begins nor goes on with anything in the table."""
+        if pair := named_value(line):
+            self._end()
+            self._keep(Said(read_key(pair[0]), "truncated", f"{pair[1]}\n"))
+        elif is_path(line):
+            self._end()
+            self._path = line.strip()
+        elif _opens_block(line):
+            self._end()
+            self._block = _Block(line)
+            if self._block.is_closed:
+                self._close_block()
+        elif shapes.compiled(shapes.BORDER).match(line):
+            self._end()
+            self._lead = [line]
+        else:
+            self._end()
+            self.strangers.add(line)
+            return False
+        return True
+
+    def _value(self, line: str) -> bool:
+        """The line after a path that stood alone: its content, unless it is a path too."""
+        path, self._path = self._path, ""
+        if self._blank or is_path(line) or shapes.start_of(line) is not None:
+            self.strangers.add(path)
+            return self.add(line)
+        self._keep(Said(read_key(path), "truncated", f"{line}\n"))
+        return True
+
+    def _add_to_block(self, line: str) -> bool:
+        block = self._block
+        if block is not None:
+            block.add(line)
+            if block.is_closed:
+                self._close_block()
+        return True
+
+    def _close_block(self) -> None:
+        block, self._block = self._block, None
+        if block is None:
+            return
+        for said in block.answers():
+            self._keep(said)
+        if not block.is_closed:
+            for line in block.lines.lines:
+                self.strangers.add(line)
+
+    def _end(self) -> None:
+        self._blank, self._lead = 0, []
+        if self._key:
+            self._keep(said_of(self._key, self._lines))
+        self._key, self._lines = "", Buffer()
+
+    def end(self) -> None:
+        """No more lines come."""
+        self._close_block()
+        self._end()
+        for key, buffer in self._logs.items():
+            self._keep(Said(key, "truncated", buffer.text))
+        self._logs = {}
+
+
+def said_of(key: str, buffer: Buffer, *, is_part: bool = True) -> Said:
+    """An output as an answer. One that nobody says is whole is a part, unless its own form tells."""
+    text = buffer.text
+    if key == "run lspci -vvv" and "\n\t" not in text and "\n " not in text and not text[:1].isspace():
+        key = "run lspci"
+    whole = False if buffer.is_cut else shapes.is_whole(key, text)
+    if whole is None:
+        whole = not is_part and not buffer.is_cut
+    return Said(key, "ok" if whole else "truncated", text)
+
+
+def _opens_block(line: str) -> bool:
+    return (
+        shapes.compiled(r"\s{0,4}(?:\{|\[\s*(?:$|[{\"])|<\?xml |<nvidia_smi_log|<!DOCTYPE nvidia)").match(line)
+        is not None
+    )
+
+
+class _Block:
+    """JSON until its brackets are closed, or XML until its last tag."""
+
+    def __init__(self, line: str) -> None:
+        self.lines = Buffer()
+        self._is_xml = line.lstrip().startswith("<")
+        self._depth = 0
+        self.is_closed = False
+        self.add(line)
+
+    def add(self, line: str) -> None:
+        self.lines.add(line)
+        if self._is_xml:
+            self.is_closed = "</nvidia_smi_log>" in line
+        else:
+            plain = shapes.compiled(_STRINGS).sub("", line) if len(line) < MAX_JSON_LINE else line
+            self._depth += plain.count("{") + plain.count("[") - plain.count("}") - plain.count("]")
+            self.is_closed = self._depth <= 0
+
+    def answers(self) -> list[Said]:
+        text = self.lines.text
+        if self._is_xml:
+            is_ok = self.is_closed and not self.lines.is_cut
+            return [Said("run nvidia-smi -q -x", "ok" if is_ok else "truncated", text)] if "<gpu" in text else []
+        try:
+            value: object = json.loads(text) if self.is_closed and not self.lines.is_cut else None
+        except (ValueError, RecursionError):
+            return []
+        key = shapes.json_key(value)
+        if key == "log":
+            return [_journal(row) for row in (value if isinstance(value, list) else [value]) if isinstance(row, dict)]
+        part = key.startswith("run redfish") or not key
+        return [Said(key, "truncated" if part else "ok", text)] if key else []
+
+
+def _journal(row: dict[str, object]) -> Said:
+    """A row of ``journalctl -o json`` as the line that ``-o short-iso`` prints."""
+    from datetime import datetime, timezone
+
+    stamp = str(row.get("__REALTIME_TIMESTAMP", ""))
+    when = datetime.fromtimestamp(int(stamp) / 1e6, timezone.utc) if stamp.isdecimal() and len(stamp) < 18 else None
+    name = "kernel" if row.get("_TRANSPORT") == "kernel" else str(row.get("SYSLOG_IDENTIFIER", "unknown"))
+    head = f"{when:%Y-%m-%dT%H:%M:%S}+0000 {row.get('_HOSTNAME', 'host')} " if when else ""
+    text = str(row.get("MESSAGE", "")).replace("\n", " ")
+    return Said("run dmesg" if name == "kernel" else "run journalctl", "truncated", f"{head}{name}: {text}\n")

@@ -75,13 +75,15 @@ def read(stream: Stream, spool: Spool, files: Files) -> Report:
     sections = list(_sections(files, start, spool.size))
     if not sections or not any(section.header.startswith(START) for section in sections[:3]):
         raise BadArchive("it does not begin as an nvidia-bug-report does")
+    is_complete = not is_cut and any(section.header.startswith(END) for section in sections[-3:])
     rows: list[Row] = []
     for section in _mended(sections):
-        rows += _of_section(files, section)
+        found = _of_section(files, section)
+        is_last = section.end == spool.size and not is_complete
+        rows += (row._replace(status="truncated") if is_last and row.status == "ok" else row for row in found)
     banner = _lines(files, sections[0] if sections[0].header.startswith(START) else sections[1])
     taken_at, notes = _of_banner(banner)
     rows += _of_uname(banner)
-    is_complete = not is_cut and any(section.header.startswith(END) for section in sections[-3:])
     return Report(list(joined(rows).values()), taken_at, is_complete, notes)
 
 
@@ -268,7 +270,7 @@ def _skipped(lines: list[str]) -> Iterator[Row]:
     old = re.fullmatch(r"Skipping (.{1,80}?) output \((.{1,200})\)?", text[0])
     what = old[1] if old else text[0].removeprefix("Skipping:").strip()
     reason = (old[2] if old else text[1] if len(text) > 1 else "").rstrip(".)")
-    tool = what.split()[0].rpartition("/")[2] if what.split() else ""
+    tool = what.split()[0].rpartition("/")[2].strip(",") if what.split() else ""
     for key in ("run nvidia-smi -q", "run nvidia-smi") if tool == "nvidia-smi" else ():
         yield Row(key, "not_captured", why=f"the bug report left it out: {reason or 'no reason given'}")
 

@@ -50,7 +50,7 @@ def _stamp(year: str, month: str | int, day: str, clock: str, zone: str = "") ->
 
 
 def date_of(text: str) -> float:
-    """What `date` printed, or 0: ``Mon Nov 23 03:10:00 UTC 2026``, ``Mon 23 Nov 2026 03:10:00 AM UTC``, ISO, seconds."""
+    """What `date` printed: ``Mon Nov 23 03:10:00 UTC 2026``, ``Mon 23 Nov 2026 03:10:00 AM UTC``, ISO, epoch; or 0."""
     line = text.strip()
     if re.fullmatch(r"[0-9]{9,10}(?:\.[0-9]+)?", line):
         return float(line)

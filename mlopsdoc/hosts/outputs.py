@@ -17,26 +17,29 @@ MAX_REPEAT = 4096
 # Commands that print nothing that could be evidence.
 SILENT = (
     "cd", "export", "sleep", "clear", "exit", "logout", "set", "unset", "source", ".", "alias", "mkdir", "rm", "cp",
-    "mv", "true", "wait", "kill", "reset", "sudo", "su", "ssh", "bash", "sh", "tmux", "screen", "vi", "vim", "nano", "history",
+    "mv", "true", "wait", "kill", "reset", "sudo", "su", "ssh", "bash", "sh", "tmux", "screen", "vi", "vim",
+    "nano", "history",
 )  # fmt: skip
 WHOLE_FILTERS = ("cat", "less", "more", "tee", "most", "bat")
 PART_FILTERS = ("grep", "egrep", "fgrep", "zgrep", "head", "tail", "sort", "uniq", "tac", "rg", "ag")
 LOG_FILES = ("/var/log/kern", "/var/log/syslog", "/var/log/messages", "/var/log/dmesg", "/dev/kmsg")
 KNOWN_FILES = ("/proc/", "/sys/", "/etc/", "/run/", "/dev/", "/var/log/")
 _NOT_FOUND = (
-    r"(?:-?(?:ba|z|k|da|a)?sh: )?(?:line )?(?:[0-9]+: )*(?:sudo: |exec: |env: |timeout: failed to run command |nohup: )?"
-    r"['‘\"]?([\w./+-]{1,80})['’\"]?: (?:command )?not found\b.{0,40}$|zsh: command not found: (\S+)|Command '(\S+)' not found"
+    r"(?:-?(?:ba|z|k|da|a)?sh: )?(?:line )?(?:[0-9]+: )*(?:sudo: |exec: |env: |timeout: failed to run command )?"
+    r"['\u2018\"]?([\w./+-]{1,80})['\u2019\"]?: (?:command )?not found\b.{0,40}$|zsh: command not found: (\S+)"
+    r"|Command '(\S+)' not found"
     r"|.{0,80}exec: \"([\w./-]+)\": executable file not found"
 )
 _DENIED = (
-    r".{0,200}(?:[Pp]ermission denied|Operation not permitted|[Mm]ust be (?:run as )?root|[Rr]equires? root|need to be root"
-    r"|are you root\?|root privileges|Insufficient Permissions)"
+    r".{0,200}(?:[Pp]ermission denied|Operation not permitted|[Mm]ust be (?:run as )?root|[Rr]equires? root"
+    r"|need to be root|are you root\?|root privileges|Insufficient Permissions)"
 )
 _FAILED = (
     r"NVIDIA-SMI has failed|Failed to initialize|No devices were found|Unable to determine the device handle"
     r"|NVIDIA-SMI couldn't|Could not open device|Error: |error: |ERROR: |The ZFS modules are not loaded|cannot open '"
-    r"|mdadm: (?:cannot|No |must)|Unit \S+ could not be found|.{0,60}(?:unrecognized|invalid|unknown|Unknown) option|Usage: "
-    r"|Invalid combination|ipmi_\w+: |ipmi-\w+: |Smartctl open device|.{0,100}No such device|NVML: |Cannot get |No such file"
+    r"|mdadm: (?:cannot|No |must)|Unit \S+ could not be found|.{0,60}(?:unrecognized|invalid|[Uu]nknown) option|Usage: "
+    r"|Invalid combination|ipmi_\w+: |ipmi-\w+: |Smartctl open device|.{0,100}No such device|NVML: |Cannot get "
+    r"|No such file"
 )
 
 
@@ -52,7 +55,7 @@ class Heard(NamedTuple):
 
 def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
     """What a command line and its output say. is_cut: lines are missing."""
-    lines = [line for line in output.lines]
+    lines = list(output.lines)
     while lines and not lines[-1].strip():
         lines.pop()
     try:
@@ -81,8 +84,8 @@ def may_have_remarks(command: str) -> bool:
 
 
 def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Heard:
-    argv = place(pipeline[0].words).words
-    if not argv:
+    argv: tuple[str, ...] = place(pipeline[0].words).words
+    if len(argv) == 0:
         return Heard([], lines, False)
     asked = canonical(argv)
     refused = _refused(argv, asked, lines)
@@ -228,7 +231,7 @@ def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Itera
         start = None if is_log(asked.key) else shapes.start_of(line)
         if start is not None:
             same = start.key.startswith((f"run {tool}", asked.key)) or start.key in shapes.PLAIN
-            is_foreign = not same and not (start.key == "run job")
+            is_foreign = not same and start.key != "run job"
         elif is_foreign and line.strip():
             is_foreign = bool(foreign) and _goes_on(foreign, line)
         (foreign.append if is_foreign else own.add)(line)

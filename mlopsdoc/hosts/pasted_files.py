@@ -15,13 +15,18 @@ MAX_PATHS, MAX_LINE = 4096, 4096
 READERS = ("cat", "head", "tail", "grep", "egrep", "fgrep", "zgrep", "more", "less", "zcat", "tac")
 GREPS = ("grep", "egrep", "fgrep", "zgrep")
 ONE_LINE = ("/sys/", "/proc/sys/")  # files of one value each
-_DIR = r"(?:[^/:\s]+|[0-9a-fA-F]{4,8}(?::[0-9a-fA-F]{2}){1,2}(?:\.[0-7])?|[A-Za-z-]+[0-9]*(?::[0-9a-fA-F]{1,4}){1,4}|[0-9]+(?::[0-9]+){3})/"
+_DIR = (
+    r"(?:[^/:\s]+|[0-9a-fA-F]{4,8}(?::[0-9a-fA-F]{2}){1,2}(?:\.[0-7])?|[A-Za-z-]+[0-9]*(?::[0-9a-fA-F]{1,4}){1,4}"
+    r"|[0-9]+(?::[0-9]+){3})/"
+)
 PATH = rf"/(?:sys|proc)/(?:{_DIR}){{0,24}}[^/:\s]+"
 NAMED = rf"(?P<path>{PATH})(?::| = |:? +)(?P<value>.*)$"
 _ERROR = (
-    r"(?:[\w./-]{1,40}): (?:cannot (?:open|access|stat) )?['‘\"]?(?P<path>\S.{0,512}?)['’\"]?(?: for reading)?: "
+    r"(?:[\w./-]{1,40}): (?:cannot (?:open|access|stat) )?['\u2018\"]?(?P<path>\S.{0,512}?)['\u2019\"]?"
+    r"(?: for reading)?: "
     r"(?P<why>No such file or directory|Permission denied|Operation not permitted|Input/output error|No such device"
-    r"|Invalid argument|Device or resource busy|Is a directory|Operation not supported|Resource temporarily unavailable)$"
+    r"|Invalid argument|Device or resource busy|Is a directory|Operation not supported"
+    r"|Resource temporarily unavailable)$"
 )
 _STATUS: dict[str, AnswerStatus] = {
     "No such file or directory": "absent",
@@ -272,6 +277,7 @@ def linked(words: tuple[str, ...], lines: Sequence[str], folder: str) -> list[Sa
 
 # ---- loops
 
+_CAT = r"(?:cat|head -n ?1|head -1|<) *(\S+)(?: 2>/dev/null)?"
 Piece: TypeAlias = tuple[str, str]  # text, variable, value (of a file), any
 
 
@@ -281,9 +287,8 @@ def loop(command: str, lines: Sequence[str]) -> list[Said]:
     Each round is written out as what it must print: its own text, the variable, and a hole for each file. What
     the variable was is known from the words, or, where those are patterns, from what was printed.
     """
-    match = _pattern(r"for (\w{1,40}) in ([^;]{1,2000}); ?do (.{1,2000}?);? ?done\s*(?:[|].*|#.*)?$").match(
-        command.strip()
-    )
+    form = r"for (\w{1,40}) in ([^;]{1,2000}); ?do (.{1,2000}?);? ?done\s*(?:[|].*|#.*)?$"
+    match = _pattern(form).match(command.strip().replace("\n", "; ").replace("do; ", "do "))
     if match is None:
         raise NotTold
     name, rounds = match[1], [word for typed in _words(match[2]) for word in braces(typed)]
@@ -334,9 +339,7 @@ def _pieces(text: str, name: str) -> list[Piece]:
         inner = match[1]
         if (match[2] or match[3]) == name:
             found.append(("variable", ""))
-        elif inner is not None and (
-            said := _pattern(r"(?:cat|head -n ?1|head -1|<) *(\S+)(?: 2>/dev/null)?").fullmatch(inner)
-        ):
+        elif inner is not None and (said := _pattern(_CAT).fullmatch(inner)):
             found.append(("value", said[1].strip('"')))
         else:
             found.append(("any", ""))
@@ -360,7 +363,7 @@ def _round(pieces: Sequence[Piece], known: str | None, patterns: Sequence[str], 
         raise NotTold
     if known is None:
         known = match["known"] if "(?P<known>" in source else ""
-        if not any(_fits(known, pattern) for pattern in patterns):
+        if not any(_fits(known or "", pattern) for pattern in patterns):
             raise NotTold
     found: list[Said] = []
     for n, path in enumerate(paths):

@@ -48,7 +48,7 @@ _WHO = r"""
     )
     \ ?(?P<mark>[$#%>])(?:\ +(?P<command>.*)|\ ?)$
 """
-_ARROW = r"(?:❯|➜ +\S+(?: git:\(\S{1,80}\))?(?: ✗)?|λ|└─[$#]) +(?P<command>\S.*)$"
+_ARROW = r"(?:\u276f|➜ +\S+(?: git:\(\S{1,80}\))?(?: ✗)?|λ|└─[$#]) +(?P<command>\S.*)$"
 _WATCH = r"Every [0-9.,]{1,8}s: (?P<command>\S.*?)(?:  +(?P<host>[\w.-]{1,64}): (?P<date>.{10,40}))?$"
 
 
@@ -65,7 +65,7 @@ def prompt_of(line: str) -> Prompt | None:
     when the rest is a command that is known.
     """
     if len(line) > MAX_COMMAND or not (match := _pattern(_WHO, re.VERBOSE).match(line)):
-        return _other_prompt(line) if line[:1] in "❯➜λ└E" else None
+        return _other_prompt(line) if line[:1] in "\u276f➜λ└E" else None
     command = (match["command"] or "").strip()
     inner, mark = match["inner"] or "", match["mark"]
     is_strong = bool(match["user"] or "@" in inner)

@@ -40,7 +40,7 @@ class Recording:
         self.complete = True
         self.is_lower_bound = False
         self.notes: list[str] = []
-        self.understood = (0, 0)
+        self.understood: tuple[int, int] = (0, 0)
 
     def part(self, wanted: Callable[[Answer], bool]) -> Recording:
         """Only the answers that are wanted, and what matched the trees among them."""

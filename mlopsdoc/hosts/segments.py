@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
+from typing import Any, cast
 
 from mlopsdoc.hosts import shapes
 from mlopsdoc.hosts.base import read_key
+from mlopsdoc.hosts.json_shapes import json_key
 from mlopsdoc.hosts.pasted_files import Said, is_path, named_value
+from mlopsdoc.hosts.whole import is_whole
 
 CAP = 16 << 20  # characters kept of one answer
 _STRINGS = r'"(?:[^"\\]|\\.)*"?'
@@ -171,7 +174,7 @@ def said_of(key: str, buffer: Buffer, *, is_part: bool = True) -> Said:
     text = buffer.text
     if key == "run lspci -vvv" and "\n\t" not in text and "\n " not in text and not text[:1].isspace():
         key = "run lspci"
-    whole = False if buffer.is_cut else shapes.is_whole(key, text)
+    whole: bool | None = False if buffer.is_cut else is_whole(key, text)
     if whole is None:
         whole = not is_part and not buffer.is_cut
     return Said(key, "ok" if whole else "truncated", text)
@@ -209,17 +212,18 @@ class _Block:
             is_ok = self.is_closed and not self.lines.is_cut
             return [Said("run nvidia-smi -q -x", "ok" if is_ok else "truncated", text)] if "<gpu" in text else []
         try:
-            value: object = json.loads(text) if self.is_closed and not self.lines.is_cut else None
+            value: Any = json.loads(text) if self.is_closed and not self.lines.is_cut else None
         except (ValueError, RecursionError):
             return []
-        key = shapes.json_key(value)
+        key = json_key(value)
         if key == "log":
-            return [_journal(row) for row in (value if isinstance(value, list) else [value]) if isinstance(row, dict)]
+            rows: Any = value if isinstance(value, list) else [value]
+            return [_journal(cast(dict[str, Any], row)) for row in rows if isinstance(row, dict)]
         part = key.startswith("run redfish") or not key
         return [Said(key, "truncated" if part else "ok", text)] if key else []
 
 
-def _journal(row: dict[str, object]) -> Said:
+def _journal(row: dict[str, Any]) -> Said:
     """A row of ``journalctl -o json`` as the line that ``-o short-iso`` prints."""
     from datetime import datetime, timezone
 

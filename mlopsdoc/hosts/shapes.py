@@ -42,7 +42,7 @@ SHAPES: tuple[Shape, ...] = (
     # ---- logs: which of the two a line belongs to, log_key tells
     Shape("log", r"(?:<[0-9]{1,3}>)?\[ {0,8}[0-9]{1,9}\.[0-9]{6}\](?: |$)"),
     Shape("log", r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "),
-    Shape("log", r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})? [\w.-]{1,255} [^\s:]{1,128}: "),
+    Shape("log", r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9:]{5}(?:\.[0-9]{1,9})? [\w.-]{1,255} [^\s:]{1,128}: "),
     Shape("log", r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}\S{0,18} [\w.-]{1,255} [^\s:]{1,128}: "),
     Shape("log", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8},[0-9]{6}[+-][0-9:]{4,5} "),
     Shape("log", r"(?:kernel: |NVRM: |nvidia-(?:nvlink|nvswitch|uvm|modeset|peermem)\S{0,12}[: ]|EDAC MC[0-9]|mce: "
@@ -50,18 +50,19 @@ SHAPES: tuple[Shape, ...] = (
                  r"|\{[0-9]{1,3}\}\[Hardware Error\]|Out of memory: |oom-kill:|watchdog: BUG|INFO: task \S)"),
     Shape("run journalctl -u thermald", r"\[[0-9]{10}\]\[[A-Z]{3,8}\]"),
     Shape("read /var/log/fabricmanager.log",
-          r"\[[A-Z][a-z]{2} [0-9]{2} [0-9]{4} [0-9:]{8}\] \[[A-Z]+\]|[Ff]abric ?[Mm]anager |Please update with matching "),
+          r"\[[A-Z][a-z]{2} [0-9]{2} [0-9]{4} [0-9:]{8}\] \[[A-Z]+\]|[Ff]abric ?[Mm]anager |Please update with match"),
     Shape("log", r"[A-Za-z][\w.@/-]{0,63}\[[0-9]{1,7}\]: "),
     Shape("log", r"systemd: \S+\.service"),
-    Shape("run job", r"[^\s:]{1,64}:[0-9]{1,8}:[0-9]{1,8} \[[0-9]{1,3}\] |.{0,120}\bNCCL (?:WARN|INFO|TRACE|ERROR)"
+    Shape("run job", r"[^\s:]{1,64}:[0-9]{1,8}:[0-9]{1,8} \[[0-9]{1,3}\] |(?:\S{1,60} ){0,5}NCCL (?:WARN|INFO|TRACE|ERROR)"
                      r"|NCCL version |Traceback \(most recent|(?:[\w.]{1,80}\.)?[A-Z]\w{2,40}(?:Error|Exception): "
-                     r"|CUDA (?:error|Error|failure|runtime|driver)|ggml_cuda|terminate called|time=\S+ level=|level=\w+ msg="
-                     r"|slurmstepd: |srun: |mpirun|torch\.\S{1,80}Error"),
+                     r"|CUDA (?:error|Error|failure|runtime|driver)|ggml_cuda|terminate called|time=\S+ level="
+                     r"|level=\w+ msg=|slurmstepd: |srun: |mpirun|torch\.\S{1,80}Error"),
     # ---- tools
     Shape("read /proc/mdstat", r"Personalities :|md[\w/-]{1,32} : (?:active|inactive) ",
           r" {6,}\S|unused devices:|\s+\[[=>.]+\]|\s+bitmap:"),
     Shape("run zpool status", r" {0,4}pool: \S|no pools available$",
-          rf" {{0,4}}(?:state|status|action|see|scan|config|errors|remove|checkpoint|expand|scrub|trim|dedup|comment)(?:: |:$)"
+          r" {0,4}(?:state|status|action|see|scan|config|errors|remove|checkpoint|expand|scrub|trim|dedup|comment):"
+          r"(?: |$)"
           rf"|[ \t]+\S|NAME +STATE +READ|\S+ +(?:{_STATES})\b|(?:logs|cache|spares|special|dedup)(?:\s|$)"),
     Shape("run nvidia-smi -q",
           r"=+NVSMI LOG=+$|Timestamp +: [A-Z0-9]|Driver Version +: [0-9]|CUDA Version +: [0-9N]|Attached GPUs +: [0-9]"
@@ -74,16 +75,17 @@ SHAPES: tuple[Shape, ...] = (
           r"[|+]|\s+$|NVML library|Please also try|Make sure"),
     Shape("run nvidia-smi nvlink -s", r"\s{1,16}Link [0-9]{1,2}: (?:<?inactive|[0-9.]+ GB/s|N/A)"
                                       r"|NVML: Unable to retrieve NvLink", r"GPU [0-9]{1,3}: \S"),
-    Shape("run nvidia-smi nvlink -e", r"\s{1,16}Link [0-9]{1,2}: (?:Replay|Recovery|CRC|Data|ECC|Malformed|Buffer|Local|"
-                                      r"Rx|Tx|Effective|Symbol|Link|Total)\b|\s{1,16}Link [0-9]{1,2}$",
+    Shape("run nvidia-smi nvlink -e", r"\s{1,16}Link [0-9]{1,2}: (?:Replay|Recovery|CRC|Data|ECC|Malformed|Buffer"
+                                      r"|Local|Rx|Tx|Effective|Symbol|Link|Total)\b|\s{1,16}Link [0-9]{1,2}$",
           r"GPU [0-9]{1,3}: \S|\s{4,}\S+.{0,60}:"),
     Shape("run nvidia-smi -L", r"GPU [0-9]{1,3}: \S", r"\s+MIG \S"),
     Shape("run nvidia-smi topo -m", r"\s+(?:\x1b\[4m)?GPU[0-9]+\s+(?:GPU[0-9]|NIC[0-9]|mlx5_|CPU Aff)",
           r"(?:GPU|NIC)[0-9]+\s|mlx5_\w+\s|Legend:|NIC Legend:|\s+(?:X|SYS|NODE|PHB|PXB|PIX|NV#)\s+=|\s+NIC[0-9]+: "),
     Shape("run nvidia-smi pmon", r"# gpu +pid ", r"#|\s*[0-9]"),
     Shape("run nvidia-smi dmon", r"# gpu +\S|#Time +gpu|#Date +Time +gpu", r"#|\s*[0-9]"),
-    Shape("run nvidia-smi --query-gpu", rf"{_KNOWN_FIELD}{_FIELD}(?:, ?{_FIELD})+$", r"[^,]{1,80}, ?[^,]"),
-    Shape("run numactl -H", r"available: [0-9]+ nodes?", r"node [0-9]+ (?:cpus|size|free):|node distances:|node\s+[0-9]|\s+[0-9]+: "),
+    Shape("run nvidia-smi --query-gpu", rf"(?={_FIELD},){_KNOWN_FIELD}{_FIELD}(?:, ?{_FIELD})+$", r"[^,]{1,80}, ?[^,]"),
+    Shape("run numactl -H", r"available: [0-9]+ nodes?",
+          r"node [0-9]+ (?:cpus|size|free):|node distances:|node\s+[0-9]|\s+[0-9]+: "),
     Shape("run numactl -s", r"policy: \S+", r"\w+: "),
     Shape("run lscpu", r"Architecture: ", COLON),
     Shape("run lspci -vvv", r"(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7] \S"
@@ -92,14 +94,14 @@ SHAPES: tuple[Shape, ...] = (
     Shape("run nvme smart-log {}", r"Smart Log for NVME device:(?P<what>[\w/]{1,32})", COLON),
     Shape("run nvme smart-log", r"critical_warning\s+: ", COLON),
     Shape("run smartctl -a", r"smartctl [0-9]|=== START OF |(?:Model Number|Device Model|Model Family):\s+\S"
-                             r"|SMART overall-health|SMART/Health Information|SMART Attributes Data|Vendor Specific SMART",
+                             r"|SMART overall-health|SMART/Health Information|SMART Attributes Data|Vendor Specific SM",
           rf"{COLON}|\s*[0-9]+ \S+|- |ID# |Copyright|\S.{{0,100}}\.$|\s*$|No Errors Logged|Num |Id |St "),
     Shape("run ipmitool sel elist", r" {0,6}[0-9a-f]{1,4} \| (?:[0-9]{2}/[0-9]{2}/[0-9]{2,4}|[Pp]re-[Ii]nit) *\|"),
     Shape("run ipmitool sensor", r"[^|]{1,24}\|[^|]{1,24}\|[^|]{1,24}\|[^|]{1,24}\|(?:[^|]{1,24}\|){5}[^|]{1,24}$"),
     Shape("run ipmitool sdr elist", r"[^|]{1,24}\| [0-9A-Fa-f]{2}h \| ?[a-z]{2,3} *\|"),
     Shape("run ipmitool sdr list", r"[^|]{1,24}\|[^|]{1,32}\| (?:ok|ns|nc|cr|nr|lnc|lcr|unc|ucr)\s*$"),
-    Shape("run ipmi-sel", r"ID\s*[|,]\s*Date\s*[|,]\s*Time\b|[0-9]{1,6}\s*[|,]\s*(?:[A-Z][a-z]{2}-[0-9]{2}-[0-9]{4}|PostInit)"
-                          r"\s*[|,]\s*[0-9:]{8}"),
+    Shape("run ipmi-sel", r"ID\s*[|,]\s*Date\s*[|,]\s*Time\b"
+                          r"|[0-9]{1,6}\s*[|,]\s*(?:[A-Z][a-z]{2}-[0-9]{2}-[0-9]{4}|PostInit)\s*[|,]\s*[0-9:]{8}"),
     Shape("run ipmi-sensors", r"ID\s*[|,]\s*(?:Sensor )?Name\s*[|,]\s*(?:Type|Sensor)"
                               r"|[0-9]{1,6}\s*\|[^|]{1,80}\|\s*[A-Z][A-Za-z/ -]{2,40}\|(?:[^|]{0,40}\|){2,12}[^|]*$"
                               r"|[0-9]{1,6},[^,|]{1,80},[A-Z][A-Za-z/ -]{2,40},(?:[^,]{0,40},){2,12}"),
@@ -116,13 +118,15 @@ SHAPES: tuple[Shape, ...] = (
     Shape("run show_gids", r"DEV\s+PORT\s+INDEX\s+GID", r"\S+\s+[0-9]+\s+[0-9]+\s+[0-9a-f:]{20}|-{3}|n_gids"),
     Shape("run ethtool {}", r"Settings for (?P<what>[\w.@-]{1,16}):$", INDENTED),
     Shape("run ethtool -S", r"NIC statistics:$", INDENTED),
-    Shape("run cpupower frequency-info", r"analyzing CPU [0-9]+:|\s+(?:driver: [a-z_]+|hardware limits: [0-9]|current policy: )",
+    Shape("run cpupower frequency-info",
+          r"analyzing CPU [0-9]+:|\s+(?:driver: [a-z_]+|hardware limits: [0-9]|current policy: )",
           r"\s{2,}\S"),
     Shape("run dcgmi", r"\|\s*(?:-> |Overall Health|Diagnostic |GPU ID )|\+-+\[? ?Deployment", r"[|+]"),
     Shape("run dkms status", r"nvidia[\w-]*[/,] ?[0-9.]+.{0,80}: (?:installed|built|added)", _NO),
     Shape("run dpkg -l", r"(?:ii|rc|hi|iF|iU) {1,3}\S+ +\S|Desired=Unknown/Install", r"[|+/]"),
     Shape("run lsmod", r"Module +Size +Used by", r"\w+ +[0-9]+ +[0-9]+"),
-    Shape("run systemctl status {}", r"[●○×*] (?P<what>[\w.@:-]{1,120}\.(?:service|timer|mount|socket|target))(?: |$)",
+    Shape("run systemctl status {}", r"[●○\u00d7*] (?P<what>[\w.@:-]{1,120}\.(?:service|timer|mount|socket|target))"
+          r"(?: |$)",
           r"\s+[A-Z][\w ]{1,16}:|\s{5,}\S"),
     Shape("run sensors", r"[a-z0-9_]+-(?:isa|pci|virtual|i2c|acpi)-[0-9a-f]{1,4}$", rf"{COLON}|\s+\("),
     Shape("read /proc/meminfo", r"MemTotal:\s+[0-9]+ kB", r"\w+(?:\(\w+\))?:\s+[0-9]+"),
@@ -189,7 +193,8 @@ def goes_on(number: int, line: str) -> bool:
 
 
 _IDENT = (
-    r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}(?:\.[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]\S{8,26}) \S+ ([^\s:\[]+)(?:\[[0-9]+\])?: "
+    r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}(?:\.[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]\S{8,26}) \S+"
+    r" ([^\s:\[]+)(?:\[[0-9]+\])?: "
     r"|([A-Za-z][\w.@/-]{0,63})\[[0-9]{1,7}\]: |(systemd): "
 )
 
@@ -199,131 +204,3 @@ def log_key(line: str) -> str:
     match = compiled(_IDENT).match(line)
     name = match[1] or match[2] or match[3] if match else "kernel"
     return "run dmesg" if name == "kernel" else "run journalctl"
-
-
-# ---- JSON
-
-
-def json_key(value: object) -> str:
-    """The question that a JSON value answers; nothing when it is not known.
-
-    Redfish answers ``run redfish TYPE``: the schema it names itself, or what its properties are.
-    """
-    if isinstance(value, list):
-        return json_key(value[0]) if value else ""
-    if not isinstance(value, dict):
-        return ""
-    keys = {str(key) for key in value}
-    if named := _redfish_type(value):
-        return f"run redfish {named}"
-    if "smartctl" in keys:
-        device = value.get("device")
-        name = str(device.get("name", "")) if isinstance(device, dict) else ""
-        return (
-            f"run smartctl -j -a {words((name,))}"
-            if name.startswith("/dev/") and len(name) < 64
-            else "run smartctl -j -a"
-        )
-    return next((key for needed, key in JSON if needed <= keys), "")
-
-
-JSON = (
-    ({"pools", "output_version"}, "run zpool status -j"),
-    ({"pools"}, "run zpool status -j"),
-    ({"critical_warning"}, "run nvme smart-log -o json"),
-    ({"Devices"}, "run nvme list -o json"),
-    ({"lscpu"}, "run lscpu -J"),
-    ({"blockdevices"}, "run lsblk -J"),
-    ({"filesystems"}, "run findmnt -J"),
-    ({"MESSAGE"}, "log"),
-)
-REDFISH = (
-    ({"EntryCode"}, "LogEntry"),
-    ({"EntryType", "Severity"}, "LogEntry"),
-    ({"Created", "Severity", "Message"}, "LogEntry"),
-    ({"PowerSupplies"}, "Power"),
-    ({"PowerControl"}, "Power"),
-    ({"Temperatures"}, "Thermal"),
-    ({"PowerSupplyType"}, "PowerSupply"),
-    ({"PowerCapacityWatts"}, "PowerSupply"),
-    ({"CapacityWatts", "Status"}, "PowerSupply"),
-    ({"LineInputVoltage", "Status"}, "PowerSupply"),
-    ({"ReadingType", "Reading"}, "Sensor"),
-    ({"ChassisType"}, "Chassis"),
-    ({"MemoryDeviceType"}, "Memory"),
-    ({"ProcessorType"}, "Processor"),
-    ({"SystemType"}, "ComputerSystem"),
-    ({"ManagerType"}, "Manager"),
-)
-
-
-def _redfish_type(value: dict[object, object]) -> str:
-    """``Power`` of ``#Power.v1_5_0.Power``; by the properties where the type was cut away."""
-    named = str(value.get("@odata.type", ""))
-    if match := compiled(r"#([A-Za-z]{1,64})\b").match(named):
-        return str(match[1])
-    if "@odata.id" in value or "Status" in value or "Created" in value or "PowerSupplies" in value:
-        keys = {str(key) for key in value}
-        return next((name for needed, name in REDFISH if needed <= keys), "")
-    return ""
-
-
-# ---- whether an output is there from its beginning to its end
-
-
-def is_whole(key: str, text: str) -> bool | None:
-    """Whether nothing of an output is missing, by its own form; None where the form does not tell."""
-    test = _WHOLE.get(key)
-    return None if test is None else test(text)
-
-
-def _whole_mdstat(text: str) -> bool:
-    return text.startswith("Personalities") and "\nunused devices:" in text
-
-
-def _whole_zpool(text: str) -> bool:
-    pools = compiled(r"(?m)^ {0,4}pool: ").findall(text)
-    ends = compiled(r"(?m)^errors: ").findall(text)
-    tables = compiled(r"(?m)^\s*NAME +STATE +READ").findall(text)
-    return "no pools available" in text or (bool(pools) and len(pools) <= len(ends) and len(pools) == len(tables))
-
-
-def _whole_query(text: str) -> bool:
-    said = compiled(r"(?m)^Attached GPUs +: ([0-9]{1,4})\s*$").findall(text)
-    blocks = compiled(r"(?m)^GPU [0-9A-Fa-f]{8}:").findall(text)
-    return len(said) == 1 and int(said[0]) == len(blocks)
-
-
-def _whole_table(text: str) -> bool:
-    return "NVIDIA-SMI" in text and "Processes:" in text and text.rstrip().endswith("+")
-
-
-def _whole_xml(text: str) -> bool:
-    return text.rstrip().endswith("</nvidia_smi_log>") and "<nvidia_smi_log" in text
-
-
-def _whole_topo(text: str) -> bool:
-    rows = len(compiled(r"(?m)^(?:\x1b\[[0-9;]*m)?GPU[0-9]+\s").findall(text))
-    columns = compiled(r"(?m)^\s+.*GPU[0-9].*$").search(text)
-    return columns is not None and rows == len(compiled(r"GPU[0-9]+").findall(columns[0])) and "Legend:" in text
-
-
-def _whole_numactl(text: str) -> bool:
-    said = compiled(r"available: ([0-9]{1,4}) node").match(text)
-    return said is not None and len(compiled(r"(?m)^ +[0-9]+: ").findall(text)) == int(said[1])
-
-
-def _whole_nvlink(text: str) -> bool | None:
-    return None if "GPU " in text else False
-
-
-_WHOLE = {
-    "read /proc/mdstat": _whole_mdstat,
-    "run zpool status": _whole_zpool,
-    "run nvidia-smi -q": _whole_query,
-    "run nvidia-smi": _whole_table,
-    "run nvidia-smi -q -x": _whole_xml,
-    "run nvidia-smi topo -m": _whole_topo,
-    "run numactl -H": _whole_numactl,
-    "run lscpu": lambda text: text.startswith("Architecture") and "\nNUMA node" in text,
-}

@@ -338,7 +338,7 @@ TOOLS: dict[str, Tool] = {
 }  # fmt: skip
 
 # They read no health, but say that a command was typed; what they print is looked at for what it is.
-OTHERS = OTHERS = frozenset(
+OTHERS = frozenset(
     word
     for line in (
         "ls cat grep egrep fgrep zgrep head tail more less zcat sed awk readlink stat find test [ echo printf cd",

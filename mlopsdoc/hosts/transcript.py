@@ -302,7 +302,7 @@ def _says_cut(remark: str) -> bool:
 
 
 def _may_prompt(line: str) -> bool:
-    return shapes.compiled(r".{0,160}?[$#%>❯➜λ]|Every ").match(line) is not None
+    return shapes.compiled(r".{0,160}?[$#%>\u276f➜λ└]|Every ").match(line) is not None
 
 
 def _changed_folder(command: str, folder: str) -> str:

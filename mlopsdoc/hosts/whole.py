@@ -1,0 +1,70 @@
+"""Whether an output is there from its beginning to its end, by its own form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+
+
+@cache
+def _pattern(source: str) -> re.Pattern[str]:
+    return re.compile(source)
+
+
+def is_whole(key: str, text: str) -> bool | None:
+    """Whether nothing of an output is missing, None where the form does not tell."""
+    test = _WHOLE.get(key)
+    return None if test is None else test(text)
+
+
+def _whole_mdstat(text: str) -> bool:
+    return text.startswith("Personalities") and "\nunused devices:" in text
+
+
+def _whole_zpool(text: str) -> bool:
+    pools = _pattern(r"(?m)^ {0,4}pool: ").findall(text)
+    ends = _pattern(r"(?m)^errors: ").findall(text)
+    tables = _pattern(r"(?m)^\s*NAME +STATE +READ").findall(text)
+    return "no pools available" in text or (bool(pools) and len(pools) <= len(ends) and len(pools) == len(tables))
+
+
+def _whole_query(text: str) -> bool:
+    said = _pattern(r"(?m)^Attached GPUs +: ([0-9]{1,4})\s*$").findall(text)
+    blocks = _pattern(r"(?m)^GPU [0-9A-Fa-f]{8}:").findall(text)
+    return len(said) == 1 and int(said[0]) == len(blocks)
+
+
+def _whole_table(text: str) -> bool:
+    return "NVIDIA-SMI" in text and "Processes:" in text and text.rstrip().endswith("+")
+
+
+def _whole_xml(text: str) -> bool:
+    return text.rstrip().endswith("</nvidia_smi_log>") and "<nvidia_smi_log" in text
+
+
+def _whole_topo(text: str) -> bool:
+    rows = len(_pattern(r"(?m)^(?:\x1b\[[0-9;]*m)?GPU[0-9]+\s").findall(text))
+    columns = _pattern(r"(?m)^\s+.*GPU[0-9].*$").search(text)
+    return columns is not None and rows == len(_pattern(r"GPU[0-9]+").findall(columns[0])) and "Legend:" in text
+
+
+def _whole_numactl(text: str) -> bool:
+    said = _pattern(r"available: ([0-9]{1,4}) node").match(text)
+    return said is not None and len(_pattern(r"(?m)^ +[0-9]+: ").findall(text)) == int(said[1])
+
+
+def _whole_lscpu(text: str) -> bool:
+    return text.startswith("Architecture") and "\nNUMA node" in text
+
+
+_WHOLE: dict[str, Callable[[str], bool]] = {
+    "read /proc/mdstat": _whole_mdstat,
+    "run zpool status": _whole_zpool,
+    "run nvidia-smi -q": _whole_query,
+    "run nvidia-smi": _whole_table,
+    "run nvidia-smi -q -x": _whole_xml,
+    "run nvidia-smi topo -m": _whole_topo,
+    "run numactl -H": _whole_numactl,
+    "run lscpu": _whole_lscpu,
+}

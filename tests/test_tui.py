@@ -25,7 +25,7 @@ from mlopsdoc.engine import Ledger
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.model import AREAS, Counts, Finding, HostInfo, Hurt, Line, Report, Result, Source, Status, Tool, finding
-from mlopsdoc.tui import wire
+from mlopsdoc.tui import bars, wire
 from mlopsdoc.tui.app import Doctor
 from mlopsdoc.tui.board import Board, rows
 from mlopsdoc.tui.engine_process import still_fresh
@@ -483,3 +483,15 @@ def test_hostile_names_in_a_recording_never_reach_the_terminal(open_terminal: Op
     rest = ALLOWED.sub(b"", terminal.out).decode()
     assert b"[@click=app.quit]" in terminal.out
     assert rest.replace("\u2502", "|").isprintable(), rest
+
+
+def test_an_engine_that_says_nothing_is_not_called_live() -> None:
+    board = Board()
+    plan, made = bad_night()
+    for said in (replace(plan, live=True), replace(made, report=replace(made.report, sources=[]))):
+        board.hear(said)
+    board.silent_s = 10
+    assert "LIVE" in str(bars.header(board, 80))
+    board.silent_s = 75
+    assert "no answer for 75 s" in str(bars.header(board, 80))
+    assert "LIVE" not in str(bars.header(board, 80))

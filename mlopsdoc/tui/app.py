@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from time import monotonic
 from typing import ClassVar
 
 from textual import on
@@ -73,6 +74,7 @@ class Doctor(App[int]):
         self.at = "checks"
         self.came_from = "checks"
         self.notice = ""
+        self.heard = monotonic()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.header, self.footer = Canvas(id="header"), Canvas(id="footer")
         self.body = Body(self.board, id="body")
@@ -91,6 +93,7 @@ class Doctor(App[int]):
         self.screen.set_class(not utf8, "-ascii")
         self._look_at("checks")
         self.loop = asyncio.get_running_loop()
+        self.set_interval(5, self._count_silence)
         self.feed.start(self.post_message)
 
     def on_resize(self, event: Resize) -> None:
@@ -106,7 +109,13 @@ class Doctor(App[int]):
     @on(EngineSaid)
     def _hear(self, event: EngineSaid) -> None:
         self.board.hear(event.said)
+        self.heard = monotonic()
+        self.board.silent_s = 0.0
         self._draw()
+
+    def _count_silence(self) -> None:
+        self.board.silent_s = monotonic() - self.heard
+        self._draw_bars(self.size.width)
 
     @on(EngineEnded)
     def _mourn(self, event: EngineEnded) -> None:

@@ -10,6 +10,8 @@ from mlopsdoc.tui.words import Line, Span, fitted, size
 _LIVE_KEYS = ("j/k move", "Enter open", "b runbook", "f problems", "r again", "p pause", "? help", "q quit")
 _RECORDED_KEYS = ("j/k move", "Enter open", "b runbook", "f problems", "? help", "q quit")
 
+SILENT_S = 45.0  # the slowest question has 30 s, and a round rests for 2
+
 
 def header(board: Board, width: int) -> list[Line]:
     """Whose machine, live or not, how many checks are in which status; then from when it is and what it is."""
@@ -46,7 +48,11 @@ def _state(board: Board) -> tuple[str, str, str]:
     if report.sources and not board.plan.live:
         return "RECORDING", _recorded(report.sources[0]), "value"
     clock = report.taken_at[11:16]
-    return ("PAUSED", f"as of {clock} UTC", "warning") if board.paused else ("LIVE", f"{clock} UTC", "ok")
+    if board.paused:
+        return "PAUSED", f"as of {clock} UTC", "warning"
+    if board.silent_s > SILENT_S:
+        return "SILENT", f"no answer for {age(board.silent_s)}: this is of {clock} UTC", "warning"
+    return "LIVE", f"{clock} UTC", "ok"
 
 
 def _recorded(source: Source) -> str:

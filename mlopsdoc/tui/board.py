@@ -53,6 +53,7 @@ class Board:
         self.awaited: set[str] = set()
         self.trouble = ""
         self.paused = False
+        self.silent_s = 0.0  # how long the engine has said nothing
 
     def hear(self, said: Said) -> None:
         if isinstance(said, Plan):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -432,6 +433,7 @@ def test_nothing_printed_is_no_sign() -> None:
     assert judge(host(TABLE="")).status.value == "skipped"
 
 
+EXAMPLES = 5000 if os.environ.get("MLOPSDOC_SOAK") else 300
 HOT = {  # a GPU that is in trouble, told by more than one line
     "smi_xml_h100_slowed": XML,
     "smi_q_a100_slowed": Q,
@@ -466,7 +468,7 @@ def damaged(draw: st.DrawFn, text: str) -> str:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_damage_raises_nothing_else_and_makes_no_value(data: st.DataObject) -> None:
     name, key = data.draw(st.sampled_from(EVERY))
     text = recorded(name, key)
@@ -486,7 +488,7 @@ def _read(replay: Replay) -> tuple[Gpu, ...]:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_damage_is_never_well(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(HOT)))
     text = recorded(name, HOT[name])

@@ -50,11 +50,11 @@ def parse(text: str, whole: bool) -> Printed:
         if index.isdecimal() and len(index) < 5:
             if "pid" in cells:
                 _remember(running.setdefault(int(index), {}), cells)
-            else:
+            elif not named:
                 rows.append(_row(number, int(index), cells))
-    for gpu, names in running.items():
+    for gpu, known in running.items():
         row = Row(len(lines), index=gpu)
-        row.processes = [{"pid": int(pid), "name": name} for pid, name in names.items()]
+        row.processes = [{"pid": int(pid), "name": name} for pid, name in known.items()]
         rows.append(row)
     return Printed(rows)
 

@@ -1,22 +1,25 @@
 """Processors slowed down, by heat or by something outside them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mlopsdoc import Before, Finding, Line, check, critical, ok, unknown, warning
 from mlopsdoc.facts.cpus import Cpu, Cpus, Package, middle
+from mlopsdoc.facts.quantities import span
 from mlopsdoc.facts.throttling import CpuTimes, Growth, Throttling
 
 HEAT = (
-    "Look at fans and inlet temperature (ipmitool sdr type Fan; ipmitool sdr type Temperature), "
+    "Look at fans and inlet temperature (sudo ipmitool sdr type Fan; sudo ipmitool sdr type Temperature), "
     "then at the heat sink; the runbook has the steps"
 )
 OUTSIDE = (
-    "Look at the power supplies and the BMC's event log (ipmitool sdr type 'Power Supply'; ipmitool sel elist) "
-    "and at power caps there; governor and cooling are not the cause; the runbook has the steps"
+    "Look at the power supplies and the BMC's event log (sudo ipmitool sdr type 'Power Supply'; sudo ipmitool "
+    "sel elist) and at power caps there; governor and cooling are not the cause; the runbook has the steps"
 )
 SOFTWARE = "Find who sets it (systemctl status tuned thermald power-profiles-daemon) and undo it; see the runbook"
+CAPPED = f"A power cap, mostly the BMC's. {OUTSIDE}"
 AMD_LIMIT_C = 95.0  # EPYC's control temperature limit is 95 to 100, and its driver does not tell which
 NEAR_LIMIT_C = 5.0
+Level = Callable[..., Finding]
 
 
 @check(area="cpu", title="CPUs run at full clock, not slowed by heat", params=("NODE",))
@@ -46,7 +49,9 @@ def cpu_thermal(
     there (busy is 80 %: with too slow a clock, what works has no rest). Half of it without heat is what PROCHOT#
     looks like when a power supply, a voltage regulator or the BMC pulls it (often 800 or 400 MHz). 0.7 leaves
     room for AVX-512 and AMX, whose own base clocks are lower. A package 5 degrees below its limit with clocks at
-    base or above works as designed, and so does a laptop that clips its turbo. Virtual machines are skipped; AMD
+    base or above works as designed, and so does a laptop that clips its turbo. At the limit itself it is worth a
+    note, and a warning when clocks are below base or counters grow. Counters that say more time than there was
+    are not believed, and settings alone are no evidence. Virtual machines are skipped; AMD
     and ARM, which have no counters, are judged by clocks.
     """
     uptime = cpus.taken_at - times.boot if times and times.boot else 0.0
@@ -54,6 +59,9 @@ def cpu_thermal(
     seconds = before.seconds if earlier else uptime
     for package in cpus.packages:
         grown = throttling.growth([cpu.number for cpu in cpus.of(package)], earlier, seconds)
+        if grown and not grown.is_credible:
+            yield _not_credible(package, grown)
+            grown = None
         working = _working(package, cpus, times, times_before, busy, loaded)
         if cpus.prochot and package is cpus.packages[0]:
             yield _prochot(package, cpus, cpus.prochot)
@@ -61,9 +69,13 @@ def cpu_thermal(
             yield _throttled(package, cpus, grown, earlier is not None, share_critical)
         elif working and sum(_ratio(cpu) < held_warning for cpu in working) >= 0.9 * len(working):
             yield _held(package, cpus, working, times_before.fact is not None, held_critical)
-    yield from _limited(cpus, held_warning)
-    if throttling.unseen and cpus.vendor == "GenuineIntel":
+        elif package.temperature_c and package.limit_c and package.temperature_c >= package.limit_c:
+            yield _at_limit(package, cpus, bool(grown and grown.events and earlier))
+    yield from (limits := list(_limited(cpus, held_warning)))
+    if throttling.unseen and (cpus.vendor == "GenuineIntel" or throttling.is_here):
         yield unknown(f"the throttle counters could not be read: {throttling.unseen}", code="counters")
+    elif not (cpus.is_seen or throttling.by_cpu or cpus.prochot or limits):
+        yield unknown("no clock, throttle counter or temperature could be seen, and settings alone tell nothing")
 
 
 def _is_much(grown: Growth, share: float, events_per_hour: float) -> bool:
@@ -94,72 +106,104 @@ def _ratio(cpu: Cpu) -> float:
     return cpu.mhz / cpu.base_mhz if cpu.mhz and cpu.base_mhz else 1.0
 
 
+def _say(
+    level: Level, package: Package, code: str, summary: str, *lines: Line | None, advice: str = "", **metrics: object
+) -> Finding:
+    """A finding about a package, with its heat."""
+    return level(
+        summary,
+        subject=package.subject,
+        code=code,
+        advice=advice,
+        params={"NODE": str(package.node)} if package.node is not None else {},
+        metrics={**metrics, "temperature_c": package.temperature_c, "limit_c": package.limit_c},
+        evidence=[package.line, *lines],
+    )
+
+
 def _throttled(package: Package, cpus: Cpus, grown: Growth, is_growth: bool, share_critical: float) -> Finding:
-    span = f"the last {_span(grown.seconds)}" if is_growth else f"the {_span(grown.seconds)} since boot"
+    during = f"the last {span(grown.seconds)}" if is_growth else f"the {span(grown.seconds)} since boot"
     much = f"{grown.share:.0%} of" if grown.share is not None else f"{grown.events} times in"
     if cpus.is_portable:
-        return ok(f"its clocks were lowered by heat for {much} {span}, as laptops do", subject=package.subject)
+        return ok(f"its clocks were lowered by heat for {much} {during}, as laptops do", subject=package.subject)
     where = "" if (grown.package_share or 0) >= (grown.core_share or 0) else f" ({grown.hot_cpus} of its CPUs)"
-    say = critical if is_growth and (grown.share or 0) > share_critical else warning
-    return say(
-        f"slowed down by heat for {much} {span}{where}{_heat(package)}; it should never be",
-        subject=package.subject,
-        code="throttled" if is_growth else "throttled_since_boot",
+    return _say(
+        critical if is_growth and (grown.share or 0) > share_critical else warning,
+        package,
+        "throttled" if is_growth else "throttled_since_boot",
+        f"slowed down by heat for {much} {during}{where}{_heat(package)}; it should never be",
         advice=HEAT if is_growth else f"Run this again in a minute to see whether it still happens. {HEAT}",
-        params=_node(package),
-        metrics={"throttled_share": round(grown.share or 0, 4), "events": grown.events, **_temperature(package)},
-        evidence=[package.line],
+        throttled_share=round(grown.share or 0, 4),
+        events=grown.events,
+    )
+
+
+def _not_credible(package: Package, grown: Growth) -> Finding:
+    gained = span((grown.share or 0) * grown.seconds)
+    why = f"its throttle counters gained {gained} in {span(grown.seconds)}: they cannot be believed"
+    return _say(unknown, package, "counters", f"{why}, so whether heat slows it down is not known")
+
+
+def _at_limit(package: Package, cpus: Cpus, is_growing: bool) -> Finding:
+    """As hot as it may get. Busy or not, a clock below base there is heat."""
+    known = [cpu for cpu in cpus.of(package) if cpu.mhz and cpu.base_mhz]
+    is_slow = bool(known) and middle(map(_ratio, known)) < 0.95
+    signs = ", its clocks are below base" * is_slow + ", its throttle counters grow" * is_growing
+    is_bad = bool(signs) and not cpus.is_portable
+    return _say(
+        warning if is_bad else ok,
+        package,
+        "at_limit",
+        f"at its temperature limit{_heat(package)}{signs or ', at full clock still'}",
+        advice=HEAT if is_bad else "",
     )
 
 
 def _held(package: Package, cpus: Cpus, slow: list[Cpu], is_growth: bool, held_critical: float) -> Finding:
     mhz, base = middle(cpu.mhz or 0 for cpu in slow), middle(cpu.base_mhz or 0 for cpu in slow)
     code, why, advice = _reason(package, cpus, base)
-    is_critical = is_growth and mhz < held_critical * base and code != "software"
-    return (critical if is_critical else warning)(
+    return _say(
+        critical if is_growth and mhz < held_critical * base and code != "software" else warning,
+        package,
+        code,
         f"busy, and held at {mhz:.0f} MHz, below its base clock of {base:.0f} MHz{_heat(package)}: {why}",
-        subject=package.subject,
-        code=code,
+        cpus.policy.line,
         advice=advice,
-        params=_node(package),
-        metrics={"mhz": round(mhz), "base_mhz": round(base), "cpus": len(slow), **_temperature(package)},
-        evidence=[package.line, cpus.policy.line],
+        mhz=round(mhz),
+        base_mhz=round(base),
+        cpus=len(slow),
     )
 
 
 def _reason(package: Package, cpus: Cpus, base_mhz: float) -> tuple[str, str, str]:
-    """What holds a package below its base clock: code, words and advice."""
-    policy, limit = cpus.policy, package.limit_c or AMD_LIMIT_C
-    if package.temperature_c is not None and package.temperature_c >= limit - NEAR_LIMIT_C:
-        return "heat", "it is at its temperature limit", HEAT
-    if policy.cap_mhz and policy.cap_mhz < base_mhz * 0.95:
-        return "software", f"scaling_max_freq allows no more than {policy.cap_mhz:.0f} MHz", SOFTWARE
-    if policy.max_percent is not None and policy.max_percent < 100:
-        return "software", f"max_perf_pct allows no more than {policy.max_percent} %", SOFTWARE
-    if policy.governor in ("powersave", "userspace") and "pstate" not in policy.driver:
-        return "software", f"governor {policy.governor} of {policy.driver or 'cpufreq'} keeps it there", SOFTWARE
-    if package.power_limit_w and package.power_max_w and package.power_limit_w < 0.9 * package.power_max_w:
-        watts = f"{package.power_limit_w:.0f} of {package.power_max_w:.0f} W"
-        return "power_limit", f"its power limit is set to {watts}", f"A power cap, mostly the BMC's. {OUTSIDE}"
-    heat = "no heat" if package.temperature_c is not None else "no throttling"
+    """What holds a package below its base clock: code, words and advice, of the first row that is so."""
+    policy, heat_c = cpus.policy, package.temperature_c
+    cap, percent, set_w, most_w = policy.cap_mhz or 0, policy.max_percent, package.power_limit_w, package.power_max_w
+    is_hot = heat_c is not None and heat_c >= (package.limit_c or AMD_LIMIT_C) - NEAR_LIMIT_C
+    is_manual = policy.governor in ("powersave", "userspace") and "pstate" not in policy.driver
+    is_capped = bool(set_w and most_w) and (set_w or 0) < 0.9 * (most_w or 0)
+    governor = f"governor {policy.governor} of {policy.driver or 'cpufreq'} keeps it there"
+    rows = (
+        (is_hot, "heat", "it is at its temperature limit", HEAT),
+        (0 < cap < base_mhz * 0.95, "software", f"scaling_max_freq allows no more than {cap:.0f} MHz", SOFTWARE),
+        ((percent or 100) < 100, "software", f"max_perf_pct allows no more than {percent} %", SOFTWARE),
+        (is_manual, "software", governor, SOFTWARE),
+        (is_capped, "power_limit", f"its power limit is set to {set_w or 0:.0f} of {most_w or 0:.0f} W", CAPPED),
+    )
+    heat = "no heat" if heat_c is not None else "no throttling"
     signs = f"{heat} and no setting explains it, so PROCHOT# from outside the CPU does: PSU, voltage regulator or BMC"
-    return "prochot", signs, OUTSIDE
+    return next((row[1:] for row in rows if row[0]), ("prochot", signs, OUTSIDE))
 
 
 def _prochot(package: Package, cpus: Cpus, line: Line) -> Finding:
     """A processor that is told from outside to slow down, and says so."""
-    clocks = [cpu.mhz for cpu in cpus.of(package) if cpu.mhz]
+    clock = middle(cpu.mhz for cpu in cpus.of(package) if cpu.mhz)
     top = f", of {cpus.policy.max_mhz:.0f} MHz at most" if cpus.policy.max_mhz else ""
-    held = f"it is held at {middle(clocks):.0f} MHz{top}" if clocks else "it is held at its lowest clock"
-    return critical(
-        f"PROCHOT# is asserted from outside the CPU now (PSU, voltage regulator or BMC): {held}{_heat(package)}",
-        subject=package.subject,
-        code="prochot",
-        advice=OUTSIDE,
-        params=_node(package),
-        metrics={"mhz": round(middle(clocks)) if clocks else None, **_temperature(package)},
-        evidence=[line, cpus.policy.line],
-    )
+    held = f"it is held at {clock:.0f} MHz{top}" if clock else "it is held at its lowest clock"
+    why = "PROCHOT# is asserted from outside the CPU now (PSU, voltage regulator or BMC)"
+    what = f"{why}: {held}{_heat(package)}"
+    mhz = round(clock) or None
+    return _say(critical, package, "prochot", what, line, cpus.policy.line, advice=OUTSIDE, mhz=mhz)
 
 
 def _limited(cpus: Cpus, held: float) -> Iterator[Finding]:
@@ -181,30 +225,13 @@ def _limited(cpus: Cpus, held: float) -> Iterator[Finding]:
             f"thermald holds every CPU at {policy.max_percent} % of its clock (max_perf_pct){turbo}",
             code="thermald",
             advice="thermald slows CPUs down from its own trip points, before the hardware would: see why it is hot "
-            "(journalctl -u thermald), and whether this host needs it (systemctl stop thermald); see the runbook",
+            "(sudo journalctl -u thermald), and whether this host needs it (sudo systemctl stop thermald); "
+            "the runbook has the steps",
             metrics={"max_perf_pct": policy.max_percent},
         )
-
-
-def _node(package: Package) -> dict[str, str]:
-    return {"NODE": str(package.node)} if package.node is not None else {}
-
-
-def _temperature(package: Package) -> dict[str, float | None]:
-    return {"temperature_c": package.temperature_c, "limit_c": package.limit_c}
 
 
 def _heat(package: Package) -> str:
     if package.temperature_c is None:
         return ""
     return f", now {package.temperature_c:.0f} C" + (f" (limit {package.limit_c:.0f} C)" if package.limit_c else "")
-
-
-def _span(seconds: float) -> str:
-    """``5 min``, ``3 h``, ``12 days``."""
-    return (
-        f"{seconds:.0f} s" if seconds < 120
-        else f"{seconds / 60:.0f} min" if seconds < 7200
-        else f"{seconds / 3600:.0f} h" if seconds < 172800
-        else f"{seconds / 86400:.0f} days"
-    )  # fmt: skip

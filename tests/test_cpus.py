@@ -188,14 +188,74 @@ def test_firmware_limit_from_cpupower_alone() -> None:
     result = judged(recording({}, {"cpupower frequency-info": text}, unlisted="not_captured"))
     assert "the firmware limits every CPU to 800 MHz" in said(result)
     fine = text.replace("800 MHz - 800 MHz", "800 MHz - 3.80 GHz")
-    assert judged(recording({}, {"cpupower frequency-info": fine}, unlisted="not_captured")).status.value == "ok"
+    assert judged(recording({}, {"cpupower frequency-info": fine}, unlisted="not_captured")).status.value == "unknown"
 
 
 def test_thermald_from_what_was_pasted() -> None:
     files = {f"{CPU}/intel_pstate/no_turbo": "1\n", f"{CPU}/intel_pstate/max_perf_pct": "65\n"}
     active = recording(files, {"systemctl is-active thermald": "active\n"}, unlisted="not_captured")
     assert "thermald holds every CPU at 65 %" in said(judged(active))
-    assert judged(recording(files, unlisted="not_captured")).status.value == "ok"
+    assert judged(recording(files, unlisted="not_captured")).status.value == "unknown"
+
+
+def test_a_setting_is_no_evidence() -> None:
+    result = judged(recording({f"{CPU}/intel_pstate/no_turbo": "0\n"}))
+    assert result.status.value == "unknown"
+    assert "settings alone tell nothing" in said(result)
+
+
+@pytest.mark.parametrize("more", [{}, clocks(0, 2500)])
+def test_counters_that_hold_no_number_are_unknown(more: dict[str, str]) -> None:
+    result = judged(recording(dict.fromkeys(counters(0), "x") | more))
+    assert result.status.value == "unknown"
+    assert "4 of 4 files" in result.findings[0].summary
+    assert judged(recording(counters(0) | {next(iter(counters(1))): "-"} | more)).status.value == "unknown"
+
+
+def with_sample(now: Mapping[str, str], then: Mapping[str, str], seconds: float = 300.0) -> Recording:
+    made = recording(now)
+    made.before = recording(then)
+    made.before.taken_at = TAKEN - seconds
+    return made
+
+
+def test_more_time_than_there_was_is_not_believed() -> None:
+    result = judged(with_sample(counters(0, package=(9, 10**8)) | clocks(0, 2500), counters(0)))
+    assert said(result).startswith("unknown CPU package 0 counters: its throttle counters gained 27 h in 5 min")
+    all_of_it = judged(with_sample(counters(0, package=(9, 301_000)) | clocks(0, 2500), counters(0)))
+    assert "slowed down by heat for 100% of the last 5 min" in said(all_of_it)
+
+
+def test_counters_that_are_not_believed_hide_no_slow_clock() -> None:
+    slow = {k: v for n in range(4) for k, v in clocks(n, 800).items()}
+    found = said(judged(with_sample(slow | BUSY | counters(0, package=(9, 10**8)), slow | counters(0))))
+    assert "unknown CPU package 0 counters" in found and "held at 800 MHz" in found
+
+
+def heat(degrees: int, limit: int = 104) -> dict[str, str]:
+    texts = {"name": "coretemp", "temp1_label": "Package id 0", "temp1_input": f"{degrees}000"}
+    return {f"/sys/class/hwmon/hwmon3/{name}": text for name, text in (texts | {"temp1_crit": f"{limit}000"}).items()}
+
+
+@pytest.mark.parametrize(
+    ("degrees", "mhz", "grown", "expected"),
+    [
+        (103, 2500, 0, ""),
+        (104, 2500, 0, "ok CPU package 0 at_limit: at its temperature limit, now 104 C (limit 104 C), at full clock"),
+        (104, 1700, 0, "warning CPU package 0 at_limit"),
+        (105, 2500, 3, "warning CPU package 0 at_limit"),
+    ],
+)
+def test_at_its_own_limit(degrees: int, mhz: int, grown: int, expected: str) -> None:
+    files = heat(degrees) | clocks(0, mhz)
+    result = judged(with_sample(files | counters(0, package=(grown, grown)), files | counters(0)))
+    assert said(result).startswith(expected)
+    assert bool(result.findings) == bool(expected)
+
+
+def test_a_laptop_at_its_limit_is_a_note() -> None:
+    files = heat(100, 100) | clocks(0, 1500) | {"/sys/class/dmi/id/chassis_type": "10\n"}
+    assert judged(recording(files)).status.value == "ok"
 
 
 def test_nothing_known_is_skipped_and_a_seen_processor_is_unknown() -> None:

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlopsdoc import CannotSee
 from mlopsdoc.engine import Ledger
 from mlopsdoc.facts.machine import Machine, cpu_list, first_cpu
-from mlopsdoc.hosts.base import Answer, probe_key, read_key
+from mlopsdoc.facts.pci import PciDevices
+from mlopsdoc.hosts.base import Answer, probe_key, read_key, tree_key
 from mlopsdoc.hosts.recorder import Recording, Replay
 
 TAKEN = 1_790_000_000.0
@@ -99,6 +101,33 @@ def test_virtual(files: dict[str, str], is_virtual: bool) -> None:
 )
 def test_containers(files: dict[str, str], container: str) -> None:
     assert machine(files).container == container
+
+
+def test_a_name_of_the_hardware_database_is_made_safe() -> None:
+    named = {"0000:05:00.0": {"model": "\x1b[2JX [Y\x1b]0;z\x07]"}}
+    assert "\x1b" not in machine(gpu("0000:05:00.0", "1002", "74A1"), named).info().gpus
+
+
+def test_a_sign_that_only_root_may_read_is_a_sign() -> None:
+    recording = Recording(TAKEN, unlisted="absent")
+    key = read_key("/run/.containerenv")
+    recording.answers[key] = Answer(key, "denied")
+    assert Ledger(Replay(recording)).get(Machine).container == "podman"
+    recording.answers[key] = Answer(key, "not_captured")
+    assert Ledger(Replay(recording)).get(Machine).container == ""
+
+
+def test_devices_that_were_read_count_though_the_list_was_cut() -> None:
+    recording = Recording(TAKEN)
+    for path, text in gpu("0000:1b:00.0", "10DE", "2330").items():
+        recording.answers[read_key(path)] = Answer(read_key(path), "ok", text.encode())
+    key = tree_key("/sys/bus/pci/devices/*/uevent")
+    recording.trees[key] = ["/sys/bus/pci/devices/0000:1b:00.0/uevent"]
+    recording.answers[key] = Answer(key, "denied", why="may not be listed")
+    assert [device.slot for device in Ledger(Replay(recording)).get(PciDevices).devices] == ["0000:1b:00.0"]
+    recording.trees[key] = []
+    with pytest.raises(CannotSee, match="may not be listed"):
+        Ledger(Replay(recording)).get(PciDevices)
 
 
 def test_root_is_the_effective_user() -> None:

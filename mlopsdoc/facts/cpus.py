@@ -50,7 +50,7 @@ class Policy(Fact, frozen=True):
     max_mhz: float | None = None
     cap_mhz: float | None = None
     max_percent: int | None = None
-    no_turbo: bool = False
+    no_turbo: bool | None = None
     thermald: bool = False
     line: Line | None = None
 
@@ -82,8 +82,8 @@ class Cpus(Fact, frozen=True):
         policy = _policy(host)
         sensors = _sensors(host)
         if not throttling.by_cpu and not sensors and policy == Policy() and all(cpu.mhz is None for cpu in cpus):
-            if machine.cpu_model and throttling.unseen:
-                raise CannotSee(f"clocks and heat of the {machine.cpu_model}: {throttling.unseen}")
+            if throttling.unseen and (machine.cpu_model or throttling.is_here):
+                raise CannotSee(f"clocks and heat of the {machine.cpu_model or 'processor'}: {throttling.unseen}")
             raise NothingHere("no clock, throttle counter or heat sensor of the processor in /sys")
         low = _are_low(cpus, policy)
         return cls(
@@ -96,6 +96,11 @@ class Cpus(Fact, frozen=True):
             prochot=_prochot(host, machine) if low else None,
             taken_at=host.now(),
         )
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether a clock or a temperature is known. A setting is none: it tells what may be, not what is."""
+        return any(cpu.mhz for cpu in self.cpus) or any(one.temperature_c is not None for one in self.packages)
 
     def of(self, package: Package) -> list[Cpu]:
         return [cpu for cpu in self.cpus if cpu.package == package.number]
@@ -172,8 +177,8 @@ def _policy(host: Host) -> Policy:
     read = {name: host.read(f"{CPU}/cpu0/cpufreq/{name}") for name in POLICY_FILES}
     mhz = {name: value / 1000 for name, answer in read.items() if (value := number(answer))}
     high = read["cpuinfo_max_freq"]
-    percent = number(host.read(f"{CPU}/intel_pstate/max_perf_pct"))
-    if not host.is_live and percent is None and not any(answer.said for answer in read.values()):
+    percent, no_turbo = (number(host.read(f"{CPU}/intel_pstate/{name}")) for name in ("max_perf_pct", "no_turbo"))
+    if not host.is_live and percent is no_turbo is None and not any(answer.said for answer in read.values()):
         return _cpupower(host.run("cpupower", "frequency-info"))
     is_capped = percent is not None and percent < 100
     return Policy(
@@ -183,7 +188,7 @@ def _policy(host: Host) -> Policy:
         max_mhz=mhz.get("cpuinfo_max_freq"),
         cap_mhz=mhz.get("scaling_max_freq"),
         max_percent=percent,
-        no_turbo=number(host.read(f"{CPU}/intel_pstate/no_turbo")) == 1,
+        no_turbo=None if no_turbo is None else no_turbo == 1,
         thermald=is_capped and host.run("systemctl", "is-active", "thermald").text.strip() == "active",
         line=Line(high.key, f"cpuinfo_max_freq {high.text.strip()}") if high.said else None,
     )

@@ -148,7 +148,7 @@ def _container(host: Host) -> str:
     if noted := _line(host, "/run/systemd/container"):
         return noted
     for path, kind in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
-        if host.read(path).said:
+        if host.read(path).status not in ("absent", "not_captured"):  # only root may read Podman's
             return kind
     groups = host.read("/proc/self/cgroup").text
     return next((sign.strip("/-") for sign in CONTAINER_GROUPS if sign in groups), "")

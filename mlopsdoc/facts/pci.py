@@ -45,9 +45,9 @@ class PciDevices(Fact, frozen=True):
     def read(cls, host: Host) -> PciDevices:
         """Raises NothingHere on a machine without PCI."""
         tree = host.tree("/sys/bus/pci/devices/*/uevent")
-        if not tree.listing.said:
-            raise CannotSee(f"the list of PCI devices: {tree.listing.why}")
         devices = tuple(device for path, answer in sorted(tree.items()) if (device := _device(path, answer.text)))
+        if not devices and not tree.listing.said:
+            raise CannotSee(f"the list of PCI devices: {tree.listing.why or tree.listing.status}")
         if not devices:
             raise NothingHere("no PCI device")
         return cls(devices)

@@ -24,7 +24,8 @@ ZERO = Counter(0, 0, 0, 0)
 
 
 class Throttling(Fact, frozen=True):
-    """Throttle counters by CPU number; only Intel has them. `unseen` is why they could not be read.
+    """Throttle counters by CPU number; only Intel has them. `unseen` is why they could not be read, in whole or in
+    part; `is_here` whether there is any.
 
     From /sys/devices/system/cpu/cpu0/thermal_throttle/{core,package}_throttle_{count,total_time_ms}, a number
     each. The package's are repeated on each of its CPUs, so they are never summed.
@@ -32,15 +33,19 @@ class Throttling(Fact, frozen=True):
 
     by_cpu: dict[int, Counter]
     unseen: str = ""
+    is_here: bool = False
 
     @classmethod
     def read(cls, host: Host) -> Throttling:
         tree = host.tree(COUNTERS)
         seen: dict[int, dict[str, int]] = {}
+        broken: list[Answer] = []
         for path, answer in tree.items():
             cpu, name = cpu_of(path), path.rpartition("/")[2]
             if cpu is not None and (value := number(answer)) is not None:
                 seen.setdefault(cpu, {})[name] = value
+            elif answer.status != "absent":  # a CPU may go while it is asked
+                broken.append(answer)
         counters = {
             cpu: Counter(
                 values.get("core_throttle_count", 0),
@@ -50,7 +55,11 @@ class Throttling(Fact, frozen=True):
             )
             for cpu, values in sorted(seen.items())
         }
-        return cls(counters, "" if tree.listing.said else tree.listing.why or tree.listing.status)
+        unseen = "" if tree.listing.said else tree.listing.why or tree.listing.status
+        if broken:
+            first = broken[0].why or (broken[0].status if not broken[0].said else "no number in it")
+            unseen = f"{len(broken)} of {len(tree)} files, {broken[0].key.partition(' ')[2]}: {first}"
+        return cls(counters, unseen, bool(tree))
 
     def growth(self, cpus: Iterable[int], earlier: Throttling | None, seconds: float) -> Growth | None:
         """Since the earlier counters, or since boot where `earlier` is None; None without counters or time.
@@ -89,6 +98,11 @@ class Growth(Fact, frozen=True):
     def share(self) -> float | None:
         shares = [share for share in (self.package_share, self.core_share) if share is not None]
         return max(shares) if shares else None
+
+    @property
+    def is_credible(self) -> bool:
+        """Whether nothing was throttled for longer than there was time; two samples are never exactly so far apart."""
+        return (self.share or 0) * self.seconds <= 1.1 * self.seconds + 2
 
     @property
     def events_per_hour(self) -> float:

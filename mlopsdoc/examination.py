@@ -16,7 +16,7 @@ from mlopsdoc.catalog import Catalog
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.hosts import ring
 from mlopsdoc.hosts.live import Live
-from mlopsdoc.hosts.recorder import Recorder
+from mlopsdoc.hosts.recorder import Recorder, Replay
 from mlopsdoc.model import AREAS, Counts, HostInfo, Report, Result, Source, Status, Tool, finding
 from mlopsdoc.profile import Profile, WrongProfile
 
@@ -82,19 +82,22 @@ def _no_such(word: str, names: Iterable[str]) -> str:
 
 
 def examine(setup: Setup, ledger: engine.Ledger) -> Iterator[Result]:
-    """Every result the moment it is known. What is wrong with the configuration is one of them."""
+    """Every result the moment it is known. What is wrong with configuration or recording is one of them."""
     if setup.problems:
-        yield _config_result(setup.problems)
+        yield _own_result("config", "Configuration and drop-ins are in order", setup.problems)
+    if isinstance(ledger.host, Replay) and not ledger.host.recording.is_known:
+        yield _own_result("evidence", "The evidence is understood", ["nothing in it is output that mlopsdoc knows"])
     yield from engine.judge(setup.checks, ledger, setup.profile)
 
 
-def _config_result(problems: Sequence[str]) -> Result:
-    findings = [finding(Status.UNKNOWN, problem, code=f"config{n or ''}") for n, problem in enumerate(problems)]
-    findings = [replace(f, key=f"config/host/{f.code}") for f in findings]
+def _own_result(id: str, title: str, problems: Sequence[str]) -> Result:
+    """What keeps checks from judging, as the result of a check that there is no file of."""
+    findings = [finding(Status.UNKNOWN, problem, code=f"{id}{n or ''}") for n, problem in enumerate(problems)]
+    findings = [replace(f, key=f"{id}/host/{f.code}") for f in findings]
     return Result(
-        id="config",
+        id=id,
         area="host",
-        title="Configuration and drop-ins are in order",
+        title=title,
         status=Status.UNKNOWN,
         reason=findings[0].summary,
         duration_s=0.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 from mlopsdoc.hosts.base import words
@@ -14,8 +15,8 @@ def json_key(value: Any) -> str:
     Redfish answers ``run redfish TYPE``: the schema it names itself, or what its properties are.
     """
     if isinstance(value, list):
-        first: Any = value[0] if value else None
-        return json_key(first) if isinstance(first, dict) else ""
+        rows = cast(Sequence[Any], value)
+        return json_key(rows[0]) if rows and isinstance(rows[0], dict) else ""
     if not isinstance(value, dict):
         return ""
     table = cast(dict[str, Any], value)

@@ -59,6 +59,7 @@ def _laid_over(recordings: Sequence[Recording]) -> Recording:
         whole.taken_at = exact[0]
     if all(r.unlisted == "absent" for r in recordings):
         whole.unlisted = "absent"
+    whole.is_known = any(r.is_known for r in recordings)
     whole.complete = any(r.complete for r in recordings)
     for recording in recordings:
         for key, answer in recording.answers.items():

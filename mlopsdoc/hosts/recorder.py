@@ -28,7 +28,7 @@ class Recording:
     question says that was never put: not_captured, or absent for hosts that were written by hand. is_lower_bound:
     taken_at is the newest time that the answers state, so ages are at least what they seem; it is 0 where none does.
     notes: what should be said of the source besides its answers, a line each. understood: how many commands were
-    known, of how many (both 0 where nobody typed commands).
+    known, of how many (both 0 where nobody typed commands). is_known: whether anything in it was.
     """
 
     def __init__(self, taken_at: float, *, unlisted: AnswerStatus = "not_captured") -> None:
@@ -40,6 +40,7 @@ class Recording:
         self.complete = True
         self.is_lower_bound = False
         self.notes: list[str] = []
+        self.is_known = True
         self.understood: tuple[int, int] = (0, 0)
 
     def part(self, wanted: Callable[[Answer], bool]) -> Recording:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from mlopsdoc.hosts import shapes
@@ -217,7 +217,7 @@ class _Block:
             return []
         key = json_key(value)
         if key == "log":
-            rows: Any = value if isinstance(value, list) else [value]
+            rows = cast(Sequence[Any], value) if isinstance(value, list) else (value,)
             return [_journal(cast(dict[str, Any], row)) for row in rows if isinstance(row, dict)]
         part = key.startswith("run redfish") or not key
         return [Said(key, "truncated" if part else "ok", text)] if key else []

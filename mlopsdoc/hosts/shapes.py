@@ -53,7 +53,8 @@ SHAPES: tuple[Shape, ...] = (
           r"\[[A-Z][a-z]{2} [0-9]{2} [0-9]{4} [0-9:]{8}\] \[[A-Z]+\]|[Ff]abric ?[Mm]anager |Please update with match"),
     Shape("log", r"[A-Za-z][\w.@/-]{0,63}\[[0-9]{1,7}\]: "),
     Shape("log", r"systemd: \S+\.service"),
-    Shape("run job", r"[^\s:]{1,64}:[0-9]{1,8}:[0-9]{1,8} \[[0-9]{1,3}\] |(?:\S{1,60} ){0,5}NCCL (?:WARN|INFO|TRACE|ERROR)"
+    Shape("run job", r"[^\s:]{1,64}:[0-9]{1,8}:[0-9]{1,8} \[[0-9]{1,3}\] "
+                     r"|(?:\S{1,60} ){0,5}NCCL (?:WARN|INFO|TRACE|ERROR)"
                      r"|NCCL version |Traceback \(most recent|(?:[\w.]{1,80}\.)?[A-Z]\w{2,40}(?:Error|Exception): "
                      r"|CUDA (?:error|Error|failure|runtime|driver)|ggml_cuda|terminate called|time=\S+ level="
                      r"|level=\w+ msg=|slurmstepd: |srun: |mpirun|torch\.\S{1,80}Error"),

@@ -205,13 +205,12 @@ class Reader:
         if heard.left is not None:
             self._look_at(command, heard.left)
             if not heard.is_silent and not heard.is_known:
-                self._strange.append(command.partition("\n")[0])
+                self._strange.append(command)
         self._where = here
 
     def _look_at(self, command: str, lines: Sequence[str]) -> None:
         """Output that its command does not explain: kept as it was typed, and read for what it is."""
-        key = "run " + words(tuple(command.split()))
-        self._keep(Said(key[:1000], "truncated", "".join(f"{line}\n" for line in lines)))
+        self._keep(Said(_typed_key(command), "truncated", "".join(f"{line}\n" for line in lines)))
         segments = Segments(self._keep)
         for line in lines:
             segments.add(line)
@@ -278,12 +277,12 @@ class Reader:
     def _note(self, recording: Recording) -> None:
         recording.understood = (self._seen - len(self._strange), self._seen)
         if self._strange:
-            some = ", ".join(f"`{command[:60]}`" for command in self._strange[:5])
+            some = ", ".join(f"`{' '.join(command.split())[:60]}`" for command in self._strange[:5])
             more = f" and {len(self._strange) - 5} more" if len(self._strange) > 5 else ""
             known = self._seen - len(self._strange)
             recording.notes.append(f"understood {known} of {self._seen} commands; not understood: {some}{more}")
-        if not any(key != "run text" for key in recording.answers):
-            recording.notes.append("nothing in this text is output that is known")
+        unknown = {"run text", *(_typed_key(text) for text in self._strange)}
+        recording.is_known = any(key not in unknown for _, key in self._said)
 
 
 def _log_line(line: str) -> object:
@@ -325,6 +324,11 @@ def _placed(where: Where, main: str, key: str, *, has_host: bool) -> Iterator[st
         yield "run " + words((*CONTAINER, *asked))
     else:
         yield key
+
+
+def _typed_key(command: str) -> str:
+    """The key of output that nobody understood: its command, as it was typed."""
+    return ("run " + words(tuple(command.split())))[:1000]
 
 
 _WEAK: tuple[AnswerStatus, ...] = ("absent", "denied")

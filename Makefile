@@ -5,7 +5,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := all
 .PHONY: all run test lint fmt types contracts docs accept bench soak wheel clean help
 
-all: lint types contracts test  ## format and lint, types, import contracts, tests
+all: docs lint types contracts test  ## generated pages, format and lint, types, import contracts, tests
 
 run: .venv/.runtime  ## start mlopsdoc: the screen on a terminal, a report elsewhere
 	@$(BIN)/mlopsdoc

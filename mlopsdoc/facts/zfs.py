@@ -78,6 +78,24 @@ def _unlisted(name: str, state: str) -> Pool:
     return Pool(name=name, state=state if state in STATES else "", unread="missing: zpool does not name it", line=line)
 
 
+def _listed(host: Host, known: Iterable[Pool]) -> list[Pool]:
+    """Pools that only `zpool list` names, in a recording whose `zpool status -x` leaves out what is healthy::
+
+    NAME   SIZE  ALLOC   FREE  CKPOINT  EXPANDSZ   FRAG    CAP  DEDUP    HEALTH  ALTROOT
+    tank  54.5T  31.9T  22.6T        -         -    12%    58%  1.00x    ONLINE  -
+    """
+    answer = host.run("zpool", "list")
+    names = {pool.name for pool in known}
+    pools: list[Pool] = []
+    for line in answer.text.split("\n")[1:] if answer.text.startswith("NAME ") else ():
+        words = line.split()
+        if len(words) > 8 and words[0] not in names:
+            state = next((word for word in words[1:] if word in STATES), "")
+            unread = "missing: only `zpool list` names it, what is here of `zpool status` leaves it out"
+            pools.append(Pool(name=words[0], state=state, unread=unread, line=Line("run zpool list", line)))
+    return pools
+
+
 def _ask(host: Host, *, is_expected: bool) -> list[Pool]:
     """The pools as `zpool status` tells them; raises CannotSee when it does not, NothingHere when nobody asked."""
     answers: list[Answer] = []
@@ -93,6 +111,8 @@ def _ask(host: Host, *, is_expected: bool) -> list[Pool]:
         except ValueError as error:
             answers[-1] = Answer(answer.key, "failed", why=f"its JSON cannot be read ({str(error)[:80]})")
             continue
+        if answer.status == "truncated":
+            pools += _listed(host, pools)
         if pools or (answer.status == "ok" and _says_none(answer)):
             return pools
         if answer.status == "failed" and answer.exit != 2:

@@ -61,6 +61,14 @@ cat /proc/loadavg
 
 TODO: the fix, from least to most disruptive, a step each.
 
+### Stop the process that nobody needs
+
+What it had not saved is gone; there is no way back.
+
+```sh kills undo=none
+kill "$PID"
+```
+
 ## Verify
 
 ### See the check turn ok

@@ -16,6 +16,7 @@ from mlopsdoc.hosts import archive, ring, snapshot
 from mlopsdoc.hosts.base import Answer, split, words
 from mlopsdoc.hosts.lanes import RULES, rule_for
 from mlopsdoc.hosts.recorder import Recorder, Recording, Replay
+from mlopsdoc.hosts.tar import BadArchive
 
 from .program import all_gone, environment
 
@@ -331,7 +332,7 @@ def test_a_broken_sample_is_passed_over(tmp_path: Path) -> None:
 def test_hostile_archives_are_refused(tmp_path: Path, kind: str, why: str) -> None:
     path = tmp_path / "x.tar.gz"
     path.write_bytes(_hostile(kind))
-    with path.open("rb") as file, pytest.raises(archive.BadArchive, match=why):
+    with path.open("rb") as file, pytest.raises(BadArchive, match=why):
         dict(archive.members(file))
     with pytest.raises(snapshot.BadSnapshot):
         snapshot.load(str(path))

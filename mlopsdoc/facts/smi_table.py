@@ -68,12 +68,12 @@ def _second(row: Row, cells: list[str]) -> None:
     """Fan, temperature, state, power: ``N/A   61C    P0   662W /  700W``, ``ERR!  ERR! ERR!    ERR! / ERR!``."""
     lost = next((cell for cell in cells if "is lost" in cell.casefold()), "")
     words = cells[0].replace("/", " / ").replace("N / A", "N/A").split()
-    left, slash, limit = " ".join(words[3:]).partition(" / ")
+    _fan, celsius, state, power, slash, limit = words if len(words) == 6 else [""] * 6
     for name, kind, word in (
-        ("temperature_c", "C", words[1] if len(words) > 1 else ""),
-        ("pstate", "pstate", words[2] if len(words) > 2 else ""),
-        ("power_mw", "W", left),
-        ("power_limit_mw", "W", limit if slash else ""),
+        ("temperature_c", "C", celsius),
+        ("pstate", "pstate", state),
+        ("power_mw", "W", power if slash == "/" else ""),
+        ("power_limit_mw", "W", limit if slash == "/" else ""),
     ):
         row.put(name, kind, lost or _spaced(word, kind))
     if use := cells[2].split()[:1]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from mlopsdoc import catalog
 from mlopsdoc.model import PARAMETERS, SITE_PARAMETERS
-from mlopsdoc.report.runbooks import catalogue, render_html, render_text
+from mlopsdoc.report.runbooks import catalogue, render_html, render_text, value
 from mlopsdoc.runbook.lint import Run, lint
 from mlopsdoc.runbook.parse import MAX_BYTES, BadRunbook, Runbook, decoded, load, parse
 from mlopsdoc.runbook.shell import MAX_DEPTH, TooDeep, scan
@@ -677,12 +679,32 @@ def test_text_for_a_terminal() -> None:
         "         fi",
         "",
     ]
-    assert lines.count("         POOL=tank") == 4
+    assert lines.count("         export POOL=tank") == 4
+    at = lines.index('         zpool scrub "$POOL"')
+    assert lines[at - 2 : at] == ["         # in a shell of root: sudo -s", "         export POOL=tank"]
     assert "     to go back:" in lines
     assert [line for line in lines if len(line) > 80] == [f"             {long}"]
-    assert "POOL=?  the name of a ZFS pool" in render_text(parse("zfs_scrub", BOOK), {})
+    assert "# POOL=?  the name of a ZFS pool" in render_text(parse("zfs_scrub", BOOK), {})
     hostile = render_text(parse("zfs_scrub", BOOK), {"POOL": "x\x1b[2J"})
-    assert "\x1b" not in hostile and "POOL=?  cannot be" in hostile
+    assert "\x1b" not in hostile and "# POOL=?  is not what was given: the name of a ZFS pool" in hostile
+
+
+@given(HOSTILE.map(lambda text: "/" + text))
+def test_a_value_that_is_shown_can_be_pasted(mount: str) -> None:
+    line = value("MOUNT", {"MOUNT": mount})
+    if line.startswith("# "):
+        assert line == "# MOUNT=?  is not what was given: a mount point or folder"
+    else:
+        assert shlex.split(line) == ["export", f"MOUNT={mount}"]
+
+
+@pytest.mark.parametrize("mount", ["/a b", "/$(echo no)", "/'q'", "/`id`", "/a;touch x", "/*", "/!x"])
+def test_what_a_runbook_shows_does_what_the_step_does(mount: str, tmp_path: Path) -> None:
+    text = render_text(one_step('printf %s "$MOUNT"'), {"MOUNT": mount})
+    first = text.index("         export")
+    done = subprocess.run(["/bin/sh"], input=text[first:], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == mount
+    assert list(tmp_path.iterdir()) == []
 
 
 class Page(HTMLParser):
@@ -763,6 +785,60 @@ def test_a_shipped_runbook_has_no_mistake(name: str) -> None:
 @pytest.mark.parametrize("id", sorted(FOUND.checks))
 def test_a_shipped_check_supplies_what_its_runbook_needs(id: str) -> None:
     assert set(load(FOUND.runbooks[id]).params) <= set(FOUND.checks[id].params)
+
+
+def shipped_command(name: str, id: str) -> str:
+    (command,) = [step.command for step in load(FOUND.runbooks[name]).steps if step.id == id]
+    return command
+
+
+def tools(folder: Path, **scripts: str) -> dict[str, str]:
+    """A PATH of a few real tools and of what `scripts` say."""
+    folder.mkdir()
+    for tool in ("find", "rm", "sh", "head"):
+        (folder / tool).symlink_to(shutil.which(tool) or tool)
+    for tool, script in scripts.items():
+        (folder / tool).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / tool).chmod(0o755)
+    return {"PATH": str(folder)}
+
+
+@pytest.mark.parametrize(
+    ("fuser", "is_removed"),
+    [
+        ("", False),  # not installed
+        ('[ "$2" = / ]', True),
+        ("exit 0", False),
+        ('[ "$2" = / ] || exit 2', False),
+        ('[ "$2" = / ] || exit 127', False),
+        ("exit 1", False),  # it does not even find who is on /
+    ],
+)
+def test_shared_memory_is_removed_only_when_fuser_says_that_nobody_has_it(
+    fuser: str, is_removed: bool, tmp_path: Path
+) -> None:
+    command = shipped_command("disk_space", "remove-shared-memory-that-no-process-has-open-devshm")
+    left = tmp_path / "shm" / "psm_\n1"
+    left.parent.mkdir()
+    left.write_text("x")
+    os.utime(left, (0, 0))
+    env = tools(tmp_path / "bin", **({"fuser": fuser} if fuser else {}))
+    argv = ["/bin/sh", "-euc", command.replace("/dev/shm", str(left.parent))]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert left.exists() != is_removed
+    assert (done.returncode == 0) == (fuser not in ("", "exit 1"))
+
+
+@pytest.mark.parametrize(
+    ("journalctl", "said"),
+    [("echo EXT4-fs error", "EXT4-fs error"), ("exit 1", "journalctl ended with 1"), ("", "journalctl ended with 127")],
+)
+def test_what_the_kernel_said_or_why_not(journalctl: str, said: str, tmp_path: Path) -> None:
+    command = shipped_command("disk_space", "read-only-read-what-the-kernel-said-and-look-at-the-disk")
+    env = tools(tmp_path / "bin", **({"journalctl": journalctl} if journalctl else {}), lsblk=":", cat=":")
+    argv = ["/bin/sh", "-euc", command]
+    done = subprocess.run(argv, env=env | {"DISK": "/dev/sda"}, capture_output=True, text=True, check=True)
+    assert said in done.stdout
 
 
 def test_reading_runbooks_loads_no_library() -> None:

@@ -15,7 +15,7 @@ _LITERAL = ("command", "undo", "code", "table")
 
 
 def render_text(runbook: Runbook, params: Mapping[str, str], *, width: int = 80) -> str:
-    """Prose wrapped at `width` columns; steps numbered, with their commands as they are and the values beside them."""
+    """Prose wrapped at `width` columns; steps numbered, before each command the values that are pasted with it."""
     width = max(width, 40)
     lines = [*_wrapped(runbook.title, width), "", *_prose(runbook.blocks, width)]
     numbers = {step.id: number for number, step in enumerate(runbook.steps, 1)}
@@ -62,12 +62,17 @@ def _step(step: Step, number: int, params: Mapping[str, str], width: int) -> Ite
     for block in step.blocks:
         if block.kind == "undo":
             yield from ("     to go back:", "")
-        yield from _prose((block,), width, "     ")
         if block.kind in ("command", "undo"):
-            names = step.undo_uses if block.kind == "undo" else step.uses
-            yield from (f"         {value(name, params)}" for name in names)
-            if names:
-                yield ""
+            yield from (f"         {line}" for line in _before(step, params, is_undo=block.kind == "undo"))
+        yield from _prose((block,), width, "     ")
+
+
+def _before(step: Step, params: Mapping[str, str], *, is_undo: bool) -> Iterator[str]:
+    """What is pasted before a command: a root shell first, for sudo empties the environment, then the values."""
+    if step.undo_root if is_undo else step.root:
+        yield "# in a shell of root: sudo -s"
+    for name in step.undo_uses if is_undo else step.uses:
+        yield value(name, params)
 
 
 def manner(step: Step) -> list[str]:
@@ -79,11 +84,12 @@ def manner(step: Step) -> list[str]:
 
 
 def value(name: str, params: Mapping[str, str]) -> str:
-    """``POOL=tank``, or that it is missing."""
-    why = misfit(name, params.get(name))
-    if not why:
-        return f"{name}={params[name]}"
-    return f"{name}=?  {about(name)}" if name not in params else f"{name}=?  {why}"
+    """``export POOL=tank``, quoted for a shell; or as a remark, without the value, that it is missing or unfit."""
+    from shlex import quote
+
+    if not misfit(name, params.get(name)):
+        return f"export {name}={quote(params[name])}"
+    return f"# {name}=?  {'is not what was given: ' if name in params else ''}{about(name)}"
 
 
 def render_html(runbook: Runbook) -> str:

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from mlopsdoc.clean import clean, one_line
 from mlopsdoc.model import HOST, Finding, Result, Status
+from mlopsdoc.report.runbooks import value
 from mlopsdoc.runbook import parse as runbook
 from mlopsdoc.runbook.markdown import Block
 from mlopsdoc.runbook.parse import BadRunbook, Runbook
@@ -105,11 +106,11 @@ def _about(board: Board, result: Result, found: Finding, width: int) -> list[Lin
 
 def runbook_page(book: Runbook, params: dict[str, str], width: int) -> list[Line]:
     """The runbook as it reads on paper, above it the values that its commands are given."""
-    values = [f"{name}={value}" for name, value in params.items()]
+    values = [value(name, params) for name in params]
     missing = [name for name in book.params if name not in params]
     lines = [
         *paragraph(book.title, width, "bold"),
-        *(line for value in values for line in paragraph(value, width, "value")),
+        *(line for text in values for line in paragraph(text, width, "value")),
         *(paragraph(f"to be filled in: {', '.join(missing)}", width, "dim") if missing else []),
     ]
     parts = [lines, *_blocks(book.blocks, width)]

@@ -127,15 +127,13 @@ def _throttled(package: Package, cpus: Cpus, grown: Growth, is_growth: bool, sha
     if cpus.is_portable:
         return ok(f"its clocks were lowered by heat for {much} {during}, as laptops do", subject=package.subject)
     where = "" if (grown.package_share or 0) >= (grown.core_share or 0) else f" ({grown.hot_cpus} of its CPUs)"
-    return _say(
-        critical if is_growth and (grown.share or 0) > share_critical else warning,
-        package,
-        "throttled" if is_growth else "throttled_since_boot",
-        f"slowed down by heat for {much} {during}{where}{_heat(package)}; it should never be",
-        advice=HEAT if is_growth else f"Run this again in a minute to see whether it still happens. {HEAT}",
-        throttled_share=round(grown.share or 0, 4),
-        events=grown.events,
-    )
+    what = f"slowed down by heat for {much} {during}{where}{_heat(package)}; it should never be"
+    metrics = {"throttled_share": round(grown.share or 0, 4), "events": grown.events}
+    if not is_growth:
+        advice = f"Run this again in a minute to see whether it still happens. {HEAT}"
+        return _say(warning, package, "throttled_since_boot", what, advice=advice, **metrics)
+    level = critical if (grown.share or 0) > share_critical else warning
+    return _say(level, package, "throttled", what, advice=HEAT, **metrics)
 
 
 def _not_credible(package: Package, grown: Growth) -> Finding:
@@ -149,30 +147,19 @@ def _at_limit(package: Package, cpus: Cpus, is_growing: bool) -> Finding:
     known = [cpu for cpu in cpus.of(package) if cpu.mhz and cpu.base_mhz]
     is_slow = bool(known) and middle(map(_ratio, known)) < 0.95
     signs = ", its clocks are below base" * is_slow + ", its throttle counters grow" * is_growing
-    is_bad = bool(signs) and not cpus.is_portable
-    return _say(
-        warning if is_bad else ok,
-        package,
-        "at_limit",
-        f"at its temperature limit{_heat(package)}{signs or ', at full clock still'}",
-        advice=HEAT if is_bad else "",
-    )
+    what = f"at its temperature limit{_heat(package)}{signs}"
+    if not signs or cpus.is_portable:
+        return _say(ok, package, "at_limit", what)
+    return _say(warning, package, "at_limit", what, advice=HEAT)
 
 
 def _held(package: Package, cpus: Cpus, slow: list[Cpu], is_growth: bool, held_critical: float) -> Finding:
     mhz, base = middle(cpu.mhz or 0 for cpu in slow), middle(cpu.base_mhz or 0 for cpu in slow)
     code, why, advice = _reason(package, cpus, base)
-    return _say(
-        critical if is_growth and mhz < held_critical * base and code != "software" else warning,
-        package,
-        code,
-        f"busy, and held at {mhz:.0f} MHz, below its base clock of {base:.0f} MHz{_heat(package)}: {why}",
-        cpus.policy.line,
-        advice=advice,
-        mhz=round(mhz),
-        base_mhz=round(base),
-        cpus=len(slow),
-    )
+    level = critical if is_growth and mhz < held_critical * base and code != "software" else warning
+    what = f"busy, and held at {mhz:.0f} MHz, below its base clock of {base:.0f} MHz{_heat(package)}: {why}"
+    metrics = {"mhz": round(mhz), "base_mhz": round(base), "cpus": len(slow)}
+    return _say(level, package, code, what, cpus.policy.line, advice=advice, **metrics)
 
 
 def _reason(package: Package, cpus: Cpus, base_mhz: float) -> tuple[str, str, str]:

@@ -19,6 +19,10 @@ HURTS = {
     "/dev/shm": "data loaders and NCCL die with `Bus error` without room",
     "/boot": "the next kernel update fails half-way without room",
 }
+READ_FIRST = (
+    "Do not just remount it: read the kernel's error first (sudo journalctl -k -b -g 'EXT4-fs|XFS|BTRFS|I/O error'), "
+    "look at the disk, save what matters; the runbook has the steps"
+)
 JOBS = "jobs fail at their next checkpoint without room"
 
 
@@ -87,42 +91,29 @@ def _full(fs: FileSystem, space: Space, level: Level) -> Finding:
     more = f" ({size(kept)} more are kept for root)" if kept > 0.01 * space.size else ""
     used = ceil(100 - space.available_percent)  # as df rounds
     hurts = HURTS.get(fs.mount.path, JOBS)
-    return _say(
-        level,
-        fs,
-        "space",
-        f"{used} % full: {size(space.available)} of {size(space.size)} left{more}; {hurts}",
-        fs.line,
-        advice=f"See what grew ({fs.command('sudo du -xh --max-depth=2')}; deleted files that are still open: "
-        f"{fs.command('sudo lsof -nP +aL1')}) and make room; the runbook has the steps",
-        metrics={"available_bytes": space.available, "size_bytes": space.size, "used_percent": used},
+    what = f"{used} % full: {size(space.available)} of {size(space.size)} left{more}; {hurts}"
+    advice = (
+        f"See what grew ({fs.command('sudo du -xh --max-depth=2')}; deleted files that are still open: "
+        f"{fs.command('sudo lsof -nP +aL1')}) and make room; the runbook has the steps"
     )
+    metrics = {"available_bytes": space.available, "size_bytes": space.size, "used_percent": used}
+    return _say(level, fs, "space", what, fs.line, advice=advice, metrics=metrics)
 
 
 def _no_inodes(fs: FileSystem, space: Space, is_critical: bool) -> Finding:
-    return _say(
-        critical if is_critical and not fs.is_network and fs.mount.path != "/boot" else warning,
-        fs,
-        "inodes",
-        f"{space.inodes_free} of {space.inodes} inodes left: soon no new file can be made, "
-        f"although {size(space.available)} are free",
-        fs.line,
-        advice="Find the folder with the many small files "
-        f"({fs.command('sudo du -x --inodes --max-depth=3')}) and remove or pack them; the runbook has the steps",
-        metrics={"inodes_free": space.inodes_free, "inodes": space.inodes},
-    )
+    level = critical if is_critical and not fs.is_network and fs.mount.path != "/boot" else warning
+    left = f"{space.inodes_free} of {space.inodes} inodes left"
+    what = f"{left}: soon no new file can be made, although {size(space.available)} are free"
+    look = fs.command("sudo du -x --inodes --max-depth=3")
+    advice = f"Find the folder with the many small files ({look}) and remove or pack them; the runbook has the steps"
+    metrics = {"inodes_free": space.inodes_free, "inodes": space.inodes}
+    return _say(level, fs, "inodes", what, fs.line, advice=advice, metrics=metrics)
 
 
 def _read_only(fs: FileSystem) -> Finding:
-    return _say(
-        critical,
-        fs,
-        "read_only",
-        f"read-only: {fs.turned_read_only}; nothing can be written there ({fs.mount.kind} on {fs.mount.source})",
-        fs.mount.line,
-        advice="Do not just remount it: read the kernel's error first (sudo journalctl -k -b -g "
-        "'EXT4-fs|XFS|BTRFS|I/O error'), look at the disk, save what matters; the runbook has the steps",
-    )
+    where = f"{fs.mount.kind} on {fs.mount.source}"
+    what = f"read-only: {fs.turned_read_only}; nothing can be written there ({where})"
+    return _say(critical, fs, "read_only", what, fs.mount.line, advice=READ_FIRST)
 
 
 def _unseen(fs: FileSystem) -> Finding:

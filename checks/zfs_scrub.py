@@ -54,6 +54,8 @@ def zfs_scrub(
             "/etc/modprobe.d, then scrub every pool again: the runbook has the steps",
             evidence=[zfs.no_scrub_io_line],
         )
+    if zfs.unseen:
+        yield unknown(zfs.unseen, code="unseen")
     processes = [process for process in gpu.processes if not process.gone] if gpu else []
     jobs = list({p.pid: Hurt(p.pid, p.user, p.job, p.command) for p in processes}.values())
     terms = Terms(zfs.now, schedules, warning_days * DAY_S, critical_days * DAY_S)
@@ -122,17 +124,10 @@ def _running(pool: Pool, scan: Scan, terms: Terms, jobs: Sequence[Hurt], running
         level, code = ok, "running"
         more = f"{len(jobs)} GPU processes share the disks with it" if jobs else ""
         advice = f"if a job waits for its data: {pause} pauses it" if jobs else ""
-    return _say(
-        level,
-        pool,
-        code,
-        f"a scrub has been running for {span(elapsed)}{done}" + (f"; {more}" if more else ""),
-        scan.line,
-        since=instant(scan.start),
-        advice=advice,
-        hurts=jobs,
-        metrics={"scrub_elapsed_s": round(elapsed), "scrub_percent": scan.percent and round(scan.percent, 1)},
-    )
+    what = f"a scrub has been running for {span(elapsed)}{done}" + (f"; {more}" if more else "")
+    metrics = {"scrub_elapsed_s": round(elapsed), "scrub_percent": scan.percent and round(scan.percent, 1)}
+    about = {"since": instant(scan.start), "advice": advice, "hurts": jobs, "metrics": metrics}
+    return _say(level, pool, code, what, scan.line, **about)
 
 
 def _paused(pool: Pool, scan: Scan, terms: Terms, paused_s: float) -> Finding:
@@ -140,16 +135,10 @@ def _paused(pool: Pool, scan: Scan, terms: Terms, paused_s: float) -> Finding:
     done = "" if scan.percent is None else f" at {scan.percent:.0f} %"
     begun = f", begun {day(scan.start)}" if scan.start else ""
     is_late = paused > paused_s or terms.now - (scan.start or terms.now) > terms.warning_s
-    return _say(
-        warning if is_late else ok,
-        pool,
-        "paused",
-        f"its scrub has been paused for {span(paused)}{done}{begun}: nothing is verified until it goes on",
-        scan.line,
-        since=instant(scan.paused),
-        advice=f"go on where it stopped, when the jobs allow it: {pool.command('sudo zpool scrub')}",
-        metrics={"scrub_paused_s": round(paused)},
-    )
+    what = f"its scrub has been paused for {span(paused)}{done}{begun}: nothing is verified until it goes on"
+    advice = f"go on where it stopped, when the jobs allow it: {pool.command('sudo zpool scrub')}"
+    about = {"since": instant(scan.paused), "advice": advice, "metrics": {"scrub_paused_s": round(paused)}}
+    return _say(warning if is_late else ok, pool, "paused", what, scan.line, **about)
 
 
 def _errors(pool: Pool, scan: Scan) -> Iterator[Finding]:
@@ -163,16 +152,9 @@ def _errors(pool: Pool, scan: Scan) -> Iterator[Finding]:
     if pool.data_errors == 0:
         level, left = warning, "none is listed any more"
         advice = f"scrub again to see whether all is well now: {pool.command('sudo zpool scrub')}"
-    yield _say(
-        level,
-        pool,
-        "errors",
-        f"the scrub of {day(scan.end)} ended with {scan.errors} errors it could not repair: {left}",
-        scan.line,
-        since=instant(scan.end),
-        advice=advice,
-        metrics={"scrub_errors": scan.errors, "data_errors": pool.data_errors},
-    )
+    what = f"the scrub of {day(scan.end)} ended with {scan.errors} errors it could not repair: {left}"
+    metrics = {"scrub_errors": scan.errors, "data_errors": pool.data_errors}
+    yield _say(level, pool, "errors", what, scan.line, since=instant(scan.end), advice=advice, metrics=metrics)
 
 
 def _repaired(pool: Pool) -> Iterator[Finding]:
@@ -191,17 +173,13 @@ def _repaired(pool: Pool) -> Iterator[Finding]:
     more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
     is_common = len(bad) > 2 and bad[2].errors * 10 > bad[0].errors  # then it is hardly the disks
     suspect = "memory, a controller or a backplane" if is_common else "the disk, its slot or its cable"
-    yield _say(
-        warning,
-        pool,
-        "repaired",
-        what + (f" on {named}{more}" if bad else ""),
-        scan.line,
-        since=instant(scan.end or scan.start),
-        advice=f"nothing is lost, but {suspect} gave wrong data: find out which, then "
-        f"{pool.command('sudo zpool clear')} and scrub again; the runbook has the steps",
-        metrics={"scrub_repaired_bytes": scan.repaired},
+    what += f" on {named}{more}" if bad else ""
+    advice = (
+        f"nothing is lost, but {suspect} gave wrong data: find out which, then "
+        f"{pool.command('sudo zpool clear')} and scrub again; the runbook has the steps"
     )
+    since, metrics = instant(scan.end or scan.start), {"scrub_repaired_bytes": scan.repaired}
+    yield _say(warning, pool, "repaired", what, scan.line, since=since, advice=advice, metrics=metrics)
 
 
 def _unverified(pool: Pool) -> Iterator[Finding]:
@@ -210,16 +188,10 @@ def _unverified(pool: Pool) -> Iterator[Finding]:
     if rebuild is None or rebuild.state != "finished" or rebuild.end is None:
         return
     if scan is None or (scan.kind == "scrub" and scan.end is not None and scan.end < rebuild.end):
-        yield _say(
-            warning,
-            pool,
-            "unverified",
-            f"a disk was rebuilt sequentially ({day(rebuild.end)}) and nothing was scrubbed since: "
-            "what was copied was not verified",
-            rebuild.line,
-            since=instant(rebuild.end),
-            advice=f"when the jobs allow it: {pool.command('sudo zpool scrub')}",
-        )
+        when = f"a disk was rebuilt sequentially ({day(rebuild.end)}) and nothing was scrubbed since"
+        what, since = f"{when}: what was copied was not verified", instant(rebuild.end)
+        advice = f"when the jobs allow it: {pool.command('sudo zpool scrub')}"
+        yield _say(warning, pool, "unverified", what, rebuild.line, since=since, advice=advice)
 
 
 def _by_age(pool: Pool, scrub: Scan, terms: Terms) -> Finding:
@@ -238,17 +210,10 @@ def _by_age(pool: Pool, scrub: Scan, terms: Terms) -> Finding:
 
 def _overdue(pool: Pool, what: str, since: float | None, line: Line, terms: Terms, *, is_worse: bool) -> Finding:
     plan, plan_line = _plan(pool, terms.schedules, is_late=True)
-    return _say(
-        critical if is_worse else warning,
-        pool,
-        "age",
-        f"{what}; {plan}",
-        line,
-        plan_line,
-        since=instant(since),
-        advice=f"when the jobs allow it: {pool.command('sudo zpool scrub')}; the runbook plans it for every month",
-        metrics={"scrub_age_s": None if since is None else round(terms.now - since)},
-    )
+    advice = f"when the jobs allow it: {pool.command('sudo zpool scrub')}; the runbook plans it for every month"
+    metrics = {"scrub_age_s": None if since is None else round(terms.now - since)}
+    about = {"since": instant(since), "advice": advice, "metrics": metrics}
+    return _say(critical if is_worse else warning, pool, "age", f"{what}; {plan}", line, plan_line, **about)
 
 
 def _without_record(pool: Pool, terms: Terms) -> Iterator[Finding]:

@@ -64,7 +64,7 @@ def rows_of(answer: Answer) -> list[Row]:
     Filesystem     Type      Size  Used Avail Use% Mounted on
     /dev/md0       ext4      1.8T  405G  1.3T  25% /
     """
-    header, *lines = whole_lines(answer)
+    header, *lines = whole_lines(answer) or [""]
     names = header.split()
     if names[:1] != ["Filesystem"] or names[-2:] != ["Mounted", "on"]:
         return []

@@ -118,7 +118,7 @@ def _read_only(fs: FileSystem) -> Finding:
 
 def _unseen(fs: FileSystem) -> Finding:
     what, advice = "its room is not known", ""
-    if fs.is_network:
+    if fs.hangs:
         what = f"the {fs.mount.kind} of {fs.mount.source} does not answer"
         advice = "Whoever reads there hangs. Look at the server and the network; the runbook has the steps"
     return _say(unknown, fs, "unseen", f"{what}: {fs.unseen}", fs.line, advice=advice)

@@ -176,6 +176,12 @@ def test_network_file_systems_are_never_critical() -> None:
     assert said(recording(line, {"/home": space(10e12, 400e9)})) == []
 
 
+def test_what_was_not_recorded_does_not_hang() -> None:
+    made = recording(ROOT + "40 29 0:11 / /home rw - nfs4 nas:/home rw\n", {"/": space(1e12, 5e11)})
+    (found,) = judged(made).findings
+    assert found.summary.startswith("its room is not known: ")
+
+
 def test_another_file_system_at_that_place_is_not_judged() -> None:
     """ProtectHome= of our own unit puts an empty one over /home."""
     line = IMAGE + "40 29 8:1 / /home rw - ext4 /dev/sda1 rw\n"

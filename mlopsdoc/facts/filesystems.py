@@ -62,7 +62,8 @@ class Space(Fact, frozen=True):
 
 
 class FileSystem(Fact, frozen=True):
-    """One file system, judged once wherever it is mounted. space is None when read-only or `unseen` says why.
+    """One file system, judged once wherever it is mounted. space is None when read-only or `unseen` says why; hangs:
+    its server does not answer.
 
     turned_read_only: why this cannot be meant, or empty.
     """
@@ -73,6 +74,7 @@ class FileSystem(Fact, frozen=True):
     space: Space | None
     unseen: str
     line: Line
+    hangs: bool = False
 
     @property
     def subject(self) -> str:
@@ -134,7 +136,8 @@ def _asked(host: Host, mount: Mount, dead: dict[str, str]) -> FileSystem:
     is_network = mount.kind in NETWORK
     server = mount.source.rpartition(":")[0] if is_network else ""
     if server and server in dead:
-        return FileSystem(mount, True, "", None, f"not asked: {server} did not answer for {dead[server]}", mount.line)
+        why = f"not asked: {server} did not answer for {dead[server]}"
+        return FileSystem(mount, True, "", None, why, mount.line, hangs=True)
     answer = host.probe("filesystem", mount.path)
     if answer.status == "not_captured" and (printed := _printed(host, mount, is_network)):
         return printed
@@ -142,7 +145,7 @@ def _asked(host: Host, mount: Mount, dead: dict[str, str]) -> FileSystem:
     if server and answer.status == "timeout":
         dead[server] = mount.path
     line = Line(answer.key, f"{space.available} of {space.size} bytes available" if space else why)
-    return FileSystem(mount, is_network, "", space, why, line)
+    return FileSystem(mount, is_network, "", space, why, line, hangs=is_network and answer.status == "timeout")
 
 
 def _space(answer: Answer, mount: Mount) -> tuple[Space | None, str]:

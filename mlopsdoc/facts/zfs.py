@@ -32,7 +32,7 @@ class ZfsPools(Fact, frozen=True):
 
     Signs, all world-readable: /sys/module/zfs/version (the module is loaded), /proc/spl/kstat/zfs/POOL/state
     (a pool is imported; since 0.8). no_scrub_io: scrubs read nothing (the module parameter zfs_no_scrub_io);
-    None where that is not known. now: when the host was asked.
+    None where that is not known. now: when the host was asked. unseen: why there may be other pools, or empty.
 
     `zpool status` is asked for JSON (2.3 and later), else for text. Only where a pool has no finished scrub of
     the last month to show, its age is asked for (`zfs get creation`); only where the record of its scrub is
@@ -44,6 +44,7 @@ class ZfsPools(Fact, frozen=True):
     version: str
     no_scrub_io: bool | None
     no_scrub_io_line: Line | None
+    unseen: str = ""
 
     @classmethod
     def read(cls, host: Host, machine: Machine | None) -> ZfsPools:
@@ -56,7 +57,7 @@ class ZfsPools(Fact, frozen=True):
         if not states and tree.listing.said and version.said and not version.text.startswith(("0.6", "0.7")):
             raise NothingHere("the ZFS module is loaded, no pool is imported")
         try:
-            pools = _ask(host, is_expected=bool(states) or version.said)
+            pools, unseen = _ask(host, is_expected=bool(states) or version.said)
         except CannotSee as blind:
             raise _seen_by_kernel(host, blind, states, machine) from None
         named = {pool.name for pool in pools}
@@ -70,6 +71,7 @@ class ZfsPools(Fact, frozen=True):
             version=version.text.strip(),
             no_scrub_io=setting.text.strip() != "0" if setting.said else None,
             no_scrub_io_line=Line(setting.key, setting.text.strip()) if setting.said else None,
+            unseen=unseen,
         )
 
 
@@ -78,26 +80,33 @@ def _unlisted(name: str, state: str) -> Pool:
     return Pool(name=name, state=state if state in STATES else "", unread="missing: zpool does not name it", line=line)
 
 
-def _listed(host: Host, known: Iterable[Pool]) -> list[Pool]:
-    """Pools that only `zpool list` names, in a recording whose `zpool status -x` leaves out what is healthy::
+def _listed(host: Host, known: Iterable[Pool]) -> tuple[list[Pool], str]:
+    """Pools that only `zpool list` names, where `zpool status` is there in part (-x leaves out what is healthy);
+    and what is to be said where nothing names them::
 
     NAME   SIZE  ALLOC   FREE  CKPOINT  EXPANDSZ   FRAG    CAP  DEDUP    HEALTH  ALTROOT
     tank  54.5T  31.9T  22.6T        -         -    12%    58%  1.00x    ONLINE  -
     """
     answer = host.run("zpool", "list")
+    header, *lines = answer.text.rstrip("\n").split("\n")
+    rows = [line.split() for line in lines]
+    if answer.status != "ok" or not header.startswith("NAME ") or any(len(row) < 9 for row in rows):
+        return [], "only a part of what zpool status says is here: whether there are other pools is not known"
     names = {pool.name for pool in known}
     pools: list[Pool] = []
-    for line in answer.text.split("\n")[1:] if answer.text.startswith("NAME ") else ():
-        words = line.split()
-        if len(words) > 8 and words[0] not in names:
-            state = next((word for word in words[1:] if word in STATES), "")
+    for row in rows:
+        if row[0] not in names:
+            state = next((word for word in row[1:] if word in STATES), "")
             unread = "missing: only `zpool list` names it, what is here of `zpool status` leaves it out"
-            pools.append(Pool(name=words[0], state=state, unread=unread, line=Line("run zpool list", line)))
-    return pools
+            pools.append(Pool(name=row[0], state=state, unread=unread, line=Line(answer.key, " ".join(row))))
+    return pools, ""
 
 
-def _ask(host: Host, *, is_expected: bool) -> list[Pool]:
-    """The pools as `zpool status` tells them; raises CannotSee when it does not, NothingHere when nobody asked."""
+def _ask(host: Host, *, is_expected: bool) -> tuple[list[Pool], str]:
+    """The pools as `zpool status` tells them, and why there may be others.
+
+    Raises CannotSee when it does not tell, NothingHere when nobody asked.
+    """
     answers: list[Answer] = []
     for argvs, read in ((JSON, from_json), (TEXT, from_text)):
         answer = next((said for argv in argvs if (said := host.run(*argv)).status != "not_captured"), None)
@@ -111,10 +120,9 @@ def _ask(host: Host, *, is_expected: bool) -> list[Pool]:
         except ValueError as error:
             answers[-1] = Answer(answer.key, "failed", why=f"its JSON cannot be read ({str(error)[:80]})")
             continue
-        if answer.status == "truncated":
-            pools += _listed(host, pools)
-        if pools or (answer.status == "ok" and _says_none(answer)):
-            return pools
+        more, unseen = _listed(host, pools) if answer.status == "truncated" else ([], "")
+        if pools or more or (answer.status == "ok" and _says_none(answer)):
+            return pools + more, unseen
         if answer.status == "failed" and answer.exit != 2:
             break  # 2: an option that this version does not know
     if not is_expected and answers and _why(answers[-1]).startswith(NO_MODULE):

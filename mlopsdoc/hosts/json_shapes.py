@@ -6,13 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any, cast
 
-from mlopsdoc.hosts.base import words
+from mlopsdoc.hosts.base import read_key, words
 
 
 def json_key(value: Any) -> str:
     """The question that a JSON value answers; nothing when it is not known.
 
-    Redfish answers ``run redfish TYPE``: the schema it names itself, or what its properties are.
+    A Redfish resource answers ``read /redfish/v1/...``; where its address was cut away, ``run redfish TYPE``, by the
+    schema it names or by its properties.
     """
     if isinstance(value, list):
         rows = cast(Sequence[Any], value)
@@ -21,6 +22,9 @@ def json_key(value: Any) -> str:
         return ""
     table = cast(dict[str, Any], value)
     keys = set(table)
+    address = str(table.get("@odata.id", ""))
+    if re.fullmatch(r"/redfish/v1(?:/[\w.:#%-]{1,128}){0,16}/?", address):
+        return read_key(address.rstrip("/"))
     if named := _redfish_type(table):
         return f"run redfish {named}"
     if "smartctl" in keys:

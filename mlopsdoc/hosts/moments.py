@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cache
 
 from mlopsdoc.hosts.base import Answer
+from mlopsdoc.hosts.dates import date
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 TAIL = 1 << 20  # characters looked at, from the end
@@ -50,18 +51,9 @@ def _stamp(year: str, month: str | int, day: str, clock: str, zone: str = "") ->
 
 
 def date_of(text: str) -> float:
-    """What `date` printed: ``Mon Nov 23 03:10:00 UTC 2026``, ``Mon 23 Nov 2026 03:10:00 AM UTC``, ISO, epoch; or 0."""
+    """What `date` printed, in any of its forms, seconds of `date +%s` included; else 0."""
     line = text.strip()
-    if re.fullmatch(r"[0-9]{9,10}(?:\.[0-9]+)?", line):
-        return float(line)
-    match = _pattern(
-        rf"[A-Z][a-z]{{2}},? ([0-9]{{1,2}}) ({_MONTH})\w* ([0-9]{{4}}),? ([0-9]{{2}}):([0-9]{{2}}:[0-9]{{2}}) ?([AP]M)?"
-    ).match(line)
-    if match:
-        hour = int(match[4]) % 12 + 12 * (match[6] == "PM") if match[6] else int(match[4])
-        return _stamp(match[3], MONTHS.index(match[2]) + 1, match[1], f"{hour:02}:{match[5]}") or 0.0
-    english = re.sub(r"(?<= )([AP]M) ", "", line)
-    return max(times_in(english[:200]), default=0.0)
+    return float(line) if re.fullmatch(r"[0-9]{9,10}(?:\.[0-9]{1,9})?", line) else date(line) or 0.0
 
 
 def newest(answers: Mapping[str, Answer]) -> float:

@@ -20,14 +20,14 @@ SILENT = (
     "mv", "true", "wait", "kill", "reset", "sudo", "su", "ssh", "bash", "sh", "tmux", "screen", "vi", "vim",
     "nano", "history",
 )  # fmt: skip
+SILENT_WORDS = {(), *((word,) for word in SILENT)}
 WHOLE_FILTERS = ("cat", "less", "more", "tee", "most", "bat")
 PART_FILTERS = ("grep", "egrep", "fgrep", "zgrep", "head", "tail", "sort", "uniq", "tac", "rg", "ag")
 LOG_FILES = ("/var/log/kern", "/var/log/syslog", "/var/log/messages", "/var/log/dmesg", "/dev/kmsg")
 KNOWN_FILES = ("/proc/", "/sys/", "/etc/", "/run/", "/dev/", "/var/log/")
 _NOT_FOUND = (
-    r"(?:-?(?:ba|z|k|da|a)?sh: )?(?:line )?(?:[0-9]+: )*(?:sudo: |exec: |env: |timeout: failed to run command )?"
-    r"['\u2018\"]?([\w./+-]{1,80})['\u2019\"]?: (?:command )?not found\b.{0,40}$|zsh: command not found: (\S+)"
-    r"|Command '(\S+)' not found"
+    r"zsh: command not found: (\S+)|Command '(\S+)' not found|(?:-?(?:ba|z|k|da|a)?sh: )?(?:line )?(?:[0-9]+: )*(?:sudo: |exec: |env: |timeout: failed to run command )?"
+    r"['\u2018\"]?([\w./+-]{1,80})['\u2019\"]?: (?:command )?not found\b.{0,40}$"
     r"|.{0,80}exec: \"([\w./-]+)\": executable file not found"
 )
 _DENIED = (
@@ -58,6 +58,8 @@ def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
     lines = list(output.lines)
     while lines and not lines[-1].strip():
         lines.pop()
+    while lines and not lines[0].strip():
+        lines.pop(0)
     try:
         parts = [pipeline for pipeline in pipelines(command) if not pipeline[-1].is_silent]
     except ValueError:
@@ -66,7 +68,7 @@ def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
         return _loop(command, lines)
     if len(parts) >= 2 and parts[0][0].words[0] in ("test", "["):
         return _tested(parts, lines)
-    parts = [pipeline for pipeline in parts if pipeline[0].words[0] not in SILENT or place(pipeline[0].words).host]
+    parts = [pipeline for pipeline in parts if place(pipeline[0].words).words[:1] not in SILENT_WORDS]
     if not parts:
         return Heard([], lines if any(lines) else None, True, True)
     if len(parts) > 1:
@@ -193,8 +195,14 @@ def _files(argv: tuple[str, ...], lines: list[str], folder: str, is_part: bool) 
         else:
             said.append(one)
             if not path.startswith(KNOWN_FILES):
-                said += _segmented(one.text.split("\n")[:-1])
+                inside = _segmented(one.text.split("\n")[:-1])
+                said += _parts(inside) if is_part or one.status != "ok" else inside
     return Heard(said)
+
+
+def _parts(said: Sequence[Said]) -> list[Said]:
+    """Answers that leave something out, whatever their form."""
+    return [one._replace(status="truncated") if one.status == "ok" else one for one in said]
 
 
 def _without_logs(argv: tuple[str, ...], lines: list[str]) -> tuple[list[str], list[Said]]:
@@ -292,8 +300,8 @@ def _several(parts: Sequence[Pipeline], lines: list[str], folder: str, is_cut: b
         return Heard([said for one in heard for said in one.said], left if left or not known else None, known)
     asked = [found for part in loud if (found := canonical(part[0].words)) is not None]
     said = [one for one in _segmented(lines) if one.key in {a.key for a in asked} or is_log(one.key)]
-    said = [one._replace(status="truncated") if one.status == "ok" else one for one in said]
-    return Heard(said, lines, len(asked) == len(loud) and bool(said))
+    is_known = len(asked) == len(loud) and bool(said)
+    return Heard(_parts(said)) if is_known else Heard([], lines, False)
 
 
 def _sections(parts: Sequence[Pipeline], lines: list[str]) -> list[tuple[Pipeline, list[str]]] | None:

@@ -16,11 +16,12 @@ READERS = ("cat", "head", "tail", "grep", "egrep", "fgrep", "zgrep", "more", "le
 GREPS = ("grep", "egrep", "fgrep", "zgrep")
 ONE_LINE = ("/sys/", "/proc/sys/")  # files of one value each
 _DIR = (
-    r"(?:[^/:\s]+|[0-9a-fA-F]{4,8}(?::[0-9a-fA-F]{2}){1,2}(?:\.[0-7])?|[A-Za-z-]+[0-9]*(?::[0-9a-fA-F]{1,4}){1,4}"
+    r"(?:[^/:\s]+|[0-9a-fA-F]{4,8}(?::[0-9a-fA-F]{2}){1,2}(?:\.[0-7])?|[A-Za-z][A-Za-z-]{2,}[0-9A-F]*(?::[0-9a-fA-F]{1,4}){1,4}"
     r"|[0-9]+(?::[0-9]+){3})/"
 )
+_PCI = r"[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 PATH = rf"/(?:sys|proc)/(?:{_DIR}){{0,24}}[^/:\s]+"
-NAMED = rf"(?P<path>{PATH})(?::| = |:? +)(?P<value>.*)$"
+NAMED = rf"(?P<path>{PATH})(?::(?!{_PCI})| = |:? +)(?P<value>.*)$"
 _ERROR = (
     r"(?:[\w./-]{1,40}): (?:cannot (?:open|access|stat) )?['\u2018\"]?(?P<path>\S.{0,512}?)['\u2019\"]?"
     r"(?: for reading)?: "
@@ -62,7 +63,9 @@ def named_value(line: str) -> tuple[str, str] | None:
 
 def is_path(line: str) -> bool:
     """Whether a line is the path of a file below /sys or /proc and nothing else."""
-    return line.startswith(("/sys/", "/proc/")) and _pattern(PATH).fullmatch(line.rstrip()) is not None
+    return (
+        line.startswith(("/sys/", "/proc/")) and _pattern(rf"{PATH}(?::{_PCI})?/?").fullmatch(line.rstrip()) is not None
+    )
 
 
 def split_errors(lines: Sequence[str], folder: str) -> tuple[list[str], list[Said]]:

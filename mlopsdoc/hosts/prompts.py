@@ -174,7 +174,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
         char = text[at]
         if char in " \t\n":
             at += 1
-            found += [("end", ";")] if char == "\n" else []
+            found += [("end", ";")] if char == "\n" and found and found[-1][0] == "word" else []
         elif char == "#":
             at = (text + "\n").index("\n", at)
         elif match := _pattern(_INTO).match(text, at):

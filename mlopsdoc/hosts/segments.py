@@ -11,7 +11,7 @@ from mlopsdoc.hosts import shapes
 from mlopsdoc.hosts.base import read_key
 from mlopsdoc.hosts.json_shapes import json_key
 from mlopsdoc.hosts.pasted_files import Said, is_path, named_value
-from mlopsdoc.hosts.whole import is_whole
+from mlopsdoc.hosts.whole import SURE, is_whole
 
 CAP = 16 << 20  # characters kept of one answer
 _STRINGS = r'"(?:[^"\\]|\\.)*"?'
@@ -73,15 +73,25 @@ class Segments:
         if self._path:
             return self._value(line)
         found = shapes.start_of(line)
-        if found is not None and not (
-            self._key and found.key != self._key and found.key in shapes.PLAIN and shapes.goes_on(self._shape, line)
-        ):
+        if found is not None and not (self._is_ours(found.key) and shapes.goes_on(self._shape, line)):
             self._begin(found, line)
             return True
         if self._key and shapes.goes_on(self._shape, line):
             self._go_on(line)
             return True
         return self._other(line)
+
+    def _is_ours(self, key: str) -> bool:
+        """Whether such a line may be one of the output that is being read, if it goes on with that."""
+        return bool(self._key) and key != self._key and (key in shapes.PLAIN or self._key.startswith(key))
+
+    def takes_remark(self, line: str) -> bool:
+        """Whether a line that begins with ``#`` is output."""
+        return (
+            self._block is not None
+            or shapes.start_of(line) is not None
+            or (bool(self._key) and shapes.compiled(shapes.SHAPES[self._shape].more).match(line) is not None)
+        )
 
     def _go_on(self, line: str) -> None:
         for _ in range(self._blank):
@@ -107,12 +117,12 @@ class Segments:
 
     def _other(self, line: str) -> bool:
         """A line that neither begins nor goes on with anything in the table."""
-        if pair := named_value(line):
-            self._end()
-            self._keep(Said(read_key(pair[0]), "truncated", f"{pair[1]}\n"))
-        elif is_path(line):
+        if is_path(line):
             self._end()
             self._path = line.strip()
+        elif pair := named_value(line):
+            self._end()
+            self._keep(Said(read_key(pair[0]), "truncated", f"{pair[1]}\n"))
         elif _opens_block(line):
             self._end()
             self._block = _Block(line)
@@ -148,15 +158,16 @@ class Segments:
         block, self._block = self._block, None
         if block is None:
             return
-        for said in block.answers():
+        answers = block.answers()
+        for said in answers:
             self._keep(said)
-        if not block.is_closed:
+        if not answers:
             for line in block.lines.lines:
                 self.strangers.add(line)
 
     def _end(self) -> None:
         self._blank, self._lead = 0, []
-        if self._key:
+        if self._key and self._lines.lines:
             self._keep(said_of(self._key, self._lines))
         self._key, self._lines = "", Buffer()
 
@@ -169,15 +180,16 @@ class Segments:
         self._logs = {}
 
 
-def said_of(key: str, buffer: Buffer, *, is_part: bool = True) -> Said:
-    """An output as an answer. One that nobody says is whole is a part, unless its own form tells."""
+def said_of(key: str, buffer: Buffer, *, is_part: bool | None = None) -> Said:
+    """An output as an answer. is_part: whether a command left lines out; None where there is no command, and only the
+    form of the output itself can tell that it is whole."""
     text = buffer.text
     if key == "run lspci -vvv" and "\n\t" not in text and "\n " not in text and not text[:1].isspace():
         key = "run lspci"
-    whole: bool | None = False if buffer.is_cut else is_whole(key, text)
-    if whole is None:
-        whole = not is_part and not buffer.is_cut
-    return Said(key, "ok" if whole else "truncated", text)
+    whole = is_whole(key, text)
+    if whole is None or (is_part is None and key not in SURE):
+        whole = is_part is False
+    return Said(key, "ok" if whole and not is_part and not buffer.is_cut else "truncated", text)
 
 
 def _opens_block(line: str) -> bool:

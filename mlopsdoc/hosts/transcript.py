@@ -73,7 +73,7 @@ def load(path: str) -> Recording:
 def parse(text: str) -> Recording:
     """The same of text that is at hand."""
     reader = Reader()
-    for line in text.split("\n"):
+    for line in text.removesuffix("\n").split("\n"):
         reader.add(line)
     return reader.recording()
 
@@ -132,7 +132,7 @@ class Reader:
     def _line(self, line: str) -> None:
         typed = self._typed
         if typed is None:
-            if is_remark(line) and shapes.start_of(line) is None:
+            if is_remark(line) and not self._segments.takes_remark(line):
                 return
             self._in_log = self._segments.add(line) and _log_line(line) is not None
         elif is_remark(line) and not outputs.may_have_remarks(typed.command):

@@ -58,6 +58,10 @@ def _whole_lscpu(text: str) -> bool:
     return text.startswith("Architecture") and "\nNUMA node" in text
 
 
+# Whose form tells that nothing is missing; of the others it only tells that something is.
+SURE = (
+    "read /proc/mdstat", "run nvidia-smi -q", "run nvidia-smi -q -x", "run nvidia-smi topo -m", "run numactl -H",
+)  # fmt: skip
 _WHOLE: dict[str, Callable[[str], bool]] = {
     "read /proc/mdstat": _whole_mdstat,
     "run zpool status": _whole_zpool,

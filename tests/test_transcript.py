@@ -1,0 +1,634 @@
+"""Text copied from terminals: which questions it answers, how well, and with which bytes."""
+
+from __future__ import annotations
+
+import random
+import resource
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlopsdoc.hosts import transcript
+from mlopsdoc.hosts.commands import Canonical, canonical, is_command
+from mlopsdoc.hosts.merged import Differ, merge
+from mlopsdoc.hosts.moments import date_of
+from mlopsdoc.hosts.prompts import pipelines, prompt_of
+from mlopsdoc.hosts.recorder import Recording, Replay
+from mlopsdoc.opening import BadSource, recording, recordings
+from tests.program import mlopsdoc
+
+MDSTAT = """Personalities : [raid1] [raid6] [raid5] [raid4]
+md7 : active raid1 nvme9n1p2[1] nvme8n1p2[0]
+      468718592 blocks super 1.2 [2/2] [UU]
+      bitmap: 1/4 pages [4KB], 65536KB chunk
+
+unused devices: <none>
+"""
+POOL = """  pool: lake
+ state: ONLINE
+  scan: scrub repaired 0B in 02:11:09 with 0 errors on Sun Nov 15 02:35:10 2026
+config:
+
+\tNAME        STATE     READ WRITE CKSUM
+\tlake        ONLINE       0     0     0
+\t  mirror-0  ONLINE       0     0     0
+\t    sda     ONLINE       0     0     0
+\t    sdb     ONLINE       0     0     0
+
+errors: No known data errors
+"""
+KERNEL = """[ 8123.000411] NVRM: Xid (PCI:0000:4f:00): 79, pid=8811, name=train, GPU has fallen off the bus.
+[ 8124.100000] nvme nvme3: I/O 12 QID 4 timeout, aborting
+"""
+TABLE = """+-----------------------------------------------------------------------------------------+
+| NVIDIA-SMI 570.86.15              Driver Version: 570.86.15      CUDA Version: 12.8     |
+|-----------------------------------------+------------------------+----------------------+
+|   0  NVIDIA H200                    On  |   00000000:4F:00.0 Off |                    0 |
++-----------------------------------------+------------------------+----------------------+
+| Processes:                                                                              |
+|  No running processes found                                                             |
++-----------------------------------------------------------------------------------------+
+"""
+SDR = """PS1 Status       | 64h | ok  | 10.1 | Presence detected
+PS2 Status       | 65h | ok  | 10.2 | Presence detected, Failure detected
+"""
+NUMA = """available: 2 nodes (0-1)
+node 0 cpus: 0 1
+node 0 size: 64215 MB
+node 0 free: 61000 MB
+node 1 cpus: 2 3
+node 1 size: 64468 MB
+node 1 free: 62000 MB
+node distances:
+node   0   1
+  0:  10  21
+  1:  21  10
+"""
+TOPO = "\tGPU0\tGPU1\tNIC0\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\nGPU0\t X \tNV18\tPIX\t0-31\t0\t\tN/A\n" + (
+    "GPU1\tNV18\t X \tSYS\t0-31\t0\t\tN/A\nNIC0\tPIX\tSYS\t X \n\nLegend:\n\n  X    = Self\n"
+)
+QUERY = """==============NVSMI LOG==============
+
+Timestamp                                 : Mon Nov 16 11:00:09 2026
+Driver Version                            : 570.86.15
+CUDA Version                              : 12.8
+
+Attached GPUs                             : 1
+GPU 00000000:4F:00.0
+    Product Name                          : NVIDIA H200
+    ECC Errors
+        Volatile
+            SRAM Correctable              : 0
+"""
+SMART = """smartctl 7.4 2023-08-01 r5530 [x86_64-linux-6.8.0] (local build)
+=== START OF INFORMATION SECTION ===
+Model Number:                       ACME 9000
+=== START OF SMART DATA SECTION ===
+SMART overall-health self-assessment test result: PASSED
+Critical Warning:                   0x00
+"""
+SYSLOG = """Nov 16 10:59:01 gpu-9 kernel: [ 91.5] mlx5_core 0000:18:00.0: Port module event: module 0, Cable unplugged
+Nov 16 10:59:02 gpu-9 systemd[1]: Started Daily apt download activities.
+"""
+
+
+def said(text: str) -> dict[str, tuple[str, str]]:
+    """Status and text of each answer."""
+    return {key: (a.status, a.text) for key, a in transcript.parse(text).answers.items()}
+
+
+def keys(text: str) -> set[str]:
+    return set(transcript.parse(text).answers)
+
+
+# ---- prompts
+
+
+@pytest.mark.parametrize(
+    ("prompt", "host", "is_root"),
+    [
+        ("$ ", "", False),
+        ("# ", "", True),
+        ("> ", "", False),
+        ("mara@gpu-9:~$ ", "gpu-9", False),
+        ("root@gpu-9:/var/log# ", "gpu-9", True),
+        ("[root@gpu-9 ~]# ", "gpu-9", True),
+        ("[mara@gpu-9 work dir]$ ", "gpu-9", False),
+        ("gpu-9:/data # ", "gpu-9", True),
+        ("gpu-9# ", "gpu-9", True),
+        ("(train) mara@gpu-9:~/x$ ", "gpu-9", False),
+        ("bash-5.2$ ", "", False),
+        ("sh-4.4# ", "", True),
+        ("mara@gpu-9 ~ % ", "gpu-9", False),
+        ("[11:02:33] mara@gpu-9:~$ ", "gpu-9", False),
+        ("\x1b[01;32mmara@gpu-9\x1b[00m:\x1b[01;34m~\x1b[00m$ ", "gpu-9", False),
+        ("\x1b]0;mara@gpu-9: ~\x07mara@gpu-9:~$ ", "gpu-9", False),
+        ("❯ ", "", False),
+        ("➜  ~ ", "", False),
+    ],
+)
+def test_prompts(prompt: str, host: str, is_root: bool) -> None:
+    answers = said(f"{prompt}cat /proc/mdstat\r\n{MDSTAT}{prompt}uname -r\n6.8.0-49-generic\n")
+    assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
+    assert answers["read /proc/sys/kernel/osrelease"] == ("ok", "6.8.0-49-generic\n")
+    assert answers.get("read /proc/sys/kernel/hostname", ("", ""))[1].strip() == host
+    assert ("read /proc/self/status" in answers) == is_root
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["# the second node was fine", "# nvidia-smi shows eight", "# date of the failure", "# df is full", "# 2x H200",
+     "# gpu   pwr gtemp", "quota> 12 of 40", "6 % of it", "#", "$5 each", "a -> b", "<kernel> x"],
+)  # fmt: skip
+def test_what_is_no_prompt(line: str) -> None:
+    assert prompt_of(line) is None
+
+
+def test_remarks_do_not_belong_to_outputs() -> None:
+    answers = said(f"$ nvidia-smi -L\nGPU 0: NVIDIA H200 (UUID: GPU-1)\n# the other seven are like it\n{KERNEL}")
+    assert answers["run nvidia-smi -L"] == ("truncated", "GPU 0: NVIDIA H200 (UUID: GPU-1)\n")
+    assert answers["run dmesg"] == ("truncated", KERNEL)
+    late = said("$ nvidia-smi -L\nGPU 0: NVIDIA H200 (UUID: GPU-1)\n# a healthy one\n$ uptime\n")
+    assert late["run nvidia-smi -L"][0] == "ok"
+
+
+def test_a_remark_that_says_cut() -> None:
+    assert said("$ nvidia-smi -L\nGPU 0: NVIDIA H200\n# ... and so on\n")["run nvidia-smi -L"][0] == "truncated"
+    assert said("$ nvidia-smi -L\nGPU 0: NVIDIA H200\n[...]\n")["run nvidia-smi -L"] == (
+        "truncated", "GPU 0: NVIDIA H200\n",
+    )  # fmt: skip
+
+
+# ---- commands
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("sudo -n /usr/bin/nvidia-smi --query", Canonical("run nvidia-smi -q")),
+        ("nvidia-smi -x -q", Canonical("run nvidia-smi -q -x")),
+        ("nvidia-smi -i 3 -q -d ECC", Canonical("run nvidia-smi -q", True)),
+        ("nvidia-smi topo --matrix", Canonical("run nvidia-smi topo -m")),
+        ("nvidia-smi nvlink --errorcounters -i 0", Canonical("run nvidia-smi nvlink -e", True)),
+        ("nvidia-smi --query-gpu=name,pstate --format=csv,noheader", Canonical("run nvidia-smi --query-gpu", False, "name, pstate")),
+        ("LC_ALL=C timeout -k 1 5 zpool status -v", Canonical("run zpool status")),
+        ("zpool status lake", Canonical("run zpool status", True)),
+        ("zpool status -j --json-int", Canonical("run zpool status -j")),
+        ("dmesg -Tx", Canonical("run dmesg")),
+        ("dmesg --level=err", Canonical("run dmesg", True)),
+        ("journalctl -kb0 --no-pager", Canonical("run dmesg")),
+        ("journalctl -k --since yesterday", Canonical("run dmesg", True)),
+        ("journalctl -k -b -1", Canonical("run journalctl -k -b -1")),
+        ("lspci -s 4f:00.0 -vv", Canonical("run lspci -vvv", True)),
+        ("df -hT /data", Canonical("run df", True)),
+        ("ipmitool -I lanplus -H bmc -U me sdr elist", Canonical("run ipmitool sdr elist")),
+        ("ipmitool sdr type 'Power Supply'", Canonical("run ipmitool sdr elist", True)),
+        ("ssh root@gpu-9 numactl --hardware", Canonical("run numactl -H")),
+        ("kubectl exec -n ml job-0 -- nvidia-smi -L", Canonical("run docker exec container nvidia-smi -L")),
+        ("rdmsr -p 4 0x64f", Canonical("run rdmsr 0x64f", True)),
+        ("nvidia-smi shows eight", None),
+        ("frobnicate -x", None),
+    ],
+)  # fmt: skip
+def test_what_commands_ask(command: str, expected: Canonical | None) -> None:
+    assert canonical(pipelines(command)[0][0].words) == expected
+
+
+def test_prose_is_no_command() -> None:
+    assert is_command(("zpool", "status", "lake"))
+    assert not is_command(("zpool", "status", "was", "fine"))
+    assert not is_command(("free", "space", "is", "low"))
+
+
+def test_filters_make_parts() -> None:
+    for command in ("dmesg | grep -i nvrm", "dmesg -T | tail -20", "sudo dmesg | grep -v usb | sort | head"):
+        assert said(f"$ {command}\n{KERNEL}$ \n")["run dmesg"] == ("truncated", KERNEL)
+    assert said(f"$ dmesg | less\n{KERNEL}$ \n")["run dmesg"] == ("ok", KERNEL)
+    assert said(f"$ dmesg | grep -nA1 NVRM\n7:{KERNEL.splitlines()[0]}\n--\n9-{KERNEL.splitlines()[1]}\n")[
+        "run dmesg"
+    ] == ("truncated", KERNEL)
+    counted = said(
+        "$ lspci -vvv | grep ACSCtl | sort | uniq -c\n      2 \t\tACSCtl:\tSrcValid+\n      1 \t\tACSCtl:\tSrcValid-\n"
+    )
+    assert counted["run lspci -vvv"] == ("truncated", "\t\tACSCtl:\tSrcValid+\n" * 2 + "\t\tACSCtl:\tSrcValid-\n")
+
+
+def test_filters_that_change_lines_are_not_understood() -> None:
+    made = transcript.parse("$ nvidia-smi -q | awk '{print $3}'\n42\n")
+    assert not made.is_known
+    assert made.notes == ["understood 0 of 1 commands; not understood: `nvidia-smi -q | awk '{print $3}'`"]
+    assert any(answer.text == "42\n" for answer in made.answers.values())
+
+
+def test_command_lines_that_go_on() -> None:
+    text = f"$ cat \\\n> /proc/mdstat\n{MDSTAT}$ dmesg |\n> grep NVRM\n{KERNEL}$ \n"
+    assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)
+    assert said(text)["run dmesg"] == ("truncated", KERNEL)
+
+
+def test_several_commands_in_a_line() -> None:
+    text = f"$ echo == md; cat /proc/mdstat; echo == numa && numactl -H\n== md\n{MDSTAT}== numa\n{NUMA}"
+    assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)
+    assert said(text)["run numactl -H"] == ("ok", NUMA)
+    joined = said(f"$ zpool status; numactl -H\n{POOL}{NUMA}")
+    assert joined["run zpool status"] == ("truncated", POOL)
+    assert joined["run numactl -H"] == ("truncated", NUMA)
+    assert said(f"$ cd /tmp && clear; numactl -H\n{NUMA}")["run numactl -H"] == ("ok", NUMA)
+
+
+def test_output_that_went_to_a_file() -> None:
+    assert "run dmesg" not in keys("$ dmesg > /tmp/x\n$ uptime\n")
+
+
+def test_csv_without_header() -> None:
+    text = "$ nvidia-smi --query-gpu=index,power.draw --format=csv,noheader\n0, 91.02 W\n"
+    assert said(text)["run nvidia-smi --query-gpu"] == ("ok", "index, power.draw\n0, 91.02 W\n")
+    text = "$ nvidia-smi --query-gpu=index,power.draw --format=csv\nindex, power.draw [W]\n0, 91.02 W\n"
+    assert said(text)["run nvidia-smi --query-gpu"] == ("ok", "index, power.draw [W]\n0, 91.02 W\n")
+
+
+# ---- what went wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "status"),
+    [
+        ("$ nvidia-smi\nbash: nvidia-smi: command not found\n", "run nvidia-smi", "absent"),
+        ("$ sudo zpool status\nsudo: zpool: command not found\n", "run zpool status", "absent"),
+        ("$ ipmitool sdr elist\nzsh: command not found: ipmitool\n", "run ipmitool sdr elist", "absent"),
+        ("$ numactl -H\nCommand 'numactl' not found, but can be installed with:\nsudo apt install numactl\n", "run numactl -H", "absent"),
+        ("$ dmesg\ndmesg: read kernel buffer failed: Operation not permitted\n", "run dmesg", "denied"),
+        ("$ cat /proc/mdstat\ncat: /proc/mdstat: No such file or directory\n", "read /proc/mdstat", "absent"),
+        ("$ cat /etc/shadow\ncat: /etc/shadow: Permission denied\n", "read /etc/shadow", "denied"),
+        ("$ head -1 /x\nhead: cannot open '/x' for reading: No such file or directory\n", "read /x", "absent"),
+        ("$ nvidia-smi\nFailed to initialize NVML: Driver/library version mismatch\n", "run nvidia-smi", "failed"),
+        ("$ nvidia-smi\nNo devices were found\n", "run nvidia-smi", "failed"),
+        ("$ test -e /dev/ipmi0 && echo yes || echo no\nno\n", "read /dev/ipmi0", "absent"),
+        ("$ [ -d /sys/module/zfs ] && echo yes || echo no\nyes\n", "read /sys/module/zfs", "truncated"),
+    ],
+)  # fmt: skip
+def test_what_could_not_be_said(text: str, key: str, status: str) -> None:
+    answer = transcript.parse(text).answers[key]
+    assert answer.status == status
+    assert answer.exit is None
+
+
+def test_what_sudo_says_later_counts() -> None:
+    text = f"$ dmesg\ndmesg: read kernel buffer failed: Operation not permitted\n$ sudo dmesg\n[sudo] password for mara: \n{KERNEL}"
+    assert said(text)["run dmesg"] == ("ok", KERNEL)
+    assert said(f"# dmesg\n{KERNEL}$ dmesg\ndmesg: Operation not permitted\n")["run dmesg"] == ("ok", KERNEL)
+
+
+def test_of_failure_and_success_the_later_counts() -> None:
+    lost = "Unable to determine the device handle for GPU0: 0000:4F:00.0: Unknown Error\n"
+    assert said(f"$ nvidia-smi\n{TABLE}$ nvidia-smi\n{lost}")["run nvidia-smi"] == ("failed", lost)
+    assert said(f"$ nvidia-smi\n{lost}$ nvidia-smi\n{TABLE}")["run nvidia-smi"] == ("ok", TABLE)
+
+
+# ---- files
+
+SYS = "/sys/bus/pci/devices/0000:4f:00.0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"$ cat {SYS}/numa_node\n1\n$ cat {SYS}/max_link_width\n16\n",
+        f"$ cat {SYS}/{{numa_node,max_link_width}}\n1\n16\n",
+        f"$ grep '' {SYS}/{{numa_node,max_link_width}}\n{SYS}/numa_node:1\n{SYS}/max_link_width:16\n",
+        f"$ grep . {SYS}/*\n{SYS}/numa_node:1\n{SYS}/max_link_width:16\n",
+        f"$ grep -r . {SYS}\n{SYS}/numa_node:1\n{SYS}/max_link_width:16\n",
+        f"$ tail -v -n +1 {SYS}/*_*\n==> {SYS}/numa_node <==\n1\n\n==> {SYS}/max_link_width <==\n16\n",
+        f"$ tail -n +1 {SYS}/*\n==> numa_node <==\n1\n\n==> max_link_width <==\n16\n",
+        f"$ for f in {SYS}/*; do echo $f $(cat $f); done\n{SYS}/numa_node 1\n{SYS}/max_link_width 16\n",
+        f"$ for f in {SYS}/*; do echo \"$f: $(cat $f)\"; done\n{SYS}/numa_node: 1\n{SYS}/max_link_width: 16\n",
+        f"$ for n in numa_node max_link_width; do echo -n \"$n = \"; cat {SYS}/$n; done\nnuma_node = 1\nmax_link_width = 16\n",
+        f"$ for n in numa_node max_link_width\n> do\n> echo $n; cat {SYS}/$n\n> done\nnuma_node\n1\nmax_link_width\n16\n",
+        f"$ cd {SYS}\n$ cat numa_node max_link_width\n1\n16\n",
+        f"root@gpu-9:{SYS}# cat numa_node max_link_width\n1\n16\n",
+    ],
+)  # fmt: skip
+def test_files_however_they_are_printed(text: str) -> None:
+    answers = said(text)
+    assert answers[f"read {SYS}/numa_node"] == ("ok", "1\n")
+    assert answers[f"read {SYS}/max_link_width"] == ("ok", "16\n")
+
+
+@pytest.mark.parametrize("form", [f"{SYS}/numa_node:1\n{SYS}/x:a/b:c\n", f"{SYS}/numa_node\n1\n{SYS}/x\na/b:c\n"])
+def test_paths_and_values_without_a_command(form: str) -> None:
+    assert said(form) == {
+        f"read {SYS}/numa_node": ("truncated", "1\n"),
+        f"read {SYS}/x": ("truncated", "a/b:c\n"),
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"$ cat {SYS}/*\n1\n16\n",  # which file has which line, nobody said
+        f"$ cat {SYS}/{{a,b,c}}\n1\n16\n",
+        f"$ for f in {SYS}/*; do cat $f; done\n1\n16\n",
+        f"$ for d in 0 1; do echo $d $(cat /sys/x$d/y); done\n1 7\n0 8\n",
+    ],
+)
+def test_lines_that_fit_no_file_are_given_to_none(text: str) -> None:
+    made = transcript.parse(text)
+    assert not [key for key in made.answers if key.startswith("read ")]
+    assert len(made.notes) == 1
+
+
+def test_a_value_that_all_files_have() -> None:
+    text = "$ cat /sys/devices/system/cpu/cpu*/thermal_throttle/core_throttle_count | sort -u\n0\n"
+    assert said(text)["read /sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count"] == ("truncated", "0\n")
+
+
+def test_parts_of_files() -> None:
+    assert said("$ grep -i sda /proc/mounts\n/dev/sda1 / ext4 rw 0 0\n")["read /proc/mounts"][0] == "truncated"
+    assert said("$ head -2 /proc/cpuinfo\nprocessor : 0\n")["read /proc/cpuinfo"][0] == "truncated"
+    assert said(f"$ cat /proc/mdstat | head\n{MDSTAT}")["read /proc/mdstat"] == ("truncated", MDSTAT)
+    cut = MDSTAT.partition("unused")[0]
+    assert said(f"$ cat /proc/mdstat\n{cut}$ \n")["read /proc/mdstat"][0] == "truncated"
+
+
+def test_a_saved_output_is_read_for_what_it_is() -> None:
+    answers = said(f"$ cat /tmp/pools.txt\n{POOL}$ cat saved.log\n{KERNEL}")
+    assert answers["run zpool status"] == ("truncated", POOL)
+    assert answers["run dmesg"] == ("truncated", KERNEL)
+
+
+def test_logs_are_told_apart() -> None:
+    kernel, other = SYSLOG.splitlines(keepends=True)
+    for text in (f"$ tail /var/log/syslog\n{SYSLOG}", SYSLOG):
+        assert said(text)["run dmesg"] == ("truncated", kernel)
+        assert said(text)["run journalctl"] == ("truncated", other)
+    earlier = said(f"$ journalctl -k -b -1\n{SYSLOG}")
+    assert "run dmesg" not in earlier
+
+
+def test_links_and_nodes() -> None:
+    text = (
+        "$ ls -l /sys/class/net\ntotal 0\nlrwxrwxrwx 1 root root 0 Nov 16 11:00 ens1 -> ../../devices/pci0/net/ens1\n"
+    )
+    assert said(text)["link /sys/class/net/ens1"] == ("ok", "../../devices/pci0/net/ens1")
+    text = "$ readlink -f /sys/class/net/ens1/device\n/sys/devices/pci0000:40/0000:4f:00.0\n"
+    assert said(text)["link /sys/class/net/ens1/device"][1].endswith("0000:4f:00.0")
+    text = "$ ls -d /sys/devices/system/node/node*\n/sys/devices/system/node/node0\n/sys/devices/system/node/node1\n"
+    assert said(text)["read /sys/devices/system/node/online"] == ("ok", "0,1\n")
+
+
+# ---- outputs without a command
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "status"),
+    [
+        (MDSTAT, "read /proc/mdstat", "ok"),
+        (POOL, "run zpool status", "truncated"),
+        (KERNEL, "run dmesg", "truncated"),
+        (TABLE, "run nvidia-smi", "truncated"),
+        (TABLE.partition("| Processes")[0], "run nvidia-smi", "truncated"),
+        (SDR, "run ipmitool sdr elist", "truncated"),
+        (NUMA, "run numactl -H", "ok"),
+        (NUMA.rpartition("  1:")[0], "run numactl -H", "truncated"),
+        (TOPO, "run nvidia-smi topo -m", "ok"),
+        (QUERY, "run nvidia-smi -q", "ok"),
+        (QUERY.partition("    ECC")[1] + QUERY.partition("    ECC")[2], "run nvidia-smi -q", "truncated"),
+        (SMART, "run smartctl -a", "truncated"),
+        ("GPU 0: NVIDIA H200 (UUID: GPU-1)\n", "run nvidia-smi -L", "truncated"),
+        ("GPU 0: NVIDIA H200 (UUID: GPU-1)\n\t Link 0: 26.562 GB/s\n\t Link 1: <inactive>\n", "run nvidia-smi nvlink -s", "truncated"),
+        ("index, name, power.draw [W]\n0, NVIDIA H200, 91.02 W\n", "run nvidia-smi --query-gpu", "truncated"),
+        ("# gpu    pwr  gtemp\n# Idx      W      C\n    0     91     33\n", "run nvidia-smi dmon", "truncated"),
+        ("Filesystem      Size  Used Avail Use% Mounted on\n/dev/sda2       100G   90G   10G  90% /\n", "run df", "truncated"),
+        ("Architecture:            x86_64\nCPU(s):                  8\nNUMA node0 CPU(s):       0-7\n", "run lscpu", "truncated"),
+        ("4f:00.0 3D controller: NVIDIA Corporation GH100\n\t\tLnkSta:\tSpeed 32GT/s, Width x16\n", "run lspci -vvv", "truncated"),
+        ("4f:00.0 3D controller: NVIDIA Corporation GH100\n", "run lspci", "truncated"),
+        ("/dev/md7:\n           Version : 1.2\n        Raid Level : raid1\n", "run mdadm --detail %2Fdev%2Fmd7", "truncated"),
+        ("CA 'mlx5_3'\n\tCA type: MT4129\n\tPort 1:\n\t\tState: Active\n", "run ibstat", "truncated"),
+        ("Settings for ens1:\n\tSpeed: 400000Mb/s\n", "run ethtool ens1", "truncated"),
+        ("                           node0           node1\nnuma_hit             1000            2000\n", "run numastat", "truncated"),
+        ("   4 | 11/16/2026 | 10:02:11 | Power Supply #0x65 | Failure detected | Asserted\n", "run ipmitool sel elist", "truncated"),
+        ("ID,Name,Type,State,Reading,Units,Event\n9,PSU1,Power Supply,Nominal,N/A,N/A,'OK'\n", "run ipmi-sensors", "truncated"),
+        ("Smart Log for NVME device:nvme2n1 namespace-id:ffffffff\ncritical_warning : 0\n", "run nvme smart-log %2Fdev%2Fnvme2n1", "truncated"),
+        ('{"critical_warning":4,"avail_spare":100}\n', "run nvme smart-log -o json", "ok"),
+        ('{"output_version":{"command":"zpool status"},\n "pools":{}}\n', "run zpool status -j", "ok"),
+        ('{"@odata.id":"/redfish/v1/Chassis/1/Power","PowerSupplies":[]}\n', "read /redfish/v1/Chassis/1/Power", "ok"),
+        ('{"@odata.type":"#Power.v1_5_0.Power"}\n', "run redfish Power", "truncated"),
+        ('<?xml version="1.0" ?>\n<nvidia_smi_log>\n<gpu id="0"/>\n</nvidia_smi_log>\n', "run nvidia-smi -q -x", "ok"),
+        ('<?xml version="1.0" ?>\n<nvidia_smi_log>\n<gpu id="0">\n', "run nvidia-smi -q -x", "truncated"),
+    ],
+)  # fmt: skip
+def test_outputs_without_a_command(text: str, key: str, status: str) -> None:
+    assert said(text) == {key: (status, text)}
+
+
+def test_several_outputs_without_commands() -> None:
+    answers = said(f"# from the first boot\n{MDSTAT}\n{KERNEL}\n# and the pool\n{POOL}{SDR}\n{NUMA}{TABLE}{QUERY}")
+    assert set(answers) == {
+        "read /proc/mdstat", "run dmesg", "run zpool status", "run ipmitool sdr elist", "run numactl -H",
+        "run nvidia-smi", "run nvidia-smi -q",
+    }  # fmt: skip
+    assert answers["run zpool status"][1] == POOL
+    assert answers["run nvidia-smi"] == ("truncated", TABLE)
+    assert answers["run numactl -H"] == ("ok", NUMA)
+
+
+def test_what_is_pasted_below_an_output() -> None:
+    answers = said(f"$ nvidia-smi -L\nGPU 0: NVIDIA H200 (UUID: GPU-1)\n{KERNEL}\n{MDSTAT}")
+    assert answers["run nvidia-smi -L"][1] == "GPU 0: NVIDIA H200 (UUID: GPU-1)\n"
+    assert answers["run dmesg"] == ("truncated", KERNEL)
+    assert answers["read /proc/mdstat"][1] == MDSTAT
+
+
+def test_rows_of_the_journal_in_json() -> None:
+    text = (
+        '{"__REALTIME_TIMESTAMP":"1794826809000000","_TRANSPORT":"kernel","_HOSTNAME":"gpu-9","MESSAGE":"NVRM: Xid"}\n'
+    )
+    assert said(text)["run dmesg"][1] == "2026-11-16T11:00:09+0000 gpu-9 kernel: NVRM: Xid\n"
+
+
+# ---- which machine, and when
+
+
+def test_containers_answer_for_themselves() -> None:
+    list_ = "GPU 0: NVIDIA H200 (UUID: GPU-1)\n"
+    lost = "Failed to initialize NVML: Unknown Error\n"
+    for inside in (
+        "$ docker exec -it job nvidia-smi -L",
+        "(container) $ nvidia-smi -L",
+        "# podman exec job nvidia-smi -L",
+    ):
+        answers = said(f"# nvidia-smi -L\n{list_}{inside}\n{lost}")
+        assert answers["run nvidia-smi -L"] == ("ok", list_)
+        assert answers["run docker exec container nvidia-smi -L"] == ("failed", lost)
+    assert said(f"(container) $ nvidia-smi -L\n{lost}")["run nvidia-smi -L"] == ("failed", lost)
+
+
+def test_another_machine_is_another_machine() -> None:
+    text = f"mara@desk:~$ uptime\nmara@desk:~$ ssh gpu-9\nroot@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# numactl -H\n{NUMA}"
+    answers = said(text)
+    assert answers["read /proc/sys/kernel/hostname"] == ("ok", "gpu-9\n")
+    assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
+    assert "run uptime" not in answers
+    assert said(f"mara@desk:~$ ssh gpu-9 cat /proc/mdstat\n{MDSTAT}")["read /proc/mdstat"] == ("ok", MDSTAT)
+
+
+def test_watch() -> None:
+    text = f"Every 2.0s: cat /proc/mdstat        gpu-9: Mon Nov 16 11:00:09 2026\n\n{MDSTAT}"
+    assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)
+    assert said(text)["read /proc/sys/kernel/hostname"] == ("ok", "gpu-9\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "is_lower_bound"),
+    [
+        ("$ date\nMon Nov 16 11:00:09 UTC 2026\n", 1794826809, False),
+        ("$ date +%s\n1794826809\n", 1794826809, False),
+        (f"$ date\nMon 16 Nov 2026 11:00:09 AM UTC\n{POOL}", 1794826809, False),
+        (QUERY, 1794826809, True),
+        (POOL, 1794710110, True),
+        ("[Mon Nov 16 11:00:09 2026] NVRM: x\n", 1794826809, True),
+        ("2026-11-16T11:00:09+0000 gpu-9 kernel: x\n", 1794826809, True),
+        (KERNEL, 0, True),
+        ("[Mon Nov 16 11:00:09 2099] NVRM: a wrong clock\n", 0, True),
+    ],
+)
+def test_moments(text: str, at: float, is_lower_bound: bool) -> None:
+    made = transcript.parse(text)
+    assert (made.taken_at, made.is_lower_bound) == (at, is_lower_bound)
+
+
+def test_dates() -> None:
+    assert date_of("no date") == 0
+    assert date_of("Mon Nov 16 11:00:09 CET 2026\n") == 1794826809
+
+
+# ---- sources
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    cases = {
+        "empty": b"", "blank": b"\n \n", "nul": b"\0" * 900, "noise": random.Random(4).randbytes(9000),
+        "elf": b"\x7fELF\x02\x01\x01" + bytes(300),
+    }  # fmt: skip
+    for name, data in cases.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(BadSource) as refused:
+            recording(str(path))
+        assert "\n" not in str(refused.value)
+        ended = mlopsdoc("check", "--from", str(path), place=tmp_path)
+        assert (ended.code, ended.out) == (65, "")
+        assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_text_of_other_encodings(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(f"höhe\n$ cat /proc/mdstat\n{MDSTAT}".replace("\n", "\r\n").encode(encoding))
+    host, source = recording(str(path))
+    assert host.read("/proc/mdstat").text == MDSTAT
+    assert (source.kind, source.complete) == ("text", False)
+
+
+def test_the_program_says_what_it_understood(tmp_path: Path) -> None:
+    text = f"$ frob -x\nfrobbed\n$ cat /proc/mdstat\n{MDSTAT}".encode()
+    ended = mlopsdoc("check", "--from", "-", "--json", place=tmp_path, stdin=text)
+    assert ended.code in range(4)
+    assert "understood 1 of 2 commands; not understood: `frob -x`" in ended.err
+    assert ended.report()["sources"][0]["path"] == "standard input"
+    nothing = mlopsdoc("check", "--from", "-", "--json", place=tmp_path, stdin=b"dear all, it is broken\n")
+    assert nothing.code == 3
+    assert nothing.check("evidence")["status"] == "unknown"
+
+
+def test_time_from_the_command_line(tmp_path: Path) -> None:
+    pool = mlopsdoc(
+        "check", "--from", "-", "--json", "--at", "2026-12-24T00:00:00Z", place=tmp_path, stdin=POOL.encode()
+    )
+    assert pool.report()["taken_at"] == "2026-12-24T00:00:00Z"
+    text = f"$ date\nMon Nov 16 11:00:09 UTC 2026\n$ zpool status\n{POOL}".encode()
+    told = mlopsdoc("check", "--from", "-", "--json", "--at", "2026-12-24T00:00:00Z", place=tmp_path, stdin=text)
+    assert told.report()["taken_at"] == "2026-11-16T11:00:09Z"
+
+
+def test_several_sources(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# numactl -H\n{NUMA[:40]}\n")
+    (tmp_path / "b").write_text(f"root@gpu-9:~# numactl -H\n{NUMA}")
+    (tmp_path / "c").write_text(f"root@gpu-4:~# numactl -H\n{NUMA}")
+    host, sources = recordings([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert len(sources) == 2
+    assert host.read("/proc/mdstat").text == MDSTAT
+    assert host.run("numactl", "-H").text == NUMA  # whole outweighs a part
+    with pytest.raises(Differ, match=r"gpu-9 and gpu-4"):
+        recordings([str(tmp_path / "a"), str(tmp_path / "c")])
+    ended = mlopsdoc("check", "--from", str(tmp_path / "a"), "--from", str(tmp_path / "c"), place=tmp_path)
+    assert ended.code == 64
+    assert "gpu-9" in ended.err and "gpu-4" in ended.err
+
+
+def test_two_moments_of_one_boot() -> None:
+    def moment(when: str, count: int) -> Recording:
+        boot = "$ cat /proc/sys/kernel/random/boot_id\n7f0c6a5e-1111-4222-8333-944455556666\n"
+        return transcript.parse(f"{boot}$ date\n{when}\n$ cat /sys/x/count\n{count}\n")
+
+    late, early = moment("Mon Nov 16 11:05:09 UTC 2026", 7), moment("Mon Nov 16 11:00:09 UTC 2026", 4)
+    host = Replay(merge([("late", late), ("early", early)]))
+    before = host.before()
+    assert before is not None
+    assert host.now() - before.now() == 300
+    assert (host.read("/sys/x/count").text, before.read("/sys/x/count").text) == ("7\n", "4\n")
+
+
+def test_a_large_log_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "dmesg.txt"
+    line = b"[%12.6f] pcieport 0000:00:03.1: AER: Correctable error message received from 0000:00:00.0\n"
+    with path.open("wb") as file:
+        for block in range(12):
+            file.write(b"".join(line % (block * 30000 + n) for n in range(30000)))
+    ended = mlopsdoc("check", "--from", str(path), "--json", "--fail-on", "never", place=tmp_path)
+    assert ended.code == 0
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 300 << 10  # KiB
+
+
+# ---- any text
+
+PARTS = st.sampled_from(
+    [MDSTAT, POOL, KERNEL, TABLE, SDR, NUMA, TOPO, QUERY, SMART, SYSLOG, "$ ", "# ", "root@gpu-9:~# ", "dmesg | grep x\n",
+     "cat /proc/mdstat\n", "for f in /sys/*; do echo $f $(cat $f); done\n", "zpool status; numactl -H\n", "{\"a\": [", "<?xml ",
+     "nvidia-smi -q\n", "grep -r . /sys\n", "/sys/a/b:1\n", "/sys/a/b\n", "==> x <==\n", "echo '\n", "$(", "`", "\\\n", "\x1b[1m",
+     "cat: /x: Permission denied\n", "ls -l\n", "test -e /x && echo a || echo b\n", "docker exec x ", "ssh h ", "> ", "...\n"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(PARTS, st.text(max_size=60)), max_size=12))
+def test_any_text_becomes_a_recording(parts: list[str]) -> None:
+    for answer in transcript.parse("".join(parts)).answers.values():
+        assert isinstance(answer.text, str)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from([MDSTAT, TABLE, NUMA, TOPO, QUERY, POOL]), st.randoms(use_true_random=False))
+def test_a_filtered_output_is_never_whole(text: str, chance: random.Random) -> None:
+    """Some lines left out of an output that is known by its form, without a word that they were."""
+    needed = [n for n, line in enumerate(text.splitlines()) if line.strip() and "bitmap" not in line]
+    gone = set(chance.sample(needed, chance.randint(1, len(needed))))
+    left = "".join(f"{line}\n" for n, line in enumerate(text.splitlines()) if n not in gone)
+    for command in ("dmesg | grep x", "cat /tmp/x | head -5"):
+        for answer in transcript.parse(f"$ {command}\n{left}").answers.values():
+            is_rest = answer.status != "ok" or len(gone) < 4  # a short cut may leave what counts
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=400))
+def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any"
+    path.write_bytes(data)
+    try:
+        host, _ = recording(str(path))
+    except BadSource as refused:
+        assert len(str(refused).splitlines()) == 1
+    else:
+        assert all(isinstance(answer.text, str) for answer in host.recording.answers.values())

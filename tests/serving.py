@@ -62,6 +62,8 @@ def serve(recording: Recording, place: Path, library: Path) -> dict[str, str]:
 def _sample(recording: Recording, before: Recording) -> Recording:
     """The earlier state as an earlier run would have kept it, as long ago as it was."""
     before.taken_at = round(time.time() - (recording.taken_at - before.taken_at), 3)
+    for answer in before.answers.values():
+        answer.at = before.taken_at
     recorder = Recorder(Replay(before))
     for check in catalog.find(drop_ins=False).checks.values():
         for want in check.wants.values():

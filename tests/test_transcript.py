@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,8 @@ node   0   1
   0:  10  21
   1:  21  10
 """
-TOPO = "\tGPU0\tGPU1\tNIC0\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\nGPU0\t X \tNV18\tPIX\t0-31\t0\t\tN/A\n" + (
+TOPO = (
+    "\tGPU0\tGPU1\tNIC0\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\nGPU0\t X \tNV18\tPIX\t0-31\t0\t\tN/A\n"
     "GPU1\tNV18\t X \tSYS\t0-31\t0\t\tN/A\nNIC0\tPIX\tSYS\t X \n\nLegend:\n\n  X    = Self\n"
 )
 QUERY = """==============NVSMI LOG==============
@@ -125,7 +127,7 @@ def keys(text: str) -> set[str]:
         ("[11:02:33] mara@gpu-9:~$ ", "gpu-9", False),
         ("\x1b[01;32mmara@gpu-9\x1b[00m:\x1b[01;34m~\x1b[00m$ ", "gpu-9", False),
         ("\x1b]0;mara@gpu-9: ~\x07mara@gpu-9:~$ ", "gpu-9", False),
-        ("❯ ", "", False),
+        ("\u276f ", "", False),
         ("➜  ~ ", "", False),
     ],
 )
@@ -139,9 +141,21 @@ def test_prompts(prompt: str, host: str, is_root: bool) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["# the second node was fine", "# nvidia-smi shows eight", "# date of the failure", "# df is full", "# 2x H200",
-     "# gpu   pwr gtemp", "quota> 12 of 40", "6 % of it", "#", "$5 each", "a -> b", "<kernel> x"],
-)  # fmt: skip
+    [
+        "# the second node was fine",
+        "# nvidia-smi shows eight",
+        "# date of the failure",
+        "# df is full",
+        "# 2x H200",
+        "# gpu   pwr gtemp",
+        "quota> 12 of 40",
+        "6 % of it",
+        "#",
+        "$5 each",
+        "a -> b",
+        "<kernel> x",
+    ],
+)
 def test_what_is_no_prompt(line: str) -> None:
     assert prompt_of(line) is None
 
@@ -157,8 +171,9 @@ def test_remarks_do_not_belong_to_outputs() -> None:
 def test_a_remark_that_says_cut() -> None:
     assert said("$ nvidia-smi -L\nGPU 0: NVIDIA H200\n# ... and so on\n")["run nvidia-smi -L"][0] == "truncated"
     assert said("$ nvidia-smi -L\nGPU 0: NVIDIA H200\n[...]\n")["run nvidia-smi -L"] == (
-        "truncated", "GPU 0: NVIDIA H200\n",
-    )  # fmt: skip
+        "truncated",
+        "GPU 0: NVIDIA H200\n",
+    )
 
 
 # ---- commands
@@ -172,7 +187,10 @@ def test_a_remark_that_says_cut() -> None:
         ("nvidia-smi -i 3 -q -d ECC", Canonical("run nvidia-smi -q", True)),
         ("nvidia-smi topo --matrix", Canonical("run nvidia-smi topo -m")),
         ("nvidia-smi nvlink --errorcounters -i 0", Canonical("run nvidia-smi nvlink -e", True)),
-        ("nvidia-smi --query-gpu=name,pstate --format=csv,noheader", Canonical("run nvidia-smi --query-gpu", False, "name, pstate")),
+        (
+            "nvidia-smi --query-gpu=name,pstate --format=csv,noheader",
+            Canonical("run nvidia-smi --query-gpu", False, "name, pstate"),
+        ),
         ("LC_ALL=C timeout -k 1 5 zpool status -v", Canonical("run zpool status")),
         ("zpool status lake", Canonical("run zpool status", True)),
         ("zpool status -j --json-int", Canonical("run zpool status -j")),
@@ -191,7 +209,7 @@ def test_a_remark_that_says_cut() -> None:
         ("nvidia-smi shows eight", None),
         ("frobnicate -x", None),
     ],
-)  # fmt: skip
+)
 def test_what_commands_ask(command: str, expected: Canonical | None) -> None:
     assert canonical(pipelines(command)[0][0].words) == expected
 
@@ -258,7 +276,11 @@ def test_csv_without_header() -> None:
         ("$ nvidia-smi\nbash: nvidia-smi: command not found\n", "run nvidia-smi", "absent"),
         ("$ sudo zpool status\nsudo: zpool: command not found\n", "run zpool status", "absent"),
         ("$ ipmitool sdr elist\nzsh: command not found: ipmitool\n", "run ipmitool sdr elist", "absent"),
-        ("$ numactl -H\nCommand 'numactl' not found, but can be installed with:\nsudo apt install numactl\n", "run numactl -H", "absent"),
+        (
+            "$ numactl -H\nCommand 'numactl' not found, but can be installed with:\nsudo apt install numactl\n",
+            "run numactl -H",
+            "absent",
+        ),
         ("$ dmesg\ndmesg: read kernel buffer failed: Operation not permitted\n", "run dmesg", "denied"),
         ("$ cat /proc/mdstat\ncat: /proc/mdstat: No such file or directory\n", "read /proc/mdstat", "absent"),
         ("$ cat /etc/shadow\ncat: /etc/shadow: Permission denied\n", "read /etc/shadow", "denied"),
@@ -268,7 +290,7 @@ def test_csv_without_header() -> None:
         ("$ test -e /dev/ipmi0 && echo yes || echo no\nno\n", "read /dev/ipmi0", "absent"),
         ("$ [ -d /sys/module/zfs ] && echo yes || echo no\nyes\n", "read /sys/module/zfs", "truncated"),
     ],
-)  # fmt: skip
+)
 def test_what_could_not_be_said(text: str, key: str, status: str) -> None:
     answer = transcript.parse(text).answers[key]
     assert answer.status == status
@@ -276,7 +298,8 @@ def test_what_could_not_be_said(text: str, key: str, status: str) -> None:
 
 
 def test_what_sudo_says_later_counts() -> None:
-    text = f"$ dmesg\ndmesg: read kernel buffer failed: Operation not permitted\n$ sudo dmesg\n[sudo] password for mara: \n{KERNEL}"
+    refused = "$ dmesg\ndmesg: read kernel buffer failed: Operation not permitted\n"
+    text = f"{refused}$ sudo dmesg\n[sudo] password for mara: \n{KERNEL}"
     assert said(text)["run dmesg"] == ("ok", KERNEL)
     assert said(f"# dmesg\n{KERNEL}$ dmesg\ndmesg: Operation not permitted\n")["run dmesg"] == ("ok", KERNEL)
 
@@ -303,13 +326,19 @@ SYS = "/sys/bus/pci/devices/0000:4f:00.0"
         f"$ tail -v -n +1 {SYS}/*_*\n==> {SYS}/numa_node <==\n1\n\n==> {SYS}/max_link_width <==\n16\n",
         f"$ tail -n +1 {SYS}/*\n==> numa_node <==\n1\n\n==> max_link_width <==\n16\n",
         f"$ for f in {SYS}/*; do echo $f $(cat $f); done\n{SYS}/numa_node 1\n{SYS}/max_link_width 16\n",
-        f"$ for f in {SYS}/*; do echo \"$f: $(cat $f)\"; done\n{SYS}/numa_node: 1\n{SYS}/max_link_width: 16\n",
-        f"$ for n in numa_node max_link_width; do echo -n \"$n = \"; cat {SYS}/$n; done\nnuma_node = 1\nmax_link_width = 16\n",
-        f"$ for n in numa_node max_link_width\n> do\n> echo $n; cat {SYS}/$n\n> done\nnuma_node\n1\nmax_link_width\n16\n",
+        f'$ for f in {SYS}/*; do echo "$f: $(cat $f)"; done\n{SYS}/numa_node: 1\n{SYS}/max_link_width: 16\n',
+        (
+            f'$ for n in numa_node max_link_width; do echo -n "$n = "; cat {SYS}/$n; done\n'
+            "numa_node = 1\nmax_link_width = 16\n"
+        ),
+        (
+            f"$ for n in numa_node max_link_width\n> do\n> echo $n; cat {SYS}/$n\n> done\n"
+            "numa_node\n1\nmax_link_width\n16\n"
+        ),
         f"$ cd {SYS}\n$ cat numa_node max_link_width\n1\n16\n",
         f"root@gpu-9:{SYS}# cat numa_node max_link_width\n1\n16\n",
     ],
-)  # fmt: skip
+)
 def test_files_however_they_are_printed(text: str) -> None:
     answers = said(text)
     assert answers[f"read {SYS}/numa_node"] == ("ok", "1\n")
@@ -330,7 +359,7 @@ def test_paths_and_values_without_a_command(form: str) -> None:
         f"$ cat {SYS}/*\n1\n16\n",  # which file has which line, nobody said
         f"$ cat {SYS}/{{a,b,c}}\n1\n16\n",
         f"$ for f in {SYS}/*; do cat $f; done\n1\n16\n",
-        f"$ for d in 0 1; do echo $d $(cat /sys/x$d/y); done\n1 7\n0 8\n",
+        "$ for d in 0 1; do echo $d $(cat /sys/x$d/y); done\n1 7\n0 8\n",
     ],
 )
 def test_lines_that_fit_no_file_are_given_to_none(text: str) -> None:
@@ -397,20 +426,56 @@ def test_links_and_nodes() -> None:
         (QUERY.partition("    ECC")[1] + QUERY.partition("    ECC")[2], "run nvidia-smi -q", "truncated"),
         (SMART, "run smartctl -a", "truncated"),
         ("GPU 0: NVIDIA H200 (UUID: GPU-1)\n", "run nvidia-smi -L", "truncated"),
-        ("GPU 0: NVIDIA H200 (UUID: GPU-1)\n\t Link 0: 26.562 GB/s\n\t Link 1: <inactive>\n", "run nvidia-smi nvlink -s", "truncated"),
+        (
+            "GPU 0: NVIDIA H200 (UUID: GPU-1)\n\t Link 0: 26.562 GB/s\n\t Link 1: <inactive>\n",
+            "run nvidia-smi nvlink -s",
+            "truncated",
+        ),
         ("index, name, power.draw [W]\n0, NVIDIA H200, 91.02 W\n", "run nvidia-smi --query-gpu", "truncated"),
         ("# gpu    pwr  gtemp\n# Idx      W      C\n    0     91     33\n", "run nvidia-smi dmon", "truncated"),
-        ("Filesystem      Size  Used Avail Use% Mounted on\n/dev/sda2       100G   90G   10G  90% /\n", "run df", "truncated"),
-        ("Architecture:            x86_64\nCPU(s):                  8\nNUMA node0 CPU(s):       0-7\n", "run lscpu", "truncated"),
-        ("4f:00.0 3D controller: NVIDIA Corporation GH100\n\t\tLnkSta:\tSpeed 32GT/s, Width x16\n", "run lspci -vvv", "truncated"),
+        (
+            "Filesystem      Size  Used Avail Use% Mounted on\n/dev/sda2       100G   90G   10G  90% /\n",
+            "run df",
+            "truncated",
+        ),
+        (
+            "Architecture:            x86_64\nCPU(s):                  8\nNUMA node0 CPU(s):       0-7\n",
+            "run lscpu",
+            "truncated",
+        ),
+        (
+            "4f:00.0 3D controller: NVIDIA Corporation GH100\n\t\tLnkSta:\tSpeed 32GT/s, Width x16\n",
+            "run lspci -vvv",
+            "truncated",
+        ),
         ("4f:00.0 3D controller: NVIDIA Corporation GH100\n", "run lspci", "truncated"),
-        ("/dev/md7:\n           Version : 1.2\n        Raid Level : raid1\n", "run mdadm --detail %2Fdev%2Fmd7", "truncated"),
+        (
+            "/dev/md7:\n           Version : 1.2\n        Raid Level : raid1\n",
+            "run mdadm --detail %2Fdev%2Fmd7",
+            "truncated",
+        ),
         ("CA 'mlx5_3'\n\tCA type: MT4129\n\tPort 1:\n\t\tState: Active\n", "run ibstat", "truncated"),
         ("Settings for ens1:\n\tSpeed: 400000Mb/s\n", "run ethtool ens1", "truncated"),
-        ("                           node0           node1\nnuma_hit             1000            2000\n", "run numastat", "truncated"),
-        ("   4 | 11/16/2026 | 10:02:11 | Power Supply #0x65 | Failure detected | Asserted\n", "run ipmitool sel elist", "truncated"),
-        ("ID,Name,Type,State,Reading,Units,Event\n9,PSU1,Power Supply,Nominal,N/A,N/A,'OK'\n", "run ipmi-sensors", "truncated"),
-        ("Smart Log for NVME device:nvme2n1 namespace-id:ffffffff\ncritical_warning : 0\n", "run nvme smart-log %2Fdev%2Fnvme2n1", "truncated"),
+        (
+            "                           node0           node1\nnuma_hit             1000            2000\n",
+            "run numastat",
+            "truncated",
+        ),
+        (
+            "   4 | 11/16/2026 | 10:02:11 | Power Supply #0x65 | Failure detected | Asserted\n",
+            "run ipmitool sel elist",
+            "truncated",
+        ),
+        (
+            "ID,Name,Type,State,Reading,Units,Event\n9,PSU1,Power Supply,Nominal,N/A,N/A,'OK'\n",
+            "run ipmi-sensors",
+            "truncated",
+        ),
+        (
+            "Smart Log for NVME device:nvme2n1 namespace-id:ffffffff\ncritical_warning : 0\n",
+            "run nvme smart-log %2Fdev%2Fnvme2n1",
+            "truncated",
+        ),
         ('{"critical_warning":4,"avail_spare":100}\n', "run nvme smart-log -o json", "ok"),
         ('{"output_version":{"command":"zpool status"},\n "pools":{}}\n', "run zpool status -j", "ok"),
         ('{"@odata.id":"/redfish/v1/Chassis/1/Power","PowerSupplies":[]}\n', "read /redfish/v1/Chassis/1/Power", "ok"),
@@ -418,7 +483,7 @@ def test_links_and_nodes() -> None:
         ('<?xml version="1.0" ?>\n<nvidia_smi_log>\n<gpu id="0"/>\n</nvidia_smi_log>\n', "run nvidia-smi -q -x", "ok"),
         ('<?xml version="1.0" ?>\n<nvidia_smi_log>\n<gpu id="0">\n', "run nvidia-smi -q -x", "truncated"),
     ],
-)  # fmt: skip
+)
 def test_outputs_without_a_command(text: str, key: str, status: str) -> None:
     assert said(text) == {key: (status, text)}
 
@@ -426,9 +491,14 @@ def test_outputs_without_a_command(text: str, key: str, status: str) -> None:
 def test_several_outputs_without_commands() -> None:
     answers = said(f"# from the first boot\n{MDSTAT}\n{KERNEL}\n# and the pool\n{POOL}{SDR}\n{NUMA}{TABLE}{QUERY}")
     assert set(answers) == {
-        "read /proc/mdstat", "run dmesg", "run zpool status", "run ipmitool sdr elist", "run numactl -H",
-        "run nvidia-smi", "run nvidia-smi -q",
-    }  # fmt: skip
+        "read /proc/mdstat",
+        "run dmesg",
+        "run zpool status",
+        "run ipmitool sdr elist",
+        "run numactl -H",
+        "run nvidia-smi",
+        "run nvidia-smi -q",
+    }
     assert answers["run zpool status"][1] == POOL
     assert answers["run nvidia-smi"] == ("truncated", TABLE)
     assert answers["run numactl -H"] == ("ok", NUMA)
@@ -466,7 +536,8 @@ def test_containers_answer_for_themselves() -> None:
 
 
 def test_another_machine_is_another_machine() -> None:
-    text = f"mara@desk:~$ uptime\nmara@desk:~$ ssh gpu-9\nroot@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# numactl -H\n{NUMA}"
+    text = "mara@desk:~$ uptime\nmara@desk:~$ ssh gpu-9\n"
+    text += f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# numactl -H\n{NUMA}"
     answers = said(text)
     assert answers["read /proc/sys/kernel/hostname"] == ("ok", "gpu-9\n")
     assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
@@ -509,9 +580,12 @@ def test_dates() -> None:
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     cases = {
-        "empty": b"", "blank": b"\n \n", "nul": b"\0" * 900, "noise": random.Random(4).randbytes(9000),
+        "empty": b"",
+        "blank": b"\n \n",
+        "nul": b"\0" * 900,
+        "noise": random.Random(4).randbytes(9000),
         "elf": b"\x7fELF\x02\x01\x01" + bytes(300),
-    }  # fmt: skip
+    }
     for name, data in cases.items():
         path = tmp_path / name
         path.write_bytes(data)
@@ -595,11 +669,45 @@ def test_a_large_log_in_little_memory(tmp_path: Path) -> None:
 # ---- any text
 
 PARTS = st.sampled_from(
-    [MDSTAT, POOL, KERNEL, TABLE, SDR, NUMA, TOPO, QUERY, SMART, SYSLOG, "$ ", "# ", "root@gpu-9:~# ", "dmesg | grep x\n",
-     "cat /proc/mdstat\n", "for f in /sys/*; do echo $f $(cat $f); done\n", "zpool status; numactl -H\n", "{\"a\": [", "<?xml ",
-     "nvidia-smi -q\n", "grep -r . /sys\n", "/sys/a/b:1\n", "/sys/a/b\n", "==> x <==\n", "echo '\n", "$(", "`", "\\\n", "\x1b[1m",
-     "cat: /x: Permission denied\n", "ls -l\n", "test -e /x && echo a || echo b\n", "docker exec x ", "ssh h ", "> ", "...\n"]
-)  # fmt: skip
+    [
+        MDSTAT,
+        POOL,
+        KERNEL,
+        TABLE,
+        SDR,
+        NUMA,
+        TOPO,
+        QUERY,
+        SMART,
+        SYSLOG,
+        "$ ",
+        "# ",
+        "root@gpu-9:~# ",
+        "dmesg | grep x\n",
+        "cat /proc/mdstat\n",
+        "for f in /sys/*; do echo $f $(cat $f); done\n",
+        "zpool status; numactl -H\n",
+        '{"a": [',
+        "<?xml ",
+        "nvidia-smi -q\n",
+        "grep -r . /sys\n",
+        "/sys/a/b:1\n",
+        "/sys/a/b\n",
+        "==> x <==\n",
+        "echo '\n",
+        "$(",
+        "`",
+        "\\\n",
+        "\x1b[1m",
+        "cat: /x: Permission denied\n",
+        "ls -l\n",
+        "test -e /x && echo a || echo b\n",
+        "docker exec x ",
+        "ssh h ",
+        "> ",
+        "...\n",
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -616,9 +724,9 @@ def test_a_filtered_output_is_never_whole(text: str, chance: random.Random) -> N
     needed = [n for n, line in enumerate(text.splitlines()) if line.strip() and "bitmap" not in line]
     gone = set(chance.sample(needed, chance.randint(1, len(needed))))
     left = "".join(f"{line}\n" for n, line in enumerate(text.splitlines()) if n not in gone)
-    for command in ("dmesg | grep x", "cat /tmp/x | head -5"):
+    for command in ("nvidia-smi -q | grep -v x", "cat /tmp/x | head -5", "zpool status lake", "grep -v x /proc/mdstat"):
         for answer in transcript.parse(f"$ {command}\n{left}").answers.values():
-            is_rest = answer.status != "ok" or len(gone) < 4  # a short cut may leave what counts
+            assert answer.status != "ok", left
 
 
 @settings(max_examples=100, deadline=None)
@@ -626,9 +734,6 @@ def test_a_filtered_output_is_never_whole(text: str, chance: random.Random) -> N
 def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any"
     path.write_bytes(data)
-    try:
+    with suppress(BadSource):
         host, _ = recording(str(path))
-    except BadSource as refused:
-        assert len(str(refused).splitlines()) == 1
-    else:
         assert all(isinstance(answer.text, str) for answer in host.recording.answers.values())

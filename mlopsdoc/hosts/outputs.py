@@ -12,6 +12,7 @@ from mlopsdoc.hosts.commands import CONTAINER, Canonical, canonical, place
 from mlopsdoc.hosts.pasted_files import NotTold, Said
 from mlopsdoc.hosts.prompts import Pipeline, pipelines
 from mlopsdoc.hosts.segments import Buffer, Segments, is_log, said_of
+from mlopsdoc.hosts.whole import is_whole
 
 MAX_REPEAT = 4096
 # Commands that print nothing that could be evidence.
@@ -26,7 +27,8 @@ PART_FILTERS = ("grep", "egrep", "fgrep", "zgrep", "head", "tail", "sort", "uniq
 LOG_FILES = ("/var/log/kern", "/var/log/syslog", "/var/log/messages", "/var/log/dmesg", "/dev/kmsg")
 KNOWN_FILES = ("/proc/", "/sys/", "/etc/", "/run/", "/dev/", "/var/log/")
 _NOT_FOUND = (
-    r"zsh: command not found: (\S+)|Command '(\S+)' not found|(?:-?(?:ba|z|k|da|a)?sh: )?(?:line )?(?:[0-9]+: )*(?:sudo: |exec: |env: |timeout: failed to run command )?"
+    r"zsh: command not found: (\S+)|Command '(\S+)' not found"
+    r"|(?:-?(?:ba|z|k|da|a)?sh: )?(?:line )?(?:[0-9]+: )*(?:sudo: |exec: |env: |timeout: failed to run command )?"
     r"['\u2018\"]?([\w./+-]{1,80})['\u2019\"]?: (?:command )?not found\b.{0,40}$"
     r"|.{0,80}exec: \"([\w./-]+)\": executable file not found"
 )
@@ -189,6 +191,8 @@ def _files(argv: tuple[str, ...], lines: list[str], folder: str, is_part: bool) 
         return Heard(logs, lines, _explains_itself(argv, lines))
     said = logs
     for one in found:
+        if one.status == "ok" and is_whole(one.key, one.text) is False:
+            one = one._replace(status="truncated")
         path = one.key.partition(" ")[2]
         if path.startswith(LOG_FILES):
             said += [one] if not one.text else [Said(one.key, "truncated"), *_segmented(one.text.split("\n")[:-1])]
@@ -244,7 +248,7 @@ def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Itera
             is_foreign = bool(foreign) and _goes_on(foreign, line)
         (foreign.append if is_foreign else own.add)(line)
     yield said_of(asked.key, own, is_part=is_part or asked.is_part)
-    yield from _segmented(foreign)
+    yield from _parts(_segmented(foreign)) if is_part else _segmented(foreign)
     jobs = [line for line in own.lines if (start := shapes.start_of(line)) is not None and start.key == "run job"]
     if jobs and not is_log(asked.key):
         yield Said("run job", "truncated", _text(jobs))

@@ -53,7 +53,7 @@ class Segments:
 
     def __init__(self, keep: Callable[[Said], None]) -> None:
         self._keep = keep
-        self._key = ""
+        self._key: str = ""
         self._shape = 0
         self._lines = Buffer()
         self._blank = 0

@@ -19,7 +19,8 @@ def is_whole(key: str, text: str) -> bool | None:
 
 
 def _whole_mdstat(text: str) -> bool:
-    return text.startswith("Personalities") and "\nunused devices:" in text
+    arrays, sizes = (len(_pattern(form).findall(text)) for form in (r"(?m)^md\S* : ", r"(?m)^ +[0-9]+ blocks "))
+    return text.startswith("Personalities") and "\nunused devices:" in text and arrays == sizes
 
 
 def _whole_zpool(text: str) -> bool:

@@ -8,8 +8,8 @@ from mlopsdoc.facts.quantities import day, instant, size, span
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0, "0 s"), (0.09, "90 ms"), (8, "8 s"), (110, "110 s"), (119, "2 min"), (299.9, "5 min"), (7000, "116 min"), (7200, "2 h"),
-        (36 * 3600, "36 h"), (14.88 * 86400, "14 days"), (1e9, "11574 days"),
+        (0, "0 s"), (0.09, "90 ms"), (8, "8 s"), (110, "110 s"), (119, "2 min"), (299.9, "5 min"), (7000, "116 min"),
+        (7200, "2 h"), (36 * 3600, "36 h"), (14.88 * 86400, "14 days"), (1e9, "11574 days"),
     ],
 )  # fmt: skip
 def test_span(seconds: float, said: str) -> None:

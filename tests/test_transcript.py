@@ -612,9 +612,10 @@ def test_the_program_says_what_it_understood(tmp_path: Path) -> None:
     assert ended.code in range(4)
     assert "understood 1 of 2 commands; not understood: `frob -x`" in ended.err
     assert ended.report()["sources"][0]["path"] == "standard input"
-    nothing = mlopsdoc("check", "--from", "-", "--json", place=tmp_path, stdin=b"dear all, it is broken\n")
+    nothing = mlopsdoc("check", "--from", "-", "--json", place=tmp_path, stdin=b"the frobnicator failed\n")
     assert nothing.code == 3
     assert nothing.check("evidence")["status"] == "unknown"
+    assert mlopsdoc("check", "--from", "-", place=tmp_path, stdin=b"dear all\n").code == 65
 
 
 def test_time_from_the_command_line(tmp_path: Path) -> None:

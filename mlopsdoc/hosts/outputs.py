@@ -248,7 +248,7 @@ def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Itera
             is_foreign = bool(foreign) and _goes_on(foreign, line)
         (foreign.append if is_foreign else own.add)(line)
     yield said_of(asked.key, own, is_part=is_part or asked.is_part)
-    yield from _parts(_segmented(foreign)) if is_part else _segmented(foreign)
+    yield from _parts(_segmented(foreign)) if is_part or asked.is_part else _segmented(foreign)
     jobs = [line for line in own.lines if (start := shapes.start_of(line)) is not None and start.key == "run job"]
     if jobs and not is_log(asked.key):
         yield Said("run job", "truncated", _text(jobs))

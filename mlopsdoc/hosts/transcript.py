@@ -29,6 +29,9 @@ HOSTNAME, STATUS = "/proc/sys/kernel/hostname", "/proc/self/status"
 _ESCAPE = r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cM])"
 _PASSWORD = r"(?:\[sudo\] password for |.{0,64}'s password:|Password: ?$|Last login: |Connection to \S+ closed)"
 _CUT = r"\s*(?:\.{3}|…|\[\.{3}\]|<?-*\s?(?:snip|cut|truncated|omitted)\b.{0,40}|\(\.{3}\)|[+-]{2}more[+-]{2})\s*$"
+_TROUBLE = (
+    r"(?i)\b(?:error|warn(?:ing)?|fail(?:ed|ure|s)?|fatal|critical|timed? ?out|exception|unable|cannot|lost|down)\b"
+)
 _TIMED = r"(?:real|user|sys)\s+[0-9]+m[0-9.]+s$"
 
 
@@ -67,7 +70,10 @@ def load(path: str) -> Recording:
             reader.add(line)
     if not reader.has_text:
         raise ValueError("it is empty")
-    return reader.recording()
+    recording = reader.recording()
+    if not recording.is_known and recording.understood == (0, 0) and not reader.may_be_a_log:
+        raise ValueError("nothing in this text is output that mlopsdoc knows")
+    return recording
 
 
 def parse(text: str) -> Recording:
@@ -224,6 +230,11 @@ class Reader:
             self._said.setdefault((self._where, derived.key), []).append(derived)
 
     # ---- the end
+
+    @property
+    def may_be_a_log(self) -> bool:
+        """Whether what was not recognised speaks of trouble, as logs do."""
+        return re.search(_TROUBLE, self._segments.strangers.text) is not None
 
     def recording(self) -> Recording:
         """All that the text says."""

@@ -52,7 +52,8 @@ def _whole_topo(text: str) -> bool:
 
 def _whole_numactl(text: str) -> bool:
     said = _pattern(r"available: ([0-9]{1,4}) node").match(text)
-    return said is not None and len(_pattern(r"(?m)^ +[0-9]+: ").findall(text)) == int(said[1])
+    rows = (r"(?m)^node [0-9]+ cpus:", r"(?m)^node [0-9]+ size:", r"(?m)^ +[0-9]+: ")
+    return said is not None and all(len(_pattern(row).findall(text)) == int(said[1]) for row in rows)
 
 
 def _whole_lscpu(text: str) -> bool:

@@ -504,7 +504,7 @@ def _parsed(path: str) -> Runbook:
 
 
 def _runbook_show(arguments: argparse.Namespace) -> int:
-    """Print a runbook. Values given with --set stand beside the commands that use them; nothing is run."""
+    """Print a runbook. Values given with --set are set before each command that uses them; nothing is run."""
     from mlopsdoc import catalog
     from mlopsdoc.model import parameter_fits
     from mlopsdoc.report import runbooks

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import islice
 from typing import NamedTuple, TypeAlias
 
 from mlopsdoc.hosts.base import AnswerStatus, link_key, read_key
@@ -243,7 +244,7 @@ def braces(word: str) -> list[str]:
         return [word]
     middle = [str(n) for n in range(int(span[1]), int(span[2]) + 1)] if span else match[2].split(",")
     ends = braces(match[3])
-    return [f"{match[1]}{part}{end}" for part in middle for end in ends][:MAX_PATHS]
+    return list(islice((f"{match[1]}{part}{end}" for part in middle for end in ends), MAX_PATHS))
 
 
 # ---- ls and readlink
@@ -290,7 +291,7 @@ def loop(command: str, lines: Sequence[str]) -> list[Said]:
     Each round is written out as what it must print: its own text, the variable, and a hole for each file. What
     the variable was is known from the words, or, where those are patterns, from what was printed.
     """
-    form = r"for (\w{1,40}) in ([^;]{1,2000}); ?do (.{1,2000}?);? ?done\s*(?:[|].*|#.*)?$"
+    form = r"for (\w{1,40}) in ([^;]{1,2000}); ?do (.{1,2000}?);? ?done\s*(?:#.*)?$"
     match = _pattern(form).match(command.strip().replace("\n", "; ").replace("do; ", "do "))
     if match is None:
         raise NotTold
@@ -305,8 +306,7 @@ def loop(command: str, lines: Sequence[str]) -> list[Said]:
     if not is_pattern and count != len(rounds):
         raise NotTold
     for n in range(count):
-        text = "\n".join(lines[n * height : (n + 1) * height]) + "\n"
-        found += _round(pieces, None if is_pattern else rounds[n], rounds, text)
+        found += _round(pieces, None if is_pattern else rounds[n], rounds, lines[n * height : (n + 1) * height])
     if not found:
         raise NotTold
     return found
@@ -350,29 +350,56 @@ def _pieces(text: str, name: str) -> list[Piece]:
     return [piece for piece in found if piece != ("text", "")]
 
 
-def _round(pieces: Sequence[Piece], known: str | None, patterns: Sequence[str], text: str) -> list[Said]:
-    """The files of one round, whose output is `text`."""
-    source, paths = "", list[str]()
-    for kind, value in pieces:
-        if kind == "variable" and known is None:
-            source += "(?P=known)" if "(?P<known>" in source else r"(?P<known>\S+?)"
-        elif kind == "value":
-            source += f"(?P<v{len(paths)}>[^\n]*?)"
-            paths.append(value)
-        else:
-            source += re.escape(known or "") if kind == "variable" else r"\S*?" if kind == "any" else re.escape(value)
-    match = re.fullmatch(source, text)
-    if match is None:
-        raise NotTold
+def _round(pieces: Sequence[Piece], known: str | None, patterns: Sequence[str], lines: Sequence[str]) -> list[Said]:
+    """The files of one round, whose output is `lines`."""
+    values: list[tuple[str, str]] = []
+    left = list(pieces)
+    for line in lines:
+        end = left.index(("text", "\n"))
+        values += _holes(left[:end], known, line)
+        left = left[end + 1 :]
     if known is None:
-        known = match["known"] if "(?P<known>" in source else ""
-        if not any(_fits(known or "", pattern) for pattern in patterns):
+        seen = {said for name, said in values if name == VARIABLE}
+        known = seen.pop() if len(seen) == 1 else ""
+        if not any(_fits(known, pattern) for pattern in patterns):
             raise NotTold
     found: list[Said] = []
-    for n, path in enumerate(paths):
-        full = _absolute(re.sub(r"\$\{?\w+\}?", lambda _: known or "", path), "")
+    for name, value in values:
+        full = _absolute(re.sub(r"\$\{?\w+\}?", lambda _: known or "", name), "") if name not in (VARIABLE, "") else ""
         if full and "$" not in full:
-            found.append(_file(full, [match[f"v{n}"]], not full.startswith(ONE_LINE)))
+            found.append(_file(full, [value], not full.startswith(ONE_LINE)))
+    return found
+
+
+VARIABLE = "$"
+
+
+def _holes(pieces: Sequence[Piece], known: str | None, line: str) -> list[tuple[str, str]]:
+    """What stands in a line where its text leaves holes, by the path or VARIABLE that made each.
+
+    Raises NotTold where the text does not fit, or could fit in more than one way.
+    """
+    texts, names = [""], list[str]()
+    for kind, value in pieces:
+        if kind == "text" or (kind == "variable" and known is not None):
+            texts[-1] += value if kind == "text" else known or ""
+        else:
+            names.append(VARIABLE if kind == "variable" else value)
+            texts.append("")
+    if not line.startswith(texts[0]):
+        raise NotTold
+    rest, found = line[len(texts[0]) :], list[tuple[str, str]]()
+    for name, text in zip(names, texts[1:]):
+        is_word = name in (VARIABLE, "") and bool(text[:1].isspace())
+        if name == names[-1] and len(found) == len(names) - 1 and rest.endswith(text):
+            value, rest = rest[: len(rest) - len(text)], ""
+        elif text and (rest.count(text) == 1 or (is_word and text in rest)):
+            value, _, rest = rest.partition(text)
+        else:
+            raise NotTold
+        found.append((name, value))
+    if rest:
+        raise NotTold
     return found
 
 

@@ -360,6 +360,8 @@ def test_paths_and_values_without_a_command(form: str) -> None:
         f"$ cat {SYS}/{{a,b,c}}\n1\n16\n",
         f"$ for f in {SYS}/*; do cat $f; done\n1\n16\n",
         "$ for d in 0 1; do echo $d $(cat /sys/x$d/y); done\n1 7\n0 8\n",
+        "$ for d in 0 1; do echo $(cat /sys/x$d/y) $(cat /sys/x$d/z); done\n16 GT/s 8\n16 GT/s 4\n",
+        "$ for d in 0 1; do cat /sys/x$d/y; done | sort\n7\n8\n",
     ],
 )
 def test_lines_that_fit_no_file_are_given_to_none(text: str) -> None:

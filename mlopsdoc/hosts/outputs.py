@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from mlopsdoc.hosts import pasted_files, shapes
+from mlopsdoc.hosts import loops, pasted_files, shapes
 from mlopsdoc.hosts.base import AnswerStatus, read_key, words
 from mlopsdoc.hosts.commands import CONTAINER, Canonical, canonical, place
 from mlopsdoc.hosts.pasted_files import NotTold, Said
@@ -275,7 +275,7 @@ def _journal(asked: Canonical, lines: Sequence[str], is_part: bool) -> Iterator[
 
 def _loop(command: str, lines: list[str]) -> Heard:
     try:
-        return Heard(pasted_files.loop(command, lines))
+        return Heard(loops.loop(command, lines))
     except (NotTold, ValueError, re.error):
         return Heard([], lines, _explains_itself((), lines))
 

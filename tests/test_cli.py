@@ -348,3 +348,15 @@ def test_narrow_terminals_get_narrow_lines(place: Path) -> None:
 @pytest.mark.parametrize("name", ["class", "import", "Bad", "a-b", "_x", ""])
 def test_names_that_are_none_make_no_check(place: Path, name: str) -> None:
     assert mlopsdoc("new", name, "--dir", str(place), place=place).code == 64
+
+
+def test_a_source_before_the_verb_counts(place: Path) -> None:
+    """Never this host when a recording was named."""
+    ended = mlopsdoc("--from", REFERENCE, "check", "--json", place=place)
+    assert ended.report()["sources"][0]["kind"] == "snapshot"
+
+
+def test_a_report_is_delivered_though_its_answers_cannot_be_saved(place: Path) -> None:
+    ended = mlopsdoc("check", "judge", "--save", "/no/such/folder/x.tar.gz", place=place)
+    assert ended.code == 73
+    assert "judge" in ended.out

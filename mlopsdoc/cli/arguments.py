@@ -1,0 +1,98 @@
+"""Every verb and option, and which function each verb runs; that is imported only when it is."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from mlopsdoc.cli.output import USAGE, Stop
+
+FORMATS = ("text", "json", "markdown")
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose errors are ours."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Stop(USAGE, f"{message} (see `{self.prog} --help`)")
+
+
+def parser() -> Parser:
+    """The parser; the parsed `run` is ``module:function`` below mlopsdoc.cli."""
+    top = Parser(prog="mlopsdoc", description="Health checks, runbooks and snapshots for GPU and ML servers.")
+    top.set_defaults(run="checking:bare")
+    top.add_argument(
+        "--version", dest="run", action="store_const", const="lookups:version",
+        help="print the version; with --verbose all of a bug report",
+    )  # fmt: skip
+    top.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
+    _add_source(top, default=None)
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+
+    def verb(name: str, run: str, help: str, about: str = "") -> Parser:
+        made = verbs.add_parser(name, help=help, description=about or f"{help[0].upper()}{help[1:]}.")
+        made.set_defaults(run=run)
+        return made
+
+    check = verb("check", "checking:check", "run checks and print a report", CHECK)
+    check.add_argument("select", nargs="*", metavar="SELECT", help="check id, area or pattern (default: all)")
+    check.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    check.add_argument("--format", choices=FORMATS, default="text", help="form of the report (default: text)")
+    check.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of stdout")
+    check.add_argument("--profile", default="", help="name or file of a profile: what this host should be")
+    check.add_argument("--timeout", type=_seconds, metavar="S", help="for the whole run (default: 60)")
+    check.add_argument("--fail-on", choices=("warning", "critical", "never"), default="warning", help="see exit codes")
+    check.add_argument("--save", metavar="FILE", help="keep the answers as a snapshot (.tar.gz, or a folder)")
+    check.add_argument("--root", default="/", metavar="DIR", help="where the files of the host are seen from")
+    _add_source(check, default=argparse.SUPPRESS)  # or it would undo what stands before the verb
+
+    verb("list", "lookups:list_checks", "list the checks").add_argument("--json", action="store_true")
+    verb("explain", "lookups:explain", "what a check judges, and why").add_argument("check", metavar="CHECK")
+    new = verb("new", "lookups:new", "start a check: its file, runbook and snapshot", NEW)
+    new.add_argument("check", metavar="CHECK")
+    new.add_argument("--dir", default=".", help="a folder with checks/, runbooks/ and snapshots/ (default: this one)")
+    verb("schema", "lookups:schema", "print the JSON Schema of the report")
+    show = verb("show", "lookups:show", "print a JSON report in another form", SHOW)
+    show.add_argument("report", metavar="REPORT", help="a file, or - for stdin")
+    show.add_argument("--format", choices=FORMATS, default="text")
+    verb("demo", "checking:demo", "the screen, on a recorded bad night", DEMO)
+    verb("config", "lookups:configuration", "print the configuration in force").add_argument("verb", choices=("show",))
+    seal = verb("snapshot", "lookups:seal", "work on snapshot folders")
+    seal.add_argument("verb", choices=("seal",), help="seal: write the digest of every answer")
+    seal.add_argument("folder", metavar="DIR")
+
+    actions = verbs.add_parser("runbook", help="list, show and lint runbooks").add_subparsers(
+        metavar="VERB", required=True, parser_class=Parser
+    )
+    actions.add_parser("list", help="list the runbooks").set_defaults(run="runbooks:list_runbooks")
+    shown = actions.add_parser("show", help="print a runbook", description=SHOW_RUNBOOK)
+    shown.add_argument("name", metavar="NAME")
+    shown.add_argument("--set", action="append", default=[], metavar="K=V", help="a value for the commands")
+    shown.add_argument("--format", choices=("text", "markdown", "html"), default="text")
+    shown.set_defaults(run="runbooks:show_runbook")
+    lint = actions.add_parser("lint", help="look for mistakes in runbooks", description=LINT)
+    lint.add_argument("paths", nargs="*", metavar="PATH", help="files or folders (default: all that are found)")
+    lint.add_argument("--json", action="store_true")
+    lint.set_defaults(run="runbooks:lint_runbooks")
+    return top
+
+
+CHECK = "Run checks on this host or on a recording. Exit code: 2 critical, 1 warning, 3 unknown, 0 otherwise."
+NEW = "Write checks/CHECK.py, runbooks/CHECK.md and snapshots/CHECK_trips/ to start from. No file is changed."
+SHOW = "Print a JSON report as text, JSON or markdown; the exit code is that of the report."
+DEMO = "Open the screen on a recorded bad night that comes with mlopsdoc; without a terminal, print its report."
+SHOW_RUNBOOK = "Print a runbook. Values given with --set are set before each command that uses them; nothing is run."
+LINT = "Print what is wrong with runbooks, a line each. Exit code 1 when there is an error, 0 otherwise."
+
+
+def _add_source(to: Parser, *, default: str | None) -> None:
+    help = "a recording instead of this host, or - for stdin"
+    to.add_argument("--from", dest="source", action="append", default=default, metavar="SRC", help=help)
+    to.add_argument("--at", default=default, metavar="TIME", help="the moment of a recording that does not tell it")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 86400:
+        raise ValueError
+    return value

@@ -1,0 +1,178 @@
+"""`check`, the bare command and `demo`: this host or a recording, judged and reported."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from mlopsdoc import __version__
+from mlopsdoc.cli.arguments import parser
+from mlopsdoc.cli.output import (
+    BAD_CONFIG,
+    CANNOT_CREATE,
+    LOCKED,
+    NO_DATA,
+    NO_SOURCE,
+    USAGE,
+    Stop,
+    exit_code,
+    note,
+    render,
+    say,
+    write,
+)
+
+if TYPE_CHECKING:
+    import argparse
+
+    from mlopsdoc.examination import Setup
+    from mlopsdoc.hosts.recorder import Recorder, Replay
+    from mlopsdoc.model import Report, Source
+
+
+def bare(arguments: argparse.Namespace) -> int:
+    """The screen on a terminal, the text report elsewhere."""
+    if all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
+        return _screen(arguments.source, arguments.at)
+    return _check([f"--from={source}" for source in arguments.source or []], arguments.at)
+
+
+def _check(options: list[str], at: str | None) -> int:
+    return check(parser().parse_args(["check", *options, *([f"--at={at}"] if at else [])]))
+
+
+def _screen(sources: list[str] | None, at: str | None) -> int:
+    from mlopsdoc.tui import open_screen
+
+    if sources:
+        _open_recording(sources, at)  # so that what is wrong with it is said in words, here
+    return open_screen(sources or [], _moment(at))
+
+
+def demo(_: argparse.Namespace) -> int:
+    """Open the screen on a recorded bad night that comes with mlopsdoc; without a terminal, print its report."""
+    from mlopsdoc import catalog
+
+    return bare(parser().parse_args(["--from", catalog.shipped("snapshots") + "/bad_night"]))
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Run checks on this host or on a recording. Exit code: 2 critical, 1 warning, 3 unknown, 0 otherwise."""
+    if arguments.source:
+        return _check_recording(arguments, arguments.source)
+    return _check_live(arguments)
+
+
+def _check_live(arguments: argparse.Namespace) -> int:
+    from mlopsdoc.hosts.nursery import Nursery
+
+    nursery = Nursery()  # before any thread and any heavy import
+    started = time.monotonic()
+    from contextlib import closing
+
+    from mlopsdoc import config, examination
+    from mlopsdoc.engine import Ledger
+    from mlopsdoc.hosts.live import Live
+    from mlopsdoc.hosts.lock import Held, only_run
+    from mlopsdoc.hosts.recorder import Recorder
+
+    if arguments.at:
+        raise Stop(USAGE, "--at is for a recording, not for this host")
+    if not os.path.isdir(arguments.root):
+        raise Stop(NO_SOURCE, f"no such folder: {arguments.root}")
+    states = config.state_folders()
+    setup = set_up(arguments.select, arguments.profile)
+    deadline_s = arguments.timeout or setup.settings.timeout_s
+    try:
+        with (
+            only_run(states),
+            closing(Live(nursery, root=arguments.root, states=states, deadline_s=deadline_s)) as live,
+        ):
+            host = Recorder(live)
+            ledger = Ledger(host)
+            results = list(examination.examine(setup, ledger))
+            report = examination.report(setup, ledger, results, [examination.live_source(live)], started)
+            examination.remember(host, states)
+    except Held as held:
+        raise Stop(LOCKED, str(held)) from None
+    code = _deliver(report, arguments)
+    if arguments.save:
+        _save(host, report, arguments.save)
+    return code
+
+
+def _save(host: Recorder, report: Report, path: str) -> None:
+    from mlopsdoc.hosts import snapshot
+
+    files = snapshot.files_of(host.recording, {"tool": __version__})
+    try:
+        snapshot.save(files | {"report.json": render(report, "json").encode()}, path)
+    except OSError as error:
+        raise Stop(CANNOT_CREATE, f"{path}: {error.strerror}") from None
+
+
+def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
+    started = time.monotonic()
+    from mlopsdoc import examination
+    from mlopsdoc.engine import Ledger
+
+    if arguments.root != "/" or arguments.save:
+        raise Stop(USAGE, "--root and --save are for this host, not for a recording")
+    host, sources = _open_recording(paths, arguments.at)
+    for remark in host.recording.notes:
+        note(remark)
+    setup = set_up(arguments.select, arguments.profile, site=False)
+    ledger = Ledger(host)
+    results = list(examination.examine(setup, ledger))
+    return _deliver(examination.report(setup, ledger, results, sources, started), arguments)
+
+
+def _open_recording(paths: list[str], at: str | None) -> tuple[Replay, list[Source]]:
+    from mlopsdoc import opening
+    from mlopsdoc.hosts.merged import Differ
+
+    try:
+        return opening.recordings(paths, _moment(at))
+    except FileNotFoundError as error:
+        raise Stop(NO_SOURCE, f"no such file or folder: {error.filename}") from None
+    except Differ as differ:
+        raise Stop(USAGE, str(differ)) from None
+    except opening.BadSource as error:
+        raise Stop(NO_DATA, str(error)) from None
+
+
+def _moment(text: str | None) -> float | None:
+    from mlopsdoc import opening
+
+    try:
+        return opening.moment(text) if text else None
+    except ValueError:
+        raise Stop(USAGE, f"--at wants a time such as 2026-11-23T03:10:00Z, not {text!r}") from None
+
+
+def set_up(select: list[str], profile: str, *, site: bool = True) -> Setup:
+    """The setup; what is wrong with it stops a person, but a run that nobody watches goes on with defaults."""
+    from mlopsdoc import examination
+    from mlopsdoc.config import WrongConfig
+    from mlopsdoc.profile import WrongProfile
+
+    try:
+        setup = examination.set_up(select, profile, site=site)
+    except examination.NoSuchCheck as error:
+        raise Stop(USAGE, str(error)) from None
+    except (WrongConfig, WrongProfile) as error:
+        raise Stop(BAD_CONFIG, str(error)) from None
+    if setup.wrong_config and os.isatty(1):
+        raise Stop(BAD_CONFIG, "; ".join(setup.wrong_config))
+    return setup
+
+
+def _deliver(report: Report, arguments: argparse.Namespace) -> int:
+    """Write the report where it is wanted, and give the exit code."""
+    text = render(report, arguments.format)
+    if arguments.output:
+        write(arguments.output, text.encode())
+    else:
+        say(text)
+    return exit_code(report, arguments.fail_on)

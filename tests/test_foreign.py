@@ -244,6 +244,31 @@ def test_too_many_members_are_refused(tmp_path: Path) -> None:
 
 
 @SOAK
+def test_too_many_packed_parts_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "parts.gz"
+    path.write_bytes(gzip.compress(b"") * 400_001)
+    assert "more than 400000 packed parts" in refused(path, tmp_path)
+
+
+@SOAK
+@pytest.mark.parametrize("text", ["[" + "[]," * 5_000_000 + "[]]", "[" * 16_000_000, '{"a": "' + "x" * 16_000_000])
+def test_a_manifest_that_needs_much_memory_is_passed_over(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(tarred(*good(**{"sos_reports/manifest.json": text})))
+    code, out, err = ended(path, tmp_path)
+    assert code in (0, 3) and json.loads(out)["host"]["name"] == "gpu17", err
+
+
+@SOAK
+def test_many_links_to_many_files_end_soon(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    links = [member(f"{TOP}/proc/l{n}", type=tarfile.SYMTYPE, linkname=".") for n in range(5000)]
+    chain = [member(f"{TOP}/proc/c{n}", type=tarfile.SYMTYPE, linkname=f"c{n + 1}") for n in range(20000)]
+    path.write_bytes(tarred(*good(), *links, *chain, *(member(f"{TOP}/proc/f{n}", b"x") for n in range(20000))))
+    assert ended(path, tmp_path)[0] in (0, 3)
+
+
+@SOAK
 def test_a_log_of_100_mb_is_judged_by_its_end(tmp_path: Path) -> None:
     path = tmp_path / "x.tar.gz"
     line = b"[    1.000000] usb 1-1: a line of a long log that says nothing\n"

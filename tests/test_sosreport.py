@@ -300,8 +300,17 @@ def test_an_insights_archive_is_read_the_same_way(tmp_path: Path) -> None:
         "insights_commands/lspci_-vmmkn": "Slot: 00:00.0\n",
         "proc/mounts": FILES["proc/mounts"],
     }
-    answers = load(tmp_path, files).answers
-    assert answers["run df"].text == DF and answers["read /proc/mounts"].said
+    recording = load(tmp_path, files)
+    assert recording.answers["run df"].text == DF and recording.answers["read /proc/mounts"].said
+    assert recording.notes == ["it is an insights archive"] and not recording.complete
+
+
+def test_without_a_date_the_manifest_or_the_answers_tell_when(tmp_path: Path) -> None:
+    files = {name: text for name, text in FILES.items() if name != "sos_commands/date/date"}
+    recording = load(tmp_path, files)
+    assert recording.is_lower_bound and recording.taken_at == 1795395600.0  # 01:00 in dmesg -T
+    recording = load(tmp_path, files | {"sos_reports/manifest.json": manifest()})
+    assert not recording.is_lower_bound and recording.taken_at == 1795403400.0
 
 
 @settings(

@@ -43,7 +43,8 @@ FAILURES = (
     "Failed to", "Unable to", "bash:", "sh:", "command not found",
 )  # fmt: skip
 GONE: tuple[tuple[str, AnswerStatus], ...] = ((" does not exist", "absent"), (" is not readable", "denied"))
-MAX_SECTIONS = 20_000
+MAX_SECTIONS, MAX_COMMANDS = 4000, 64  # real ones have some 400 sections, and up to 30 commands in one
+MAX_LINES = 4 << 20  # bytes of a section that is read by lines
 
 
 class Section(NamedTuple):
@@ -77,9 +78,9 @@ def read(stream: Stream, spool: Spool, files: Files) -> Report:
         raise BadArchive("it does not begin as an nvidia-bug-report does")
     is_complete = not is_cut and any(section.header.startswith(END) for section in sections[-3:])
     rows: list[Row] = []
-    for section in _mended(sections):
+    for section in (mended := list(_mended(sections))):
         found = _of_section(files, section)
-        is_last = section.end == spool.size and not is_complete
+        is_last = section is mended[-1] and not is_complete
         rows += (row._replace(status="truncated") if is_last and row.status == "ok" else row for row in found)
     banner = _lines(files, sections[0] if sections[0].header.startswith(START) else sections[1])
     taken_at, notes = _of_banner(banner)
@@ -156,7 +157,7 @@ def _argv(line: str) -> tuple[str, ...]:
 
 
 def _lines(files: Files, section: Section) -> list[str]:
-    data = files.fetch(Piece("", section.start, min(section.end - section.start, MAX_FILE)))
+    data = files.fetch(Piece("", section.start, min(section.end - section.start, MAX_LINES)))
     return data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
 
 
@@ -287,11 +288,15 @@ def _commands(files: Files, section: Section) -> Iterator[Row]:
     """One command, or several, each with its line, an empty one, and its output."""
     data = files.fetch(Piece("", section.start, min(section.end - section.start, MAX_FILE)))
     found: list[tuple[int, int, str]] = []
+    looked = 0
     for match in re.finditer(rb"(?m)^(/[A-Za-z][^\r\n]{1,400}|[a-z][a-z0-9-]{1,30}(?: [^\r\n]{0,400})?)\r?$", data):
         line = match[1].decode("utf-8", "replace").strip()
         is_first = not found and line == section.header
         if is_first or (line.startswith("/") and canonical(_argv(line)) is not None):
             found.append((match.start(), match.end(), line))
+        looked += line.startswith("/")
+        if looked > MAX_COMMANDS:
+            break
     for (_, start, line), following in zip(found, [*found[1:], (len(data), 0, "")]):
         asked = canonical(_argv(line))
         if asked is None:

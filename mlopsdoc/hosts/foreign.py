@@ -19,14 +19,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO, Any, cast
 
-from mlopsdoc.hosts import bugreport, redfish, sosreport
+from mlopsdoc.hosts import bugreport, moments, redfish, sosreport
 from mlopsdoc.hosts.base import Answer
-from mlopsdoc.hosts.dates import date
-from mlopsdoc.hosts.files import CAPS, LIMIT_S, Files, Pace, Part, Piece, Row, Spool, fetch, read_archive, read_folder
+from mlopsdoc.hosts.files import CAPS, LIMIT_S, Files, Pace, Piece, Row, Spool, fetch, read_archive, read_folder
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.tar import MIB, OTHER_MAGICS, BadArchive, Stream, is_tar, packing_of
 
-MEMORY, CPU_S = 320 * MIB, 110
+MEMORY, CPU_S = 272 * MIB, 110
 MAX_ANSWER = 256 * MIB  # of rows, from the process to us
 BATCH = 500
 NOTHING = (
@@ -73,6 +72,9 @@ def load(path: str) -> Recording:
             for row in said[0] if kind == "rows" else ():
                 answer = _answer(spool, row)
                 recording.answers[answer.key] = answer
+    if not recording.taken_at:
+        telling = {key: answer for key, answer in recording.answers.items() if key.startswith("run ")}
+        recording.taken_at, recording.is_lower_bound = moments.newest(telling), True
     return recording
 
 
@@ -202,7 +204,7 @@ def _of_files(files: Files, spool: Spool) -> Found:
     if root is not None:
         files = files.below(root)
         rows, about = sosreport.read(files)
-        return rows, _moment(rows, files), about.is_complete and not spool.is_full, about.notes + notes
+        return rows, about.taken_at, about.is_complete and not spool.is_full, about.notes + notes
     if (root := redfish.root_of(files)) is not None:
         return redfish.read(files.below(root)), 0.0, not notes, notes
     reports = [piece for name, piece in files.files.items() if "nvidia-bug-report" in name.rpartition("/")[2]]
@@ -212,15 +214,3 @@ def _of_files(files: Files, spool: Spool) -> Found:
             rows, taken_at, is_complete, more = _of_bug_report(stream, spool, files)
             return rows, taken_at, is_complete and not piece.is_cut, more + notes
     raise BadArchive(files.cut or NOTHING)
-
-
-def _moment(rows: list[Row], files: Files) -> float:
-    """What `date` printed on that host."""
-    for row in rows:
-        if row.key == "run date" and row.status == "ok" and not isinstance(part := _first(row.parts), bytes):
-            return date(files.fetch(part).decode("utf-8", "replace").partition("\n")[0]) or 0.0
-    return 0.0
-
-
-def _first(parts: tuple[Part, ...]) -> Part:
-    return parts[0] if parts else b""

@@ -16,10 +16,12 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from mlopsdoc.hosts.base import read_key, run_key
 from mlopsdoc.hosts.commands import canonical
+from mlopsdoc.hosts.dates import date
 from mlopsdoc.hosts.files import Files, Part, Piece, Row, joined
 from mlopsdoc.hosts.tar import BadArchive
 
@@ -43,7 +45,8 @@ ELSEWHERE = (
     ("run lspci -vvv", ("run lspci -v",)),
 )
 PREFERRED = ("dmesg -T", "lspci -nnvv", "date")  # of several outputs for one key these
-MAX_ALIASES, MAX_ALIAS_DEPTH = 100_000, 4
+MAX_ALIASES, MAX_ALIAS_DEPTH, MAX_COMMANDS = 100_000, 4, 20_000
+MAX_TEXT = 2 << 20  # of an output that is read here; `sysctl -a` has some 100 kB
 EMPTY = "empty in the {}: it may have been empty, or could not be read"
 MISSING, NOT_RUNNABLE, TOO_LONG = 127, 126, 124  # exit codes of the shell and of timeout
 
@@ -59,9 +62,9 @@ class Command(NamedTuple):
 
 
 class About(NamedTuple):
-    """kind: what it is, in words. is_complete: whether the collector was through with all it wanted."""
+    """When it was taken, 0 where that is not told; whether the collector was through with all it wanted."""
 
-    kind: str
+    taken_at: float
     is_complete: bool
     notes: list[str]
 
@@ -91,24 +94,27 @@ def read(files: Files) -> tuple[list[Row], About]:
     """The answers in such an archive, `files` seen from its own folder."""
     kind = next(kind for mark, kind in LAYOUTS if any(name.startswith(mark) for name in files.files))
     manifest = _json(files, "sos_reports/manifest.json")
-    commands = list(_of_manifest(manifest)) or list(_of_report(_json(files, "sos_reports/sos.json")))
+    commands = list(islice(_of_manifest(manifest), MAX_COMMANDS))
+    commands = commands or list(islice(_of_report(_json(files, "sos_reports/sos.json")), MAX_COMMANDS))
     told = {command.path for command in commands}
-    commands += [command for command in _of_names(files) if command.path not in told]
+    commands += [command for command in islice(_of_names(files), MAX_COMMANDS) if command.path not in told]
     rows = joined(_command_rows(files, commands, kind))
     for row in _file_rows(files, kind):
         rows.setdefault(row.key, row)
     _elsewhere(rows, files)
-    return list(rows.values()), _about(files, manifest, kind)
+    return list(rows.values()), _about(rows, files, manifest, kind)
 
 
-def _about(files: Files, manifest: Any, kind: str) -> About:
+def _about(rows: dict[str, Row], files: Files, manifest: Any, kind: str) -> About:
     plugins = _plugins(manifest)
     late = sorted(name for name, plugin in plugins.items() if plugin.get("timeout_hit") is True)
     notes = [f"{', '.join(late)} of sos ended early, at its time limit"] if late else []
     if _is_obfuscated(files, manifest):
         notes.append("names and addresses in it were replaced by sos clean")
+    notes += [f"it is an {kind}"] if kind != "sosreport" else []
+    taken_at = date(_text(rows, files, "run date").partition("\n")[0]) or date(str(_table(manifest).get("start_time")))
     is_through = bool(plugins) and bool(manifest.get("end_time"))
-    return About(kind, is_through and not late and not files.cut and not files.left_out, notes)
+    return About(taken_at or 0.0, is_through and not late and not files.cut and not files.left_out, notes)
 
 
 def _is_obfuscated(files: Files, manifest: Any) -> bool:
@@ -119,7 +125,7 @@ def _is_obfuscated(files: Files, manifest: Any) -> bool:
 def _json(files: Files, name: str) -> Any:
     try:
         return json.loads(files.read(name) or b"null")
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, MemoryError):
         return None
 
 
@@ -287,5 +293,5 @@ def _text(rows: dict[str, Row], files: Files, key: str) -> str:
     row = rows.get(key)
     if row is None or row.status not in ("ok", "truncated"):
         return ""
-    parts = (part if isinstance(part, bytes) else files.fetch(part) for part in row.parts)
+    parts = (p if isinstance(p, bytes) else files.fetch(p._replace(size=min(p.size, MAX_TEXT))) for p in row.parts)
     return b"\n".join(parts).decode("utf-8", "replace")

@@ -93,7 +93,7 @@ class Stream:
         self.packing = packing(self._raw)
         self._unpack = self._unpacker()
         self._buffer = memoryview(b"")
-        self.packed, self.unpacked = len(self._raw), 0
+        self.packed, self.unpacked, self._streams = len(self._raw), 0, 1
 
     def _unpacker(self) -> _Gunzip | lzma.LZMADecompressor | bz2.BZ2Decompressor | None:
         if self.packing == "gzip":
@@ -172,6 +172,9 @@ class Stream:
             self._raw = unpack.unused_data or self._raw or self._fill()
             if packing_of(self._raw) != self.packing:
                 return None  # zeros and the like behind the end
+            self._streams += 1
+            if self._streams > self._caps.members:
+                raise BadArchive(f"it is made of more than {self._caps.members} packed parts")
             self._unpack = unpack = self._unpacker()
             assert unpack is not None
         if unpack.needs_input and not self._raw and not self._fill():

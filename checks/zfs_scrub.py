@@ -20,6 +20,7 @@ class Terms(NamedTuple):
     """What the age of a scrub is judged by."""
 
     now: float
+    is_at_least: bool
     schedules: ZfsSchedules
     warning_s: float
     critical_s: float
@@ -58,14 +59,14 @@ def zfs_scrub(
         yield unknown(zfs.unseen, code="unseen")
     processes = [process for process in gpu.processes if not process.gone] if gpu else []
     jobs = list({p.pid: Hurt(p.pid, p.user, p.job, p.command) for p in processes}.values())
-    terms = Terms(zfs.now, schedules, warning_days * DAY_S, critical_days * DAY_S)
+    terms = Terms(zfs.now, zfs.now_is_at_least, schedules, warning_days * DAY_S, critical_days * DAY_S)
     for pool in zfs.pools:
         scan = pool.scan
         if found := _state(pool):
             yield found
         if pool.state in OUT_OF_WORK:
             continue
-        if found := _not_judged(pool, terms.now):
+        if found := _not_judged(pool, terms):
             yield found
         elif scan is None or scan.kind != "scrub" or scan.state == "canceled":
             yield from _without_record(pool, terms)
@@ -97,13 +98,15 @@ def _state(pool: Pool) -> Finding | None:
     return None
 
 
-def _not_judged(pool: Pool, now: float) -> Finding | None:
+def _not_judged(pool: Pool, terms: Terms) -> Finding | None:
     scan = pool.scan
     if pool.unread:
         why = f"when it was last scrubbed is not known: the scan line is {pool.unread}"
         return _say(unknown, pool, "unread", why, pool.line, advice=f"look yourself: {pool.command('zpool status')}")
-    if scan is not None and max(scan.start or 0, scan.end or 0, scan.paused or 0) > now + DAY_S:
-        why = f"its last {scan.kind} is dated {day(scan.end or scan.start)}, after now ({day(now)}): a clock is wrong"
+    latest = 0.0 if scan is None else max(scan.start or 0, scan.end or 0, scan.paused or 0)
+    if scan is not None and latest > terms.now + DAY_S and not terms.is_at_least:
+        dates = f"{day(scan.end or scan.start)}, after now ({day(terms.now)})"
+        why = f"its last {scan.kind} is dated {dates}: a clock is wrong"
         return _say(unknown, pool, "clock", why, scan.line)
     return None
 
@@ -201,6 +204,9 @@ def _by_age(pool: Pool, scrub: Scan, terms: Terms) -> Finding:
     if age > terms.warning_s:
         what = f"{when}, wanted is every {terms.warning_s / DAY_S:.0f} days at least"
         return _overdue(pool, what, scrub.end, scrub.line, terms, is_worse=age > terms.critical_s)
+    if terms.is_at_least:
+        why = f"last scrubbed on {day(scrub.end)}; whether that was long ago is not known: nothing here tells the time"
+        return _say(unknown, pool, "age", why, scrub.line, advice="say when this was taken: --at TIME")
     plan, plan_line = _plan(pool, terms.schedules, is_late=False)
     lasted = "" if scrub.seconds is None else f" in {span(scrub.seconds)}"
     clean = ", 0 errors" if scrub.errors == 0 else ""

@@ -421,3 +421,26 @@ def test_a_cut_answer_names_no_pool_that_is_not_there(cut: str) -> None:
     assert [pool.name for pool in pools][:1] == ["tank"]
     assert {pool.name for pool in pools} <= {"tank", "x"}
     assert all(pool.unread for pool in pools[1:])
+
+
+def test_without_a_clock_a_scrub_is_late_but_never_in_time() -> None:
+    """A text that tells no time was taken at its newest time or later: ages are at least what they seem."""
+    recording = Recording(0.0)
+    text = "  pool: tank\n state: ONLINE\n  scan: scrub repaired 0B in 01:00:00 with 0 errors on Sun Nov  1 01:24:00 2026\n"
+    text += "config:\n\n\tNAME  STATE  READ WRITE CKSUM\n\ttank  ONLINE  0 0 0\n\nerrors: No known data errors\n"
+    recording.answers["run zpool status"] = Answer("run zpool status", "ok", text.encode())
+    for now, is_lower_bound, status in (
+        (0.0, False, Status.UNKNOWN),
+        (moment_of("2026-11-01"), True, Status.UNKNOWN),
+        (moment_of("2026-12-24"), True, Status.WARNING),
+        (moment_of("2026-11-10"), False, Status.OK),
+    ):
+        recording.taken_at, recording.is_lower_bound = now, is_lower_bound
+        (result,) = run([CHECK], Replay(recording), Profile())
+        assert max(found.status for found in result.findings if found.subject == "pool tank") is status
+
+
+def moment_of(day: str) -> float:
+    from datetime import datetime, timezone
+
+    return datetime.fromisoformat(day).replace(tzinfo=timezone.utc).timestamp() + 7200

@@ -32,7 +32,8 @@ class ZfsPools(Fact, frozen=True):
 
     Signs, all world-readable: /sys/module/zfs/version (the module is loaded), /proc/spl/kstat/zfs/POOL/state
     (a pool is imported; since 0.8). no_scrub_io: scrubs read nothing (the module parameter zfs_no_scrub_io);
-    None where that is not known. now: when the host was asked. unseen: why there may be other pools, or empty.
+    None where that is not known. now: when the host was asked, or (now_is_at_least) not before. unseen: why there
+    may be other pools, or empty.
 
     `zpool status` is asked for JSON (2.3 and later), else for text. Only where a pool has no finished scrub of
     the last month to show, its age is asked for (`zfs get creation`); only where the record of its scrub is
@@ -41,6 +42,7 @@ class ZfsPools(Fact, frozen=True):
 
     pools: tuple[Pool, ...]
     now: float
+    now_is_at_least: bool
     version: str
     no_scrub_io: bool | None
     no_scrub_io_line: Line | None
@@ -68,6 +70,7 @@ class ZfsPools(Fact, frozen=True):
         return cls(
             pools=tuple(_explained(host, pools)),
             now=host.now(),
+            now_is_at_least=host.now_is_at_least,
             version=version.text.strip(),
             no_scrub_io=setting.text.strip() != "0" if setting.said else None,
             no_scrub_io_line=Line(setting.key, setting.text.strip()) if setting.said else None,

@@ -96,9 +96,13 @@ class Tree(dict[str, Answer]):
 
 
 class Host(ABC):
-    """A machine, or a recording of one. `is_live` hosts answer slowly, and many questions at once."""
+    """A machine, or a recording of one. `is_live` hosts answer slowly, and many questions at once.
+
+    now_is_at_least: when it was is not known, only that it was not before `now()`: ages are at least what they seem.
+    """
 
     is_live = False
+    now_is_at_least = False
 
     @abstractmethod
     def read(self, path: str) -> Answer:

@@ -60,6 +60,7 @@ class Replay(Host):
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
+        self.now_is_at_least = recording.is_lower_bound or not recording.taken_at
         self._sorted: list[str] = []
 
     def _answer(self, key: str) -> Answer:
@@ -89,8 +90,12 @@ class Replay(Host):
                 self._sorted = sorted(key for key in self.recording.answers if key.startswith("read "))
             paths = _matching(self._sorted, pattern)
             listing = self._answer(key)
-            if paths or listing.status == "absent":
+            if listing.status == "absent":  # a host that was written by hand is whole
                 listing = Answer(key, "ok", at=self.recording.taken_at)
+            elif paths:
+                listing = Answer(
+                    key, "truncated", why="there may be more than was recorded", at=self.recording.taken_at
+                )
         else:
             listing = self._answer(key)
         return Tree(listing, {path: self.read(path) for path in paths})
@@ -127,6 +132,7 @@ class Recorder(Host):
     def __init__(self, host: Host, known: Recording | None = None) -> None:
         self.host = host
         self.is_live = host.is_live
+        self.now_is_at_least = host.now_is_at_least
         self.recording = Recording(host.now())
         if known is not None:
             self.recording.answers.update(known.answers)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mlopsdoc import catalog
-from mlopsdoc.engine import run
-from mlopsdoc.facts.gpu_processes import job_of
+from mlopsdoc import CannotSee, catalog
+from mlopsdoc.engine import Ledger, run
+from mlopsdoc.facts.gpu_processes import GpuProcesses, job_of
 from mlopsdoc.hosts import snapshot
-from mlopsdoc.hosts.base import Answer
+from mlopsdoc.hosts.base import Answer, AnswerStatus
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Result
 from mlopsdoc.profile import Profile
@@ -38,6 +38,14 @@ def change(host: Recording, key: str = STATE, gpu: int = 0, **values: Any) -> No
     host.answers[key] = Answer(key, "ok", json.dumps(data).encode())
 
 
+def refuse(host: Recording, code: int, *names: str, key: str = STATE, gpu: int = 0) -> None:
+    data = json.loads(host.answers[key].data)
+    for name in names:
+        data["gpus"][gpu]["values"].pop(name, None)
+        data["gpus"][gpu]["errors"][name] = code
+    host.answers[key] = Answer(key, "ok", json.dumps(data).encode())
+
+
 def found(result: Result) -> list[tuple[str, str]]:
     return [(finding.status.value, finding.code) for finding in result.findings]
 
@@ -60,15 +68,64 @@ def test_software_slowdown_by_its_share_of_five_minutes(host: Recording, seconds
     ("ms", "reasons", "expected"),
     [
         (0, 0, []),
-        (0.4, 0, []),
-        (1, 0, [("critical", "hw_thermal")]),
+        (1, 0, []),
+        (999, 0, []),  # a flicker in five minutes
+        (1000, 0, [("warning", "hw_thermal")]),  # 0.33 %, over
+        (3000, 0, [("warning", "hw_thermal")]),  # 1 % and not more
+        (3001, 0, [("critical", "hw_thermal")]),
         (0, 0x48, [("warning", "hw_thermal")]),
+        (999, 0x48, [("warning", "hw_thermal")]),
+        (1000, 0x48, [("critical", "hw_thermal")]),  # set now, and persists
         (5000, 0x48, [("critical", "hw_thermal")]),
     ],
 )
 def test_hardware_slowdown_by_growth(host: Recording, ms: float, reasons: int, expected: list[tuple[str, str]]) -> None:
     change(host, hw_thermal_ns=int(ms * 1e6), reasons=reasons)
     assert found(judge(host)) == expected
+    change(host, hw_thermal_ns=0, power_brake_ns=int(ms * 1e6), reasons=0x88 if reasons else 0)
+    assert found(judge(host)) == [(status, "power_brake") for status, _ in expected]
+
+
+def test_floors_of_slowdown_are_those_of_the_profile(host: Recording) -> None:
+    change(host, hw_thermal_ns=2 * SECOND)
+    assert found(judge(host, slowdown_floor_s=2.5)) == []
+    assert found(judge(host, hw_warning_percent=0.7)) == []
+    assert found(judge(host, hw_critical_percent=0.5)) == [("critical", "hw_thermal")]
+
+
+@pytest.mark.parametrize(("was", "level"), [(0, "warning"), (0x48, "critical")])
+def test_where_nothing_is_counted_two_looks_count(host: Recording, was: int, level: str) -> None:
+    for recording, reasons in ((host, 0x48), (earlier(host), was)):
+        refuse(recording, 3, "hw_thermal_ns")
+        change(recording, reasons=reasons)
+    assert found(judge(host)) == [(level, "hw_thermal")]
+
+
+@pytest.mark.parametrize(
+    ("celsius", "margin", "level"), [(61, 26, "warning"), (85, 2, "warning"), (90, -3, "critical")]
+)
+def test_one_look_is_critical_where_the_heat_bears_it_out(
+    host: Recording, celsius: int, margin: int, level: str
+) -> None:
+    host.before = None
+    change(host, reasons=0x48, temperature_c=celsius, margin_c=margin)
+    assert found(judge(host)) == [(level, "hw_thermal")]
+
+
+def test_much_software_slowdown_is_not_hidden_by_a_moment_of_the_hardware(host: Recording) -> None:
+    change(host, reasons=0x68, sw_thermal_ns=100 * SECOND)
+    assert found(judge(host)) == [("critical", "sw_thermal")]
+
+
+def test_a_brake_on_several_gpus_is_one_finding_on_the_host(host: Recording) -> None:
+    change(host, gpu=1, reasons=0x88, power_brake_ns=250 * SECOND)
+    (one,) = judge(host).findings
+    assert (one.subject, one.covers, one.params) == ("GPU 1 (43:00.0)", [], {"GPU": "0000:43:00.0"})
+    change(host, gpu=3, reasons=0x88, power_brake_ns=10 * SECOND)
+    (both,) = judge(host).findings
+    assert (both.status.value, both.subject, both.code) == ("critical", "host", "power_brake")
+    assert both.covers == ["GPU 1 (43:00.0)", "GPU 3 (c3:00.0)"]
+    assert [hurt.pid for hurt in both.hurts] == [41231, 41233] and both.metrics["held_percent"] == 83.33
 
 
 def test_what_is_over_since_hours_is_for_the_morning(host: Recording) -> None:
@@ -76,7 +133,7 @@ def test_what_is_over_since_hours_is_for_the_morning(host: Recording) -> None:
     change(host, hw_thermal_ns=40 * SECOND)
     result = judge(host)
     assert found(result) == [("warning", "hw_thermal")]
-    assert "40 s of the last 11.1 h, not now" in result.findings[0].summary
+    assert "40 s of the last 11 h, not now" in result.findings[0].summary
 
 
 def test_the_time_between_samples_is_that_of_the_answers(host: Recording) -> None:
@@ -133,6 +190,79 @@ def test_the_margin_is_measured_against_the_offset_of_the_board(host: Recording)
 def test_memory(host: Recording, celsius: int, level: list[str]) -> None:
     change(host, memory_c=celsius)
     assert [finding.status.value for finding in judge(host).findings] == level
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "celsius", "level"),
+    [
+        ("Tesla V100-SXM2-32GB", 85, 79, []),
+        ("Tesla V100-SXM2-32GB", 85, 80, ["warning"]),
+        ("Tesla V100-SXM2-32GB", 85, 85, ["critical"]),
+        ("NVIDIA B200", 105, 97, []),  # a board that bears more
+        ("NVIDIA GH200 480GB", 0, 95, ["critical"]),  # a limit that cannot be
+        ("", 0, 96, ["critical"]),
+        ("NVIDIA L40S", 0, 99, []),
+        ("NVIDIA RTX A6000", 0, 99, []),
+        ("NVIDIA A10-24Q", 0, 99, []),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", 95, 99, []),
+        ("NVIDIA GeForce RTX 4090", 0, 99, []),
+    ],
+)
+def test_memory_by_its_own_limit_and_only_hbm(
+    host: Recording, name: str, own: int, celsius: int, level: list[str]
+) -> None:
+    change(host, STATIC, name=name, memory_max_c=own)
+    change(host, memory_c=celsius)
+    assert [finding.status.value for finding in judge(host).findings] == level
+
+
+@pytest.mark.parametrize(
+    ("name", "celsius", "expected"),
+    [
+        ("NVIDIA H100 80GB HBM3", 84, []),
+        ("NVIDIA H100 80GB HBM3", 85, [("warning", "near_limit")]),
+        ("NVIDIA H100 80GB HBM3", 90, [("critical", "near_limit")]),
+        ("NVIDIA L40S", 89, []),
+        ("NVIDIA L40S", 90, [("warning", "near_limit")]),
+        ("NVIDIA GeForce RTX 5090", 89, []),
+        ("", 97, [("warning", "near_limit")]),
+    ],
+)
+@pytest.mark.parametrize("code", [3, 13])
+def test_without_margin_and_limit_by_what_such_boards_bear(
+    host: Recording, name: str, celsius: int, expected: list[tuple[str, str]], code: int
+) -> None:
+    refuse(host, code, "margin_c")
+    change(host, STATIC, name=name)
+    change(host, temperature_c=celsius)
+    assert found(judge(host)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "celsius", "margin", "expected"),
+    [
+        ("NVIDIA H100 80GB HBM3", 97, 24, [("warning", "margin_misread")]),
+        ("NVIDIA H100 80GB HBM3", 90, 6, [("warning", "margin_misread")]),
+        ("NVIDIA H100 80GB HBM3", 89, 6, []),
+        ("NVIDIA L40S", 91, 8, []),
+        ("NVIDIA RTX 5000 Ada Generation Laptop GPU", 97, 8, []),
+    ],
+)
+def test_a_margin_that_contradicts_the_temperature(
+    host: Recording, name: str, celsius: int, margin: int, expected: list[tuple[str, str]]
+) -> None:
+    change(host, STATIC, name=name)
+    change(host, temperature_c=celsius, margin_c=margin)
+    assert found(judge(host)) == expected
+
+
+def test_what_is_too_hot_already_is_not_advised_to_act_before(host: Recording) -> None:
+    change(host, temperature_c=93, margin_c=-5)
+    change(host, gpu=1, temperature_c=84, margin_c=3)
+    hot, warm = judge(host).findings
+    assert "before it slows down" not in hot.advice and "cap its power" in hot.advice
+    assert "before it slows down" in warm.advice
+    assert all("sudo ipmitool" in finding.advice for finding in (hot, warm))
 
 
 def test_thresholds_are_those_of_the_profile(host: Recording) -> None:
@@ -193,6 +323,48 @@ def test_a_temperature_that_could_not_be_read_is_never_ok(host: Recording) -> No
     result = judge(host)
     assert found(result) == [("unknown", "unseen")]
     assert "its temperature could not be read: NVML 4: not permitted" in result.findings[0].summary
+
+
+COUNTS = ("hw_thermal_ns", "sw_thermal_ns", "power_brake_ns", "thermal_ns", "thermal_violation")
+
+
+@pytest.mark.parametrize("name", COUNTS[:3])
+@pytest.mark.parametrize(("code", "status"), [(3, "ok"), (13, "ok"), (26, "ok"), (4, "unknown"), (999, "unknown")])
+def test_counts_that_are_not_offered_are_fine_and_unreadable_ones_unknown(
+    host: Recording, name: str, code: int, status: str
+) -> None:
+    refuse(host, code, name)
+    assert judge(host).status.value == status
+
+
+def test_neither_reasons_nor_counts_is_unknown(host: Recording) -> None:
+    refuse(host, 3, "reasons", *COUNTS)
+    assert found(judge(host)) == [("unknown", "unseen")]
+    change(host, thermal_ns=0)
+    assert found(judge(host)) == []
+
+
+def test_where_processes_cannot_be_listed_nobody_is_said_to_be_there(host: Recording) -> None:
+    key = "probe nvml processes"
+    for gpu in range(4):
+        refuse(host, 999, "compute", "graphics", "mps", key=key, gpu=gpu)
+    with pytest.raises(CannotSee, match="NVML 999"):
+        Ledger(Replay(host)).get(GpuProcesses)
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "verdict"),
+    [
+        ("tree /sys/bus/pci/devices/*/uevent", "timeout", "unknown"),
+        ("tree /sys/bus/pci/devices/*/uevent", "denied", "unknown"),
+        ("tree /sys/bus/pci/devices/*/uevent", "absent", "skipped"),
+        ("read /proc/driver/nvidia/version", "timeout", "unknown"),
+    ],
+)
+def test_who_would_tell_of_a_gpu_and_did_not_answer(key: str, status: AnswerStatus, verdict: str) -> None:
+    host = nothing()
+    host.answers[key] = Answer(key, status)
+    assert judge(host).status.value == verdict
 
 
 def nothing() -> Recording:

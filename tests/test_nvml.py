@@ -71,11 +71,42 @@ def test_a_lost_gpu_leaves_the_others(library: Path) -> None:
         "- nvmlDeviceGetCount 3\n0 nvmlDeviceGetPciInfo_v3 00000000:1B:00.0\n0 nvmlDeviceGetTemperatureV/0 50\n"
         "1 nvmlDeviceGetHandleByIndex !15\n"
         "2 nvmlDeviceGetPciInfo_v3 00000000:9B:00.0\n2 nvmlDeviceGetTemperatureV/0 !15\n2 nvmlDeviceGetPowerUsage 5\n"
+        "2 field/82 hang\n"
     )
     first, lost, half = ask(library, text)["gpus"]
     assert first["pci"] == "0000:1b:00.0" and first["values"]["temperature_c"] == 50
     assert lost == {"index": 1, "values": {}, "errors": {"handle": 15}}
     assert half["pci"] == "0000:9b:00.0" and half["errors"]["power_mw"] == 15 and not half["values"]
+    assert half["errors"]["memory_c"] == half["errors"]["hw_thermal_ns"] == 15
+
+
+SEVERAL = """
+import json, pynvml, select
+from mlopsdoc.probes import nvml
+
+said = []
+
+def counted(name):
+    real = getattr(pynvml, name)
+    setattr(pynvml, name, lambda *args: (said.append(name), real(*args))[1])
+
+counted("nvmlInit")
+counted("nvmlShutdown")
+for turn in range(2):
+    for what in nvml.CALLS:
+        assert nvml.read("/", what)["count"] == 1
+    said.append("asked")
+    while said[-1] == "asked":
+        select.select([], [], [], 0.05)  # until the alarm
+print(json.dumps(said))
+"""
+
+
+def test_nvml_is_opened_once_for_questions_in_a_row_and_left_when_none_follows(library: Path) -> None:
+    env = fake_nvml.environment(library, "- nvmlDeviceGetCount 1\n")
+    done = subprocess.run([sys.executable, "-c", SEVERAL], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == ["nvmlInit", "asked", "nvmlShutdown"] * 2
 
 
 def test_signed_and_wide_values_keep_their_meaning(library: Path) -> None:

@@ -30,31 +30,29 @@ class GpuProcess(Fact, frozen=True):
 
 
 class GpuProcesses(Fact, frozen=True):
-    """The processes on all GPUs, by GPU and pid. `unseen`: GPUs whose list NVML refused, and its code."""
+    """The processes on all GPUs, by GPU and pid; none of a GPU whose list NVML refused."""
 
     processes: tuple[GpuProcess, ...]
-    unseen: dict[str, int]
 
     @classmethod
     def read(cls, host: Host, gpus: Gpus) -> GpuProcesses:
-        """Raises CannotSee when neither NVML nor nvidia-smi says which there are."""
+        """Raises CannotSee when neither NVML, of any GPU, nor nvidia-smi says which there are."""
         if gpus.listed is not None:
-            return cls(_of_listed(host, gpus.listed), {})
+            return cls(_of_listed(host, gpus.listed))
         said = nvml.table(host.probe("nvml", "processes"))
-        if not (rows := nvml.rows(said)):
-            why = nvml.number(nvml.part(said, "error"), "code") or nvml.UNKNOWN
+        rows = nvml.rows(said)
+        if not any(nvml.part(row, "values") for row in rows):
+            codes = [code for row in rows for code in nvml.codes(row).values()]
+            why = nvml.number(nvml.part(said, "error"), "code") or next(iter(codes), nvml.UNKNOWN)
             raise CannotSee(f"the processes on the GPUs: {nvml.in_words(why)}")
         found: dict[tuple[str, int], int | None] = {}
-        unseen: dict[str, int] = {}
         for row in rows:
             pci = nvml.identity(row)[0]
-            if code := nvml.codes(row).get("compute"):
-                unseen[pci] = code
             found |= {(pci, pid): used for pid, used in _pids(nvml.part(row, "values"))}
         about = _looked_up(host, sorted({pid for _, pid in found}))
         whole = sees_all_processes(host) if found else False
         processes = [_process(pid, pci, used, about.get(str(pid)), whole) for (pci, pid), used in found.items()]
-        return cls(tuple(sorted(processes, key=lambda process: (process.pci, process.pid))), unseen)
+        return cls(tuple(sorted(processes, key=lambda process: (process.pci, process.pid))))
 
     def hurts(self, pci: str) -> list[Hurt]:
         """Who suffers when this GPU does."""

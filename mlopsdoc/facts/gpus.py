@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from mlopsdoc import Before, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.nvml import Table
-from mlopsdoc.facts.pci import PciDevices
+from mlopsdoc.facts.pci import UEVENTS, PciDevices
 from mlopsdoc.model import gpu_subject
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 IDLE, POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x1, 0x4, 0x8, 0x20, 0x40, 0x80
 VGPU_GUEST = 2  # NVML_GPU_VIRTUALIZATION_MODE_VGPU
 _HOTTER = ("gpu_max", "slowdown", "shutdown")
+# Words of the names of boards with GDDR; data centre and workstation boards beside these have HBM.
+GDDR = frozenset(
+    ("RTX", "Quadro", "GTX", "T400", "T600", "T1000", "M4", "M6", "M10", "M40", "M60", "P4", "P6", "P40", "T4", "T4G",
+     "A2", "A10", "A10G", "A10M", "A16", "A40", "L2", "L4", "L20", "L40", "L40G", "L40S")
+)  # fmt: skip
 GIVEN_AWAY = ("vfio-pci", "pci-stub", "xen-pciback")  # drivers that hold a GPU for a virtual machine
 
 
@@ -46,8 +51,6 @@ class Slowed(Fact, frozen=True):
     `thermal_ns` is the older count of both kinds of heat.
     """
 
-    power_cap_ns: int | None = None
-    sync_boost_ns: int | None = None
     sw_thermal_ns: int | None = None
     hw_thermal_ns: int | None = None
     power_brake_ns: int | None = None
@@ -67,23 +70,18 @@ class Gpu(Fact, frozen=True):
     pci: str
     uuid: str
     name: str
-    architecture: int | None
     virtualization: int | None
     temperature_c: int | None
     memory_c: int | None
     margin_c: int | None
     limits: Limits
     reasons: int | None
-    supported: int | None
     slowed: Slowed
     sm_mhz: int | None
     sm_max_mhz: int | None
     power_w: float | None
     power_limit_w: float | None
-    power_default_w: float | None
     utilization: int | None
-    pstate: int | None
-    persistence: bool | None
     errors: dict[str, int]
     line: Line
     untold: tuple[str, ...] = ()
@@ -101,6 +99,12 @@ class Gpu(Fact, frozen=True):
     @property
     def is_consumer(self) -> bool:
         return "GeForce" in self.name or "TITAN" in self.name
+
+    @property
+    def has_hbm(self) -> bool:
+        """Whether its memory is HBM: of every board but those that are known for GDDR."""
+        words = set(self.name.replace("-", " ").split())
+        return not (words & GDDR or self.is_consumer or self.is_laptop)
 
     @property
     def is_laptop(self) -> bool:
@@ -156,7 +160,7 @@ class Gpus(Fact, frozen=True):
         """Raises NothingHere without a sign, CannotSee when the driver does not answer: with its words."""
         sign = _sign(host, pci)
         if host.is_live and not sign:
-            raise NothingHere("no NVIDIA GPU")
+            raise _nothing(host, pci)
         trouble: CannotSee | None = None
         try:
             if found := _from_nvml(host, pci, sign):
@@ -167,7 +171,7 @@ class Gpus(Fact, frozen=True):
             return found
         if trouble:
             raise trouble
-        raise NothingHere("no NVIDIA GPU")
+        raise _nothing(host, pci)
 
     def __iter__(self) -> Iterator[Gpu]:
         return iter(self.gpus)
@@ -198,6 +202,15 @@ def _sign(host: Host, pci: PciDevices | None) -> str:
     if host.read("/proc/driver/nvidia/version").said:
         return "driver"
     return "wsl" if host.read("/dev/dxg").status not in ("absent", "not_captured") else ""
+
+
+def _nothing(host: Host, pci: PciDevices | None) -> NothingHere | CannotSee:
+    """There is no GPU, or there may be one: whoever would tell was asked and did not answer."""
+    if pci is None:
+        for answer in (host.tree(UEVENTS).listing, host.read("/proc/driver/nvidia/version")):
+            if not answer.said and answer.status not in ("absent", "not_captured"):
+                return CannotSee(f"whether there is an NVIDIA GPU: {answer.key}: {answer.why or answer.status}")
+    return NothingHere("no NVIDIA GPU")
 
 
 def _from_nvml(host: Host, pci: PciDevices | None, sign: str) -> Gpus | None:
@@ -318,23 +331,18 @@ def _gpu(row: Table, fixed: Table, key: str) -> Gpu:
         pci=pci,
         uuid=uuid,
         name=nvml.text(static, "name"),
-        architecture=nvml.number(static, "architecture"),
         virtualization=nvml.number(static, "virtualization"),
         temperature_c=nvml.degrees(state, "temperature_c"),
         memory_c=nvml.degrees(state, "memory_c"),
         margin_c=nvml.degrees(state, "margin_c", -100, 150),
         limits=_limits(static),
         reasons=reasons & supported if reasons is not None and supported else reasons,
-        supported=supported,
         slowed=_slowed(state),
         sm_mhz=nvml.number(state, "sm_mhz"),
         sm_max_mhz=nvml.number(static, "sm_max_mhz"),
         power_w=nvml.watts(state, "power_mw"),
         power_limit_w=nvml.watts(state, "power_limit_mw"),
-        power_default_w=nvml.watts(static, "power_default_mw"),
         utilization=nvml.number(nvml.part(state, "utilization"), "gpu"),
-        pstate=nvml.number(state, "pstate"),
-        persistence=None if (mode := nvml.number(state, "persistence")) is None else mode == 1,
         errors=nvml.codes(fixed) | nvml.codes(row),
         line=_quoted(pci, nvml.text(static, "name"), state, key),
     )

@@ -12,27 +12,30 @@ Table = Mapping[str, Any]
 LIBRARY_NOT_FOUND, LOST, MISMATCH, UNKNOWN = 12, 15, 18, 999
 DAMAGED = -1  # no code of NVML: what was printed is neither a value nor a reason why there is none
 NOT_OFFERED = (3, 13, 25, 26)  # not supported, or this driver does not know the question: not a trouble
-XID = "look at `dmesg | grep -i -e nvrm -e xid`"
+XID = "look at `sudo dmesg | grep -i -e nvrm -e xid`"
 
 # NVML return code -> what it means, what to do.
 CODES = {
     3: ("not supported on this GPU", ""),
     4: ("not permitted", "run as root"),
     8: ("a GPU has no power on its auxiliary connectors", "check its power cables"),
-    9: ("the nvidia kernel module is not loaded", "modprobe nvidia; where that fails, look at `dmesg | grep -i nvrm`"),
-    10: ("the driver gave up waiting for a GPU", "look for Xid messages: `dmesg | grep -i xid`"),
-    11: ("interrupts of a GPU do not arrive", "look at `dmesg | grep -i nvrm`"),
+    9: (
+        "the nvidia kernel module is not loaded",
+        "sudo modprobe nvidia; where that fails, look at `sudo dmesg | grep -i nvrm`",
+    ),
+    10: ("the driver gave up waiting for a GPU", "look for Xid messages: `sudo dmesg | grep -i xid`"),
+    11: ("interrupts of a GPU do not arrive", "look at `sudo dmesg | grep -i nvrm`"),
     12: ("libnvidia-ml.so.1 is not installed", "install the NVIDIA driver"),
     13: ("the driver is too old for that question", ""),
     14: ("the InfoROM of a GPU is corrupt", "save nvidia-bug-report.sh and call the vendor"),
-    15: ("a GPU is lost: it has fallen off the bus", "look for Xid 79: `dmesg | grep -i xid`"),
-    16: ("a GPU must be reset before it can be used", "stop its jobs, then nvidia-smi --gpu-reset"),
-    17: ("the operating system refused access", "look at /dev/nvidia* and `dmesg | grep -i nvrm`"),
+    15: ("a GPU is lost: it has fallen off the bus", "look for Xid 79: `sudo dmesg | grep -i xid`"),
+    16: ("a GPU must be reset before it can be used", "stop its jobs, then sudo nvidia-smi --gpu-reset"),
+    17: ("the operating system refused access", "look at /dev/nvidia* and `sudo dmesg | grep -i nvrm`"),
     18: (
         "driver library and kernel module have different versions",
         "after a driver update: stop all GPU processes and reload the modules, or reboot",
     ),
-    999: ("an unknown error of the driver", "look at `dmesg | grep -i -e nvrm -e xid`"),
+    999: ("an unknown error of the driver", "look at `sudo dmesg | grep -i -e nvrm -e xid`"),
 }
 
 

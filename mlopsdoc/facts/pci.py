@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 
+UEVENTS = "/sys/bus/pci/devices/*/uevent"
 NVIDIA, AMD, INTEL = "10de", "1002", "8086"
 
 
@@ -44,7 +45,7 @@ class PciDevices(Fact, frozen=True):
     @classmethod
     def read(cls, host: Host) -> PciDevices:
         """Raises NothingHere on a machine without PCI."""
-        tree = host.tree("/sys/bus/pci/devices/*/uevent")
+        tree = host.tree(UEVENTS)
         devices = tuple(device for path, answer in sorted(tree.items()) if (device := _device(path, answer.text)))
         if not devices and not tree.listing.said:
             raise CannotSee(f"the list of PCI devices: {tree.listing.why or tree.listing.status}")

@@ -11,6 +11,7 @@ NVML: C, MHz, mW, ns, bytes, percent. Source: nvml.h; a call that newer headers 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
@@ -18,6 +19,7 @@ Call: TypeAlias = tuple[Any, ...]  # the function of pynvml, and its arguments a
 
 NOT_OFFERED = (3, 13, 25, 26)  # NOT_SUPPORTED, FUNCTION_NOT_FOUND, ARGUMENT_VERSION_MISMATCH, DEPRECATED
 FUNCTION_NOT_FOUND, LIBRARY_NOT_FOUND, LOST, UNKNOWN = 13, 12, 15, 999
+IDLE_S = 0.5  # the questions of one run follow each other within milliseconds, a screen looks every few seconds
 ONCE_MORE = (10, 999)  # TIMEOUT and UNKNOWN are often gone at the second try
 _CLOCK_SM, _CLOCK_MEMORY = 1, 2
 _POLICY_THERMAL = 1
@@ -103,34 +105,56 @@ _MEMBERS = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siV
 def read(root: str, what: str) -> dict[str, Any]:
     """All that `what` names: static, state, links or processes. `root` does not matter: NVML sees this kernel.
 
-    NVML is left again at the end, or a screen that stays open would keep a GPU from being reset.
+    Initialising costs seconds where persistence mode is off, so NVML stays open for the questions that follow at
+    once, and is left `IDLE_S` after the last: a screen that stays open keeps no GPU from being reset between its
+    looks. The alarm that leaves it comes while the lane waits for its next question, and never amid a call.
     """
-    calls, fields = CALLS[what], FIELDS[what]
     import pynvml
 
-    said: dict[str, Any] = {"gpus": []}
-    is_open = _open(pynvml, said)
-    said["library"] = _library()
-    if not is_open:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        return _all(pynvml, what)
+    finally:
+        if _Nvml.is_open:
+            signal.signal(signal.SIGALRM, _leave)
+            signal.setitimer(signal.ITIMER_REAL, IDLE_S)
+
+
+def _all(nvml: Any, what: str) -> dict[str, Any]:
+    if not _Nvml.is_open:
+        _open(nvml)
+    said: dict[str, Any] = {"gpus": [], "library": _library(), **_Nvml.trouble}
+    if not _Nvml.is_open:
         return said
     for name, call in _SYSTEM.items():
-        value, code = _ask(pynvml, call)
+        value, code = _ask(nvml, call)
         if code == 0:
             said[name] = value
         else:
             said.setdefault("errors", {})[name] = code
-    said["gpus"] = [_gpu(pynvml, index, calls, fields) for index in range(said.get("count", 0))]
-    _ask(pynvml, ("nvmlShutdown",))
+    said["gpus"] = [_gpu(nvml, index, CALLS[what], FIELDS[what]) for index in range(said.get("count", 0))]
     return said
 
 
-def _open(nvml: Any, said: dict[str, Any]) -> bool:
+class _Nvml:
+    """NVML in this process: whether it is open, and the trouble that opening it gave."""
+
+    is_open = False
+    trouble: dict[str, Any] = {}
+
+
+def _open(nvml: Any) -> None:
     """Initialise; on some drivers one dead GPU makes that fail, but not when no GPU is asked for."""
     _, code = _ask(nvml, ("nvmlInit",))
-    if code == 0:
-        return True
-    said["error"] = {"call": "nvmlInit", "code": code}
-    return code != LIBRARY_NOT_FOUND and _ask(nvml, ("nvmlInitWithFlags", 1))[1] == 0
+    _Nvml.trouble = {"error": {"call": "nvmlInit", "code": code}} if code else {}
+    _Nvml.is_open = not code or (code != LIBRARY_NOT_FOUND and _ask(nvml, ("nvmlInitWithFlags", 1))[1] == 0)
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    import pynvml
+
+    _Nvml.is_open = False
+    _ask(pynvml, ("nvmlShutdown",))
 
 
 def _library() -> str:
@@ -164,7 +188,9 @@ def _gpu(nvml: Any, index: int, calls: Mapping[str, tuple[Call, ...]], fields: M
             values[name] = value
         else:
             errors[name] = code
-    if fields:
+    if LOST in errors.values():
+        errors.update(dict.fromkeys(fields, LOST))
+    elif fields:
         _add_fields(nvml, handle, fields, values, errors)
     return gpu
 

@@ -2,6 +2,7 @@
 
     {"driver": "580.95.05", "nvml": "13.580.95.05", "cuda": 13000, "library": "580.95.05", "count": 4,
      "gpus": [{"index": 0, "pci": "0000:1b:00.0", "uuid": "GPU-...", "values": {...}, "errors": {"fan": 3}}],
+                (of links also "links": [{"link": 0, "values": {...}, "errors": {...}}] without what is not offered)
      "error": {"call": "nvmlInit", "code": 15}}            (only where initialising failed)
 
 One bad GPU or call never stops the rest. Codes: 3, 13 and 26 not offered here, 4 for root only, 9 no kernel
@@ -11,6 +12,7 @@ NVML: C, MHz, mW, ns, bytes, percent. Source: nvml.h; a call that newer headers 
 
 from __future__ import annotations
 
+import ctypes
 import signal
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
@@ -18,7 +20,7 @@ from typing import Any, TypeAlias, cast
 Call: TypeAlias = tuple[Any, ...]  # the function of pynvml, and its arguments after the handle
 
 NOT_OFFERED = (3, 13, 25, 26)  # NOT_SUPPORTED, FUNCTION_NOT_FOUND, ARGUMENT_VERSION_MISMATCH, DEPRECATED
-FUNCTION_NOT_FOUND, LIBRARY_NOT_FOUND, LOST, UNKNOWN = 13, 12, 15, 999
+INVALID_ARGUMENT, FUNCTION_NOT_FOUND, LIBRARY_NOT_FOUND, LOST, UNKNOWN = 2, 13, 12, 15, 999
 IDLE_S = 0.5  # the questions of one run follow each other within milliseconds, a screen looks every few seconds
 ONCE_MORE = (10, 999)  # TIMEOUT and UNKNOWN are often gone at the second try
 _CLOCK_SM, _CLOCK_MEMORY = 1, 2
@@ -70,6 +72,8 @@ CALLS: dict[str, dict[str, tuple[Call, ...]]] = {
         "pcie_width": (("nvmlDeviceGetCurrPcieLinkWidth",),),
         "pcie_max_generation": (("nvmlDeviceGetMaxPcieLinkGeneration",),),
         "pcie_max_width": (("nvmlDeviceGetMaxPcieLinkWidth",),),
+        "mig": (("nvmlDeviceGetMigMode",),),  # now, and after the next reset
+        "virtualization": (("nvmlDeviceGetVirtualizationMode",),),
     },
     "processes": {
         "compute": (("nvmlDeviceGetComputeRunningProcesses_v3",), ("nvmlDeviceGetComputeRunningProcesses_v2",)),
@@ -98,6 +102,22 @@ FIELDS: dict[str, dict[str, int]] = {
     "links": {"nvlink_links": 91},
     "processes": {},
 }
+MAX_LINKS = 36  # NVML_NVLINK_MAX_LINKS
+# Of one NVLink. Fields first, all in one call; then calls for what no field gave.
+LINK_FIELDS = {
+    "replay": 161, "recovery": 162, "crc": 163, "speed_mbps": 164,
+    "malformed": 206, "overrun": 207, "rx": 208, "rx_remote": 209, "rx_general": 210, "integrity": 211,
+    "discards": 212, "recovered": 213, "recovery_failed": 214,
+    "effective": 219, "effective_ber": 220, "symbol": 221, "symbol_ber": 222,
+}  # fmt: skip
+LINK_CALLS: dict[str, tuple[str, ...]] = {
+    "version": ("nvmlDeviceGetNvLinkVersion",),
+    "remote": ("nvmlDeviceGetNvLinkRemoteDeviceType",),
+}
+# NVML_NVLINK_ERROR_DL_ of boards and drivers without those fields.
+LINK_COUNTERS = {"replay": 0, "recovery": 1, "crc": 2}
+FABRIC = {"state": "state", "status": "status", "health_mask": "healthMask", "health_summary": "healthSummary"}
+FABRIC_SINCE = 550  # on R535 asking for it can crash
 # The member of a field value's union, by valueType.
 _MEMBERS = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
 
@@ -192,7 +212,56 @@ def _gpu(nvml: Any, index: int, calls: Mapping[str, tuple[Call, ...]], fields: M
         errors.update(dict.fromkeys(fields, LOST))
     elif fields:
         _add_fields(nvml, handle, fields, values, errors)
+    if "nvlink_links" in fields and LOST not in errors.values():
+        gpu["links"] = _links(nvml, handle, values.get("nvlink_links"))
+        _add_fabric(nvml, handle, values, errors)
     return gpu
+
+
+def _links(nvml: Any, handle: Any, count: int | None) -> list[dict[str, Any]]:
+    """A row a link, until the GPU has no further one."""
+    links: list[dict[str, Any]] = []
+    for link in range(min(count or MAX_LINKS, MAX_LINKS) if count != 0 else 0):
+        state, code = _ask(nvml, ("nvmlDeviceGetNvLinkState", link), handle)
+        if code in NOT_OFFERED or code == INVALID_ARGUMENT:
+            break
+        values: dict[str, Any] = {} if code else {"state": state}
+        errors: dict[str, int] = {"state": code} if code else {}
+        links.append({"link": link, "values": values, "errors": errors})
+        if code == LOST:
+            break
+        _add_fields(nvml, handle, {name: (id, link) for name, id in LINK_FIELDS.items()}, values, errors)
+        ways = {name: (*call, link) for name, call in LINK_CALLS.items()}
+        ways |= {name: ("nvmlDeviceGetNvLinkErrorCounter", link, id) for name, id in LINK_COUNTERS.items()}
+        for name, call in ways.items() if state else ():
+            value, code = (None, 0) if name in values else _ask(nvml, call, handle)
+            if value is not None:
+                values[name] = value
+                errors.pop(name, None)
+            elif code:
+                errors.setdefault(name, code)
+        refused = (*NOT_OFFERED, INVALID_ARGUMENT)
+        links[-1]["errors"] = {name: code for name, code in errors.items() if code not in refused}
+    return links
+
+
+def _add_fabric(nvml: Any, handle: Any, values: dict[str, Any], errors: dict[str, int]) -> None:
+    version, code = _ask(nvml, _SYSTEM["driver"])
+    major = str(version).partition(".")[0]
+    if code or not major.isdecimal() or int(major) < FABRIC_SINCE:
+        return
+    for form in ("c_nvmlGpuFabricInfo_v3_t", "c_nvmlGpuFabricInfo_v2_t"):
+        info, code = _coded(getattr(nvml, form, _absent))
+        if not code:
+            _, code = _call(nvml, ("nvmlDeviceGetGpuFabricInfoV", ctypes.byref(info)), handle)
+        if not code:
+            values["fabric"] = {name: getattr(info, member) for name, member in FABRIC.items() if hasattr(info, member)}
+            return
+    errors["fabric"] = code
+
+
+def _absent() -> Any:
+    raise AttributeError
 
 
 def normal_pci(bus_id: str) -> str:
@@ -212,7 +281,7 @@ def _first(nvml: Any, ways: tuple[Call, ...], handle: Any) -> tuple[Any, int]:
 
 
 def _add_fields(
-    nvml: Any, handle: Any, fields: Mapping[str, int], values: dict[str, Any], errors: dict[str, int]
+    nvml: Any, handle: Any, fields: Mapping[str, int | tuple[int, int]], values: dict[str, Any], errors: dict[str, int]
 ) -> None:
     items: Any
     items, code = _call(nvml, ("nvmlDeviceGetFieldValues",), handle, list(fields.values()))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlopsdoc.probes.nvml import CALLS, FIELDS
+from mlopsdoc.probes.nvml import CALLS, FABRIC, FIELDS, LINK_CALLS, LINK_COUNTERS, LINK_FIELDS
 
 SOURCE = Path(__file__).parent / "nvml.c"
 VERSION = "580.95.05"
@@ -79,6 +79,27 @@ def _gpu_lines(what: str, gpu: Mapping[str, Any]) -> Iterator[str]:
             yield f"field/{id} {_type(gpu['values'][name])} {gpu['values'][name]}"
         elif name in gpu["errors"]:
             yield f"field/{id} !{gpu['errors'][name]}"
+    for link in gpu.get("links", ()):
+        yield from _link_lines(link)
+    if fabric := gpu["values"].get("fabric"):
+        yield f"nvmlDeviceGetGpuFabricInfoV {' '.join(str(fabric[name]) for name in FABRIC)}"
+    elif "fabric" in gpu["errors"]:
+        yield f"nvmlDeviceGetGpuFabricInfoV !{gpu['errors']['fabric']}"
+
+
+def _link_lines(link: Mapping[str, Any]) -> Iterator[str]:
+    """A value is given as a field where there is one; LINK_COUNTERS are the calls of older boards."""
+    number, said = link["link"], {name: str(value) for name, value in link["values"].items()}
+    said |= {name: f"!{code}" for name, code in link["errors"].items()}
+    calls = {"state": ("nvmlDeviceGetNvLinkState",), **LINK_CALLS}
+    for name, value in said.items():
+        if name in calls:
+            yield f"{_question(calls[name][0], number)} {value}"
+        else:
+            scope = f"/{number}" if number else ""
+            yield f"field/{LINK_FIELDS[name]}{scope} {value if value[0] == '!' else f'{_type(int(value))} {value}'}"
+        if name in LINK_COUNTERS and value[0] == "!":
+            yield f"{_question('nvmlDeviceGetNvLinkErrorCounter', number, LINK_COUNTERS[name])} {value}"
 
 
 def _question(function: str, *args: int) -> str:

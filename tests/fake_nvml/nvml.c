@@ -1,7 +1,8 @@
 /* A stand-in for libnvidia-ml.so.1 that says what a text file tells it to, read anew at every nvmlInit.
  *
  * The file that $FAKE_NVML names has lines "WHO QUESTION ANSWER": WHO is the index of a GPU, or - for the system;
- * QUESTION the function as pynvml names it, with /ARGUMENT where it has one, or field/ID. An ANSWER that begins
+ * QUESTION the function as pynvml names it, with /ARGUMENT where it has one, or field/ID (of a link other than 0:
+ * field/ID/LINK). An ANSWER that begins
  * with ! is a return code; the answer "hang" never comes, whatever signal but KILL is sent. What the file does not
  * name is not supported.
  *
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, INSUFFICIENT_SIZE = 7, MAX_LINES = 4096 };
+enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, INSUFFICIENT_SIZE = 7, MAX_LINES = 16384 };
 typedef void *device;
 static char *lines[MAX_LINES];
 static int count;
@@ -132,6 +133,27 @@ BIG(nvmlDeviceGetSupportedClocksEventReasons) BIG(nvmlDeviceGetSupportedClocksTh
 BIG(nvmlDeviceGetCurrentClocksEventReasons) BIG(nvmlDeviceGetCurrentClocksThrottleReasons)
 WITH(nvmlDeviceGetMaxClockInfo) WITH(nvmlDeviceGetClockInfo) WITH(nvmlDeviceGetTemperatureThreshold)
 WITH(nvmlDeviceGetTemperature)
+WITH(nvmlDeviceGetNvLinkState) WITH(nvmlDeviceGetNvLinkVersion) WITH(nvmlDeviceGetNvLinkRemoteDeviceType)
+
+int nvmlDeviceGetNvLinkErrorCounter(device gpu, unsigned link, int counter, unsigned long long *out) {
+    char question[64];
+    snprintf(question, sizeof question, "nvmlDeviceGetNvLinkErrorCounter/%u/%d", link, counter);
+    return big(gpu, question, out);
+}
+int nvmlDeviceGetMigMode(device gpu, unsigned *now, unsigned *then) {
+    return two(gpu, "nvmlDeviceGetMigMode", "%u %u", now, then);
+}
+/* What it says: state, status, health mask, health summary. */
+struct fabric { unsigned version; unsigned char uuid[16]; int status; unsigned clique; unsigned char state; unsigned mask; unsigned char summary; };
+int nvmlDeviceGetGpuFabricInfoV(device gpu, struct fabric *out) {
+    int code;
+    unsigned state, status, mask, summary;
+    const char *said = answer(gpu, "nvmlDeviceGetGpuFabricInfoV", &code);
+    if (said && sscanf(said, "%u %u %u %u", &state, &status, &mask, &summary) != 4) code = INVALID_ARGUMENT;
+    if (code) return code;
+    out->state = (unsigned char)state; out->status = (int)status; out->mask = mask; out->summary = (unsigned char)summary;
+    return SUCCESS;
+}
 
 struct temperature { unsigned version; int sensor, celsius; };
 int nvmlDeviceGetTemperatureV(device gpu, struct temperature *out) {
@@ -158,7 +180,8 @@ int nvmlDeviceGetFieldValues(device gpu, int fields, struct field *out) {
     for (int i = 0; i < fields; i++) {
         char question[32];
         const char *said;
-        snprintf(question, sizeof question, "field/%u", out[i].id);
+        if (out[i].scope) snprintf(question, sizeof question, "field/%u/%u", out[i].id, out[i].scope);
+        else snprintf(question, sizeof question, "field/%u", out[i].id);
         said = answer(gpu, question, &out[i].code);
         if (!said) continue;
         char *rest;

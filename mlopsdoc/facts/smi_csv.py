@@ -53,6 +53,7 @@ def parse(text: str, whole: bool) -> Printed:
     fields: list[str] = []
     ordinal = 0
     lines = text.split("\n")
+    last = next((n for n in range(len(lines) - 1, 0, -1) if lines[n].strip()), 0)
     for number, line in enumerate(lines):
         cells = [cell.strip() for cell in line[:16384].split(",")]
         if _is_header(cells):
@@ -60,7 +61,10 @@ def parse(text: str, whole: bool) -> Printed:
             continue
         if not fields or len(cells) > len(fields) or not cells[0] or (len(cells) == 1 < len(fields)):
             continue
-        is_cut = len(cells) < len(fields) or (number == len(lines) - 1 and not whole)
+        is_last = number >= last
+        if len(cells) < len(fields) and not is_last:
+            cells = ["?"] * len(fields)  # a comma was lost: which cell is of which field is not known
+        is_cut = len(cells) < len(fields) or (is_last and not whole)
         row = _row(number, fields, cells[:-1] if is_cut else cells)
         if whole and not any(field in IDENTITY for field in fields):
             row.index = ordinal  # they come in the order of their index

@@ -260,7 +260,12 @@ def test_a_laptop_at_its_limit_is_a_note() -> None:
 
 def test_nothing_known_is_skipped_and_a_seen_processor_is_unknown() -> None:
     assert judged(recording({})).status.value == "skipped"
-    assert judged(recording({}, unlisted="not_captured")).status.value == "skipped"
+    foreign = recording({}, unlisted="not_captured")
+    assert judged(foreign).status.value == "skipped"
+    assert judged(foreign).reason == "clocks and heat of the processor are not in this recording"
+    throttled = b"[ 3.1] CPU0: Core temperature above threshold, cpu clock throttled (total events = 2)\n"
+    foreign.answers["run dmesg"] = Answer("run dmesg", "truncated", throttled)
+    assert judged(foreign).status.value == "unknown"
     made = recording({"/proc/cpuinfo": "model name\t: X\nflags\t: fpu\n"}, unlisted="not_captured")
     made.answers[tree_key("x")] = Answer(tree_key("x"), "timeout")
     assert judged(made).status.value == "unknown"

@@ -429,9 +429,34 @@ def test_here_it_is_asked_only_for_want_of_a_library(answer: Answer, asked: bool
     assert live.ran == (["nvidia-smi -q -x"] if asked else [])
 
 
-def test_nothing_printed_is_no_sign() -> None:
-    assert judge(host()).status.value == "skipped"
-    assert judge(host(TABLE="")).status.value == "skipped"
+@pytest.mark.parametrize(
+    ("answers", "status", "says"),
+    [
+        ((), "skipped", "whether there is an NVIDIA GPU is not in this recording"),
+        (((TABLE, "absent", ""),), "skipped", "nvidia-smi is not installed; whether there is an NVIDIA GPU is not"),
+        (((TABLE, "ok", ""),), "unknown", "nvidia-smi printed nothing"),
+        (((TABLE, "denied", ""),), "unknown", "nvidia-smi: denied"),
+        ((("run nvidia-smi --frob", "truncated", "x\n"),), "unknown", "nvidia-smi --frob printed does not tell"),
+        ((("run dmesg", "truncated", "[ 12.5] NVRM: Xid (PCI:0000:1b:00): 63\n"),), "unknown", "the kernel names one"),
+        (
+            (("run dmesg", "ok", "[ 1.5] nvidia 0000:1b:00.0: enabling device\n"), (TABLE, "absent", "")),
+            "unknown",
+            "nvidia-smi is not installed",
+        ),
+        ((("run dmesg", "ok", "[ 12.5] NVRM: No NVIDIA GPU found.\n"),), "skipped", "not in this recording"),
+        ((("run lspci", "ok", "00:02.0 VGA compatible controller: ASPEED\n"),), "skipped", "no NVIDIA GPU"),
+        ((("run lspci", "ok", "1b:00.0 3D controller: NVIDIA Corporation\n"),), "unknown", "lspci names one"),
+    ],
+)
+def test_where_nobody_looked_nothing_is_proved(
+    answers: tuple[tuple[str, AnswerStatus, str], ...], status: str, says: str
+) -> None:
+    replay = host()
+    for key, how, text in answers:
+        replay.recording.answers[key] = Answer(key, how, text.encode())
+    result = judge(replay)
+    assert result.status.value == status
+    assert says in result.reason
 
 
 EXAMPLES = 5000 if os.environ.get("MLOPSDOC_SOAK") else 300

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.facts.asked import kernel_line
 from mlopsdoc.facts.machine import Machine, cpu_list
-from mlopsdoc.facts.throttling import CPU, Throttling, cpu_of, number
+from mlopsdoc.facts.throttling import COUNTERS, CPU, Throttling, cpu_of, number
 from mlopsdoc.hosts.base import Answer, Tree
 from mlopsdoc.model import package_subject
 
@@ -84,7 +85,7 @@ class Cpus(Fact, frozen=True):
         if not throttling.by_cpu and not sensors and policy == Policy() and all(cpu.mhz is None for cpu in cpus):
             if throttling.unseen and (machine.cpu_model or throttling.is_here):
                 raise CannotSee(f"clocks and heat of the {machine.cpu_model or 'processor'}: {throttling.unseen}")
-            raise NothingHere("no clock, throttle counter or heat sensor of the processor in /sys")
+            raise _nothing(host)
         low = _are_low(cpus, policy)
         return cls(
             vendor=machine.cpu_vendor,
@@ -115,6 +116,15 @@ def middle(values: Iterable[float]) -> float:
 def _by_cpu(tree: Tree) -> dict[int, int]:
     pairs = ((cpu_of(path), number(answer)) for path, answer in tree.items())
     return {cpu: value for cpu, value in pairs if cpu is not None and value is not None}
+
+
+def _nothing(host: Host) -> NothingHere | CannotSee:
+    """Nothing in /sys shows clocks or heat: there is none, or a recording of other people has nothing of it."""
+    if host.is_live or host.tree(COUNTERS).listing.status != "not_captured":
+        return NothingHere("no clock, throttle counter or heat sensor of the processor in /sys")
+    if line := kernel_line(host, b"cpu clock throttled", b"temperature above threshold"):
+        return CannotSee(f"clocks and heat of the processor: the kernel saw it throttle ({line[:160]}), nothing more")
+    return NothingHere("clocks and heat of the processor are not in this recording")
 
 
 def _cpus(host: Host, throttling: Throttling, vendor: str) -> tuple[Cpu, ...]:

@@ -210,6 +210,10 @@ def _nothing(host: Host, pci: PciDevices | None) -> NothingHere | CannotSee:
         for answer in (host.tree(UEVENTS).listing, host.read("/proc/driver/nvidia/version")):
             if not answer.said and answer.status not in ("absent", "not_captured"):
                 return CannotSee(f"whether there is an NVIDIA GPU: {answer.key}: {answer.why or answer.status}")
+    if not host.is_live and (pci is None or not pci.gpus()):
+        from mlopsdoc.facts import gpu_signs  # only where somebody else looked
+
+        return gpu_signs.unseen(host)
     return NothingHere("no NVIDIA GPU")
 
 

@@ -1,0 +1,46 @@
+"""Signs of an NVIDIA GPU in recordings of other people, where nothing tells what it does."""
+
+from __future__ import annotations
+
+from mlopsdoc import Answer, CannotSee, Host, NothingHere
+from mlopsdoc.facts.asked import asked, kernel_line
+from mlopsdoc.facts.pci import UEVENTS
+
+# What the kernel's module says of a GPU: `NVRM: Xid (PCI:0000:1b:00): 79, ...`, `NVRM: GPU 0000:1b:00.0: ...`,
+# `nvidia 0000:1b:00.0: enabling device`; `NVRM: No NVIDIA GPU found.` speaks of none.
+KERNEL_SIGNS = (b"NVRM: Xid", b"NVRM: GPU ", b"NVRM: loading NVIDIA", b"NVRM: The NVIDIA", b"nvidia 0000:")
+DISPLAYS = ("vga compatible controller", "3d controller")
+
+
+def unseen(host: Host) -> NothingHere | CannotSee:
+    """Why no GPU is known of a recording: none is there, or nobody looked, or what was asked told nothing."""
+    tried = asked(host, "nvidia-smi")
+    absent = [answer for answer in tried if answer.status == "absent"]
+    there = [answer for answer in tried if answer.status not in ("absent", "not_captured")]
+    if there:
+        return CannotSee(f"the NVIDIA GPUs: {_told_nothing(there[-1])}")
+    why = "nvidia-smi is not installed" if absent else "what nvidia-smi says is not in this recording"
+    if line := kernel_line(host, *KERNEL_SIGNS):
+        return CannotSee(f"the NVIDIA GPUs: the kernel names one ({line[:160]}), {why}")
+    listed = asked(host, "lspci")
+    displays = [line for answer in listed if answer.said for line in _displays(answer)]
+    if any("nvidia" in line for line in displays):
+        return CannotSee(f"the NVIDIA GPUs: lspci names one, {why}")
+    if host.tree(UEVENTS).listing.status == "ok" or any(answer.status == "ok" for answer in listed):
+        return NothingHere("no NVIDIA GPU")
+    also = "nvidia-smi is not installed; " if absent else ""
+    return NothingHere(f"{also}whether there is an NVIDIA GPU is not in this recording")
+
+
+def _displays(answer: Answer) -> list[str]:
+    lines = (line[:400].casefold() for line in answer.text.splitlines())
+    return [line for line in lines if any(kind in line for kind in DISPLAYS)]
+
+
+def _told_nothing(answer: Answer) -> str:
+    command = answer.key.removeprefix("run ")
+    if not answer.said:
+        return f"{command}: {answer.why or answer.status}"
+    if not answer.text.strip():
+        return f"{command} printed nothing"
+    return f"what {command} printed does not tell of them"

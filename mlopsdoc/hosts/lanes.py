@@ -55,6 +55,8 @@ RULES = (
     Rule("probe nvml links", "nvml", 15, 10, 4 * MIB, sample=True),
     Rule("probe nvml *", "nvml", 15, 10, 4 * MIB),
     Rule("probe processes*", "processes", 5, 5, 4 * MIB),
+    Rule("probe bindings*", "processes", 5, 10, 4 * MIB),
+    Rule("probe mapped *", "processes", 5, 60, MIB),
     Rule("probe filesystem *", "disks", 2, 30, MIB),
     Rule("probe redfish*", "bmc", 30, 300, 4 * MIB),
     Rule("probe *", "files", 5, 300, 4 * MIB),

@@ -1,0 +1,224 @@
+"""The NVIDIA driver: the module that is loaded, the one on disk, the libraries, and what NVML says of them."""
+
+from __future__ import annotations
+
+from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.clean import decode, one_line
+from mlopsdoc.facts import nvml
+from mlopsdoc.facts.driver_versions import is_driver, may_be
+from mlopsdoc.facts.gpus import GIVEN_AWAY
+from mlopsdoc.facts.machine import Machine
+from mlopsdoc.facts.pci import NVIDIA, PciDevices
+
+LOADED, LOADED_SYS = "/proc/driver/nvidia/version", "/sys/module/nvidia/version"
+# Debian and Ubuntu, RHEL and SUSE, Debian on ARM, Arch, NixOS; the first that has the library counts.
+FOLDERS = (
+    "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/run/opengl-driver/lib",
+)  # fmt: skip
+LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1")
+OPERATOR = "/run/nvidia/driver"  # the root of the container that loads the driver, where one does
+MAX_LINKS = 8
+OUTPUTS = ((), ("-q",), ("-q", "-x"))  # of nvidia-smi: those that say versions
+BRIDGE = 0x0680  # the PCI class of an NVSwitch
+CUDA_LABELS = ("CUDA Version", "CUDA UMD Version", "<cuda_version>", "<cuda_umd_version>")
+DRIVER_LABELS = ("Driver Version", "KMD Version", "<driver_version>")
+
+
+class Part(Fact, frozen=True):
+    """One part of the driver: its version (empty where not known) and where it was read."""
+
+    version: str = ""
+    line: Line | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.version)
+
+
+class Driver(Fact, frozen=True):
+    """The parts of the driver, each as far as it could be seen.
+
+    on_disk: what would be loaded by the running kernel; is_missing_on_disk: there is none. nvml: the library that
+    NVML programs load; libcuda: beside it. code: what initialising NVML returned, 0 when it works, None where nobody
+    tried. cuda: the newest CUDA by what NVML says, ``13.0``. is_consumer: nvidia-smi shows a GeForce. switches: how
+    many NVSwitches there are; manager: the Fabric Manager, manager_gap: why it could not be seen. built_in_container:
+    the driver came with a container (GPU Operator), in whose root its libraries are. reboot: the packages that want
+    a restart. now: as host.now().
+
+    The sign: a PCI display device of vendor 10de that is not given to a virtual machine, /proc/driver/nvidia/version,
+    or any output of nvidia-smi. The driver of WSL is that of Windows.
+    """
+
+    loaded: Part
+    is_open: bool
+    on_disk: Part
+    is_missing_on_disk: bool
+    nvml: Part
+    libcuda: Part
+    code: int | None
+    cuda: Part
+    is_consumer: bool
+    in_container: bool
+    built_in_container: bool
+    switches: int
+    manager: Part
+    manager_gap: str
+    reboot: tuple[str, ...]
+    kernel: str
+    now: float
+
+    @classmethod
+    def read(cls, host: Host, machine: Machine, pci: PciDevices | None) -> Driver:
+        """Raises NothingHere without a sign, CannotSee when a sign is all there is."""
+        held = [gpu for gpu in (pci.gpus() if pci else ()) if gpu.driver not in GIVEN_AWAY]
+        loaded, is_open = _loaded(host)
+        printed = "" if host.is_live else "\n".join(_printed(host, *form) for form in OUTPUTS)
+        code, library, cuda, driver = _asked(host, printed)
+        if machine.is_wsl:
+            raise NothingHere("the driver of WSL is that of Windows")
+        if not held and not loaded and (host.is_live or code is None):
+            raise NothingHere("no NVIDIA GPU" if pci is None or not pci.gpus() else "the GPUs are given away")
+        in_container = bool(machine.container)
+        operator = not in_container and host.read(f"{OPERATOR}/etc/os-release").said
+        near = not in_container and not operator
+        on_disk, missing = _on_disk(host) if near else (Part(), False)
+        below = OPERATOR if operator else ""
+        linked, libcuda = (Part() if in_container else _library(host, below, name) for name in LIBRARIES)
+        if code == 0 or may_be(library.version, linked.version):
+            library = linked or library  # what is loaded from now on: a program that runs keeps the one it has
+        manager, gap, switches = _fabric_manager(host, pci)
+        found = cls(
+            loaded=loaded or driver, is_open=is_open, on_disk=on_disk, is_missing_on_disk=missing,
+            nvml=library or linked, libcuda=libcuda, code=code, cuda=cuda, is_consumer="GeForce" in printed,
+            in_container=in_container, built_in_container=operator, switches=switches, manager=manager,
+            manager_gap=gap, reboot=_reboot(host) if near else (), kernel=machine.kernel, now=host.now(),
+        )  # fmt: skip
+        if code in (None, nvml.LIBRARY_NOT_FOUND) and not (found.loaded or found.nvml or found.on_disk):
+            if all(gpu.driver in ("", "nouveau", "nova") for gpu in held):
+                raise NothingHere("no driver of NVIDIA is installed")
+            raise CannotSee("the version of the NVIDIA driver could not be read")
+        return found
+
+
+def _loaded(host: Host) -> tuple[Part, bool]:
+    """The module in the kernel, and whether it is the open one. The first line of /proc/driver/nvidia/version::
+
+    NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build  (dvs-builder@U22)
+    NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024
+    """
+    answer = host.read(LOADED)
+    first = answer.text.partition("\n")[0] if answer.said else ""
+    for word in first.split():
+        if is_driver(word):
+            return Part(word, Line(answer.key, first)), "Open Kernel Module" in first
+    answer = host.read(LOADED_SYS)
+    word = answer.text.strip() if answer.said else ""
+    return (Part(word, Line(answer.key, word)) if is_driver(word) else Part()), False
+
+
+def _on_disk(host: Host) -> tuple[Part, bool]:
+    """What modinfo finds for the running kernel, and whether it found that there is none. Debian names it otherwise::
+
+    modinfo: ERROR: Module nvidia not found.
+    """
+    for name in ("nvidia", "nvidia-current"):
+        answer = host.run("modinfo", "-F", "version", name)
+        word = answer.text.strip().partition("\n")[0]
+        if answer.said and is_driver(word):
+            return Part(word, Line(answer.key, word)), False
+        if answer.status != "failed" or "not found" not in decode(answer.stderr) + answer.text:
+            return Part(), False
+    return Part(), True
+
+
+def _library(host: Host, below: str, name: str) -> Part:
+    """The version that the links of a library end at: ``libnvidia-ml.so.1 -> libnvidia-ml.so.580.95.05``."""
+    for folder in FOLDERS:
+        path = f"{below}{folder}/{name}"
+        for _ in range(MAX_LINKS):
+            answer = host.link(path)
+            if not answer.said:
+                break
+            target = one_line(answer.text.strip(), 400)
+            version = target.rpartition("/")[2].partition(".so.")[2]
+            if is_driver(version):
+                return Part(version, Line(answer.key, f"{path} -> {target}"))
+            path = below + target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
+    return Part()
+
+
+def _printed(host: Host, *form: str) -> str:
+    answer = host.run("nvidia-smi", *form)
+    return f"{answer.text}\n{decode(answer.stderr)}" if answer.status in ("ok", "truncated", "failed") else ""
+
+
+def _asked(host: Host, printed: str) -> tuple[int | None, Part, Part, Part]:
+    """What NVML said, or nvidia-smi in a recording: its code, the library that was used, CUDA, the module."""
+    answer = host.probe("nvml", "state")
+    if answer.said:
+        try:
+            said = nvml.table(answer)
+        except CannotSee:
+            return None, Part(), Part(), Part()
+        code = nvml.number(nvml.part(said, "error"), "code") or 0
+        number = nvml.number(said, "cuda")
+        driver, library = nvml.text(said, "driver", 40), nvml.text(said, "library", 40)
+        cuda = f"{number // 1000}.{number % 1000 // 10}" if number else ""
+        module = Part(driver, Line(answer.key, f"driver {driver}")) if is_driver(driver) else Part()
+        newest = Part(cuda, Line(answer.key, f"cuda {number}")) if cuda else Part()
+        return code, Part(library, Line(answer.key, f"library {library}")) if library else Part(), newest, module
+    return _of_smi(host, printed)
+
+
+def _of_smi(host: Host, printed: str) -> tuple[int | None, Part, Part, Part]:
+    """From outputs of nvidia-smi: its words where it failed, and its header."""
+    if host.is_live:
+        return None, Part(), Part(), Part()
+    from mlopsdoc.facts import smi
+
+    cuda, driver = _labelled(printed, CUDA_LABELS), _labelled(printed, DRIVER_LABELS)
+    try:
+        said = smi.ask(host)
+    except CannotSee:
+        return (0 if driver else None), Part(), cuda, driver
+    if said is None:
+        return None, Part(), Part(), Part()
+    if said.failure and said.failure[0] != smi.NO_DEVICES:
+        code, library = said.failure
+        key = said.key or "run nvidia-smi"
+        lines = [line.strip() for line in printed.splitlines() if "nvml" in line.casefold() or "failed" in line]
+        return code, Part(library, Line(key, " ".join(lines[-2:]))), cuda, driver
+    return 0, Part(), cuda, driver or Part(said.driver, Line(said.key, f"driver {said.driver}"))
+
+
+def _labelled(text: str, labels: tuple[str, ...]) -> Part:
+    """``13.0`` of ``... CUDA Version: 13.0     |``, ``CUDA Version : 13.0``, ``<cuda_version>13.0</cuda_version>``."""
+    for line in text.splitlines():
+        for label in labels:
+            words = line.partition(label)[2].partition("</")[0].replace("|", " ").replace(":", " ").split()[:1]
+            if words and words[0].replace(".", "").isdecimal() and "." in words[0]:
+                return Part(one_line(words[0], 40), Line("run nvidia-smi", " ".join(line.split())))
+    return Part()
+
+
+def _fabric_manager(host: Host, pci: PciDevices | None) -> tuple[Part, str, int]:
+    """The Fabric Manager, why it was not seen, and how many NVSwitches want one; asked only where there is one::
+
+    Fabric Manager version is : 580.95.05
+    """
+    switches = [d for d in (pci.devices if pci else ()) if d.vendor == NVIDIA and d.kind >> 8 == BRIDGE]
+    if not switches or all(switch.driver in GIVEN_AWAY for switch in switches):
+        return Part(), "", 0
+    answer = host.run("nv-fabricmanager", "-v")
+    for line in answer.text.splitlines():
+        word = line.rpartition(":")[2].strip()
+        if "version" in line.lower() and is_driver(word):
+            return Part(word, Line(answer.key, line)), "", len(switches)
+    why = "nv-fabricmanager is not installed" if answer.status == "absent" else answer.why or answer.status
+    return Part(), one_line(why, 100), len(switches)
+
+
+def _reboot(host: Host) -> tuple[str, ...]:
+    """The packages of /run/reboot-required.pkgs (Debian, Ubuntu) that have to do with the driver or the kernel."""
+    answer = host.read("/run/reboot-required.pkgs")
+    names = dict.fromkeys(answer.text.split()) if answer.said else {}
+    return tuple(name[:80] for name in names if "nvidia" in name or name.startswith(("linux-image", "linux-modules")))

@@ -1,0 +1,92 @@
+"""What waits on disk: modules that DKMS built for other kernels, toolkits of CUDA, libcuda on the loader's path."""
+
+from __future__ import annotations
+
+from mlopsdoc import Fact, Host, NothingHere
+from mlopsdoc.clean import one_line
+from mlopsdoc.facts import nvml
+from mlopsdoc.facts.driver import Driver, Part
+from mlopsdoc.facts.driver_versions import is_driver
+from mlopsdoc.model import Line
+
+OTHER_MODULES = ("nvidia-fs", "nvidia-peermem", "nvidia_peermem")
+MAX_FOLDERS = 32
+
+
+class DriverFiles(Fact, frozen=True):
+    """toolkits: version by folder, ``/usr/local/cuda-12.8`` -> ``12.8.1``. compat: the libcuda of cuda-compat that the
+    loader takes for everybody. next_kernel: the newest that is installed, where DKMS built the driver for the running
+    one but not for it; built_for: the kernels that it is built for."""
+
+    toolkits: dict[str, str]
+    compat: Part
+    next_kernel: str
+    built_for: tuple[str, ...]
+    line: Line | None
+
+    @classmethod
+    def read(cls, host: Host, driver: Driver) -> DriverFiles:
+        """Raises NothingHere where the files here are not those that count: in a container."""
+        if driver.in_container or driver.built_in_container:
+            raise NothingHere("the files of the driver are those of another place")
+        found = host.tree("/usr/local/cuda-*/version.json")
+        toolkits: dict[str, str] = {}
+        for path, answer in list(found.items())[:MAX_FOLDERS]:
+            try:
+                said = answer.json() if answer.said else None
+            except ValueError:
+                continue
+            version = nvml.text(nvml.part(nvml.part({"said": said}, "said"), "cuda"), "version", 20)
+            toolkits |= {path.removesuffix("/version.json"): version} if version else {}
+        kernels, line = _dkms(host)
+        newest = _newest_kernel(host) if driver.kernel in kernels else ""
+        late = newest if newest and newest not in kernels and _by_age(newest) > _by_age(driver.kernel) else ""
+        return cls(toolkits, _compat(host), late, tuple(kernels), line)
+
+
+def _compat(host: Host) -> Part:
+    """A folder of cuda-compat in /etc/ld.so.conf.d: ``/usr/local/cuda-12.8/compat``."""
+    for path, answer in host.tree("/etc/ld.so.conf.d/*.conf").items():
+        for line in answer.text.splitlines() if answer.said else ():
+            folder = line.partition("#")[0].strip().rstrip("/")
+            if not folder.startswith("/") or not folder.endswith("/compat"):
+                continue
+            link = host.link(f"{folder}/libcuda.so.1")
+            version = link.text.strip().rpartition("/")[2].partition(".so.")[2] if link.said else ""
+            if is_driver(version):
+                return Part(version, Line(f"read {path}", one_line(f"{folder}: libcuda.so.1 -> {version}", 200)))
+    return Part()
+
+
+def _dkms(host: Host) -> tuple[list[str], Line | None]:
+    """The kernels that a driver of NVIDIA is installed for, new and old form::
+
+    nvidia/580.95.05, 6.8.0-87-generic, x86_64: installed
+    nvidia, 470.256.02, 5.4.0-216-generic, x86_64: installed (WARNING! Diff between built and installed module!)
+    nvidia/580.95.05: added
+    """
+    answer = host.run("dkms", "status")
+    kernels: list[str] = []
+    last: Line | None = None
+    for line in answer.text.splitlines() if answer.status == "ok" else ():
+        words = line.replace("/", ", ", 1).partition(":")
+        parts = [part.strip() for part in words[0].split(",")]
+        is_driver_module = parts[0].startswith("nvidia") and parts[0] not in OTHER_MODULES
+        if is_driver_module and len(parts) >= 4 and words[2].strip().startswith("installed"):
+            kernels.append(parts[2])
+            last = Line(answer.key, line)
+    return kernels, last
+
+
+def _newest_kernel(host: Host) -> str:
+    """Of those that have a file in /lib/modules: this one is small, and depmod writes it for every kernel."""
+    tree = host.tree("/lib/modules/*/modules.softdep")
+    if tree.listing.status != "ok":
+        return ""
+    return max((path.split("/")[3] for path in tree), key=_by_age, default="")
+
+
+def _by_age(kernel: str) -> list[tuple[int, int | str]]:
+    """For sorting: ``6.8.0-90-generic`` is newer than ``6.8.0-9-generic``."""
+    words = "".join(char if char.isalnum() else " " for char in kernel).split()
+    return [(1, int(word)) if word.isascii() and word.isdecimal() else (0, word) for word in words]

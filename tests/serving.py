@@ -15,10 +15,12 @@ import pytest
 from mlopsdoc import CannotSee, NothingHere, catalog
 from mlopsdoc.engine import Ledger
 from mlopsdoc.hosts import ring, snapshot
+from mlopsdoc.hosts.asking import find_tool
 from mlopsdoc.hosts.base import Answer, split
 from mlopsdoc.hosts.recorder import Recorder, Recording, Replay
 
 from . import fake_nvml
+from .proc import write_processes
 from .program import shim
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -39,10 +41,13 @@ def serve(recording: Recording, place: Path, library: Path) -> dict[str, str]:
             path = root / rest.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(answer.data.decode())
+        elif kind == "link" and answer.status == "failed":
+            _file(root, rest, Answer("", "ok"))  # it is there and no link: `Invalid argument`
     for tool, scripts in _commands(recording).items():
         shim(shims, tool, "\n".join(scripts) + "\necho no such answer >&2; exit 99")
     for tool in ("sh", "cat", "printf"):
         (shims / tool).symlink_to(shutil.which(tool) or tool)
+    write_processes(recording, root)
     here = Path(BOOT_ID).read_bytes()
     _file(root, BOOT_ID, Answer("", "ok", here))  # so that NVML is asked
     if recording.before is not None:
@@ -90,6 +95,8 @@ def _commands(recording: Recording) -> dict[str, list[str]]:
         kind, _, rest = key.partition(" ")
         if kind == "probe" and answer.status != "ok":
             pytest.skip(f"{key} is {answer.status}, which no library here can be made to be")
+        if kind == "run" and answer.status == "absent" and find_tool(split(rest)[0]):
+            pytest.skip(f"{split(rest)[0]} is installed here, and the snapshot is of a host without it")
         if kind != "run" or answer.status == "absent":
             continue
         if answer.status not in ("ok", "failed"):

@@ -1,0 +1,77 @@
+"""/proc/PID of the processes that a snapshot recorded, as far as the probes look at it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mlopsdoc.hosts.base import split
+from mlopsdoc.hosts.recorder import Recording
+
+
+def write_processes(recording: Recording, root: Path) -> None:
+    """Write what the probes `processes`, `bindings` and `mapped` said where they read it, below `root`."""
+    stat = recording.answers.get("read /proc/stat")
+    lines = stat.text.split("\n") if stat else []
+    boot = next((int(line[6:]) for line in lines if line.startswith("btime ")), 0)
+    for key, answer in recording.answers.items():
+        name, *_ = split(key.removeprefix("probe "))
+        if answer.status != "ok" or not key.startswith("probe ") or name not in _WRITE:
+            continue
+        said: dict[str, Any] = json.loads(answer.data)
+        rows = said if name == "processes" else {split(key)[2]: said}
+        for pid, row in rows.items():
+            if not row.get("gone") and not row.get("denied"):
+                _WRITE[name](root / "proc", pid, row, boot)
+
+
+def _put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _process(proc: Path, pid: str, row: dict[str, Any], boot: int) -> None:
+    ticks = round((row.get("started", boot) - boot) * os.sysconf("SC_CLK_TCK"))
+    _put(proc / pid / "stat", f"{pid} ({row.get('name', '')}) S 1 " + "0 " * 17 + f"{ticks} " + "0 " * 30 + "\n")
+    _put(proc / pid / "cmdline", row.get("command", "").replace(" ", "\0") + "\0")
+    _put(proc / pid / "cgroup", row.get("cgroup", ""))
+    if not (proc / pid / "status").exists():
+        _put(proc / pid / "status", _status(row, "", ""))
+
+
+def _binding(proc: Path, pid: str, row: dict[str, Any], boot: int) -> None:
+    parents = row.get("parents", [])
+    main, mems = row.get("main", ""), row.get("mems", "")
+    more = f"Threads:\t{row.get('threads', 1)}\nRssAnon:\t{row.get('rss_kb', 0)} kB\nRssShmem:\t0 kB\n"
+    _put(proc / pid / "status", _status(row, main, mems, next(iter(parents), 1), more))
+    _put(proc / pid / "cgroup", row.get("cgroup", ""))
+    threads = [cpus for cpus, count in row.get("cpus", {}).items() for _ in range(count)]
+    for number, cpus in enumerate(threads):
+        _put(proc / pid / "task" / str(int(pid) + number) / "status", _status(row, cpus, mems))
+    _put(proc / pid / "task" / pid / "children", " ".join(row.get("children", {})))
+    for child, cpus in row.get("children", {}).items():
+        _put(proc / child / "status", _status(row, cpus, mems, int(pid)))
+    for parent, above in zip(parents, [*parents[1:], 1]):
+        _put(proc / str(parent) / "status", _status(row, main, mems, above))
+
+
+def _status(row: dict[str, Any], cpus: str, mems: str, parent: int = 1, more: str = "") -> str:
+    name = row.get("name", "python3")
+    uids = "Uid:\t1003\t1003\t1003\t1003\n"
+    return f"Name:\t{name}\nPPid:\t{parent}\n{uids}{more}Cpus_allowed_list:\t{cpus}\nMems_allowed_list:\t{mems}\n"
+
+
+def _mapped(proc: Path, pid: str, row: dict[str, Any], boot: int) -> None:
+    lines: list[str] = []
+    for library in row.get("libraries", []):
+        path = library["path"] + (" (deleted)" if library["deleted"] else "")
+        lines.append(f"7f2c40000000-7f2c52000000 r-xp 00000000 fd:01 7341235   {path}\n")
+        folder = proc / pid / "root" / library["path"].partition("/nvidia/")[0].lstrip("/")
+        for wheel in library["wheels"]:
+            (folder / f"{wheel}.dist-info").mkdir(parents=True, exist_ok=True)
+    _put(proc / pid / "maps", "".join(lines))
+
+
+_WRITE = {"processes": _process, "bindings": _binding, "mapped": _mapped}

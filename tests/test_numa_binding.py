@@ -1,0 +1,179 @@
+"""NUMA: lists of CPUs, nodes, pages; and how a process that starts, or ends, or is not ours is judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlopsdoc import catalog
+from mlopsdoc.engine import run
+from mlopsdoc.facts.bindings import numa_maps, numa_stat
+from mlopsdoc.facts.numa import Numa, number_list, ranges
+from mlopsdoc.hosts import snapshot
+from mlopsdoc.hosts.base import Answer
+from mlopsdoc.hosts.recorder import Recording, Replay
+from mlopsdoc.model import Result
+from mlopsdoc.probes import bindings as probe
+from mlopsdoc.profile import Profile
+
+from .program import REPOSITORY
+
+GIB = 1 << 30
+
+
+def reference() -> Recording:
+    return snapshot.load(str(REPOSITORY / "snapshots/reference"))
+
+
+def judged(recording: Recording) -> Result:
+    check = catalog.find(drop_ins=False).checks["numa_binding"]
+    return next(iter(run([check], Replay(recording), Profile())))
+
+
+def answer(recording: Recording, key: str, text: str) -> None:
+    recording.answers[key] = Answer(key, "ok", text.encode())
+
+
+def change(recording: Recording, key: str, edit: Callable[[Any], None]) -> None:
+    said = json.loads(recording.answers[key].data)
+    edit(said)
+    answer(recording, key, json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("0-3,8\n", {0, 1, 2, 3, 8}),
+        ("\n", set[int]()),
+        ("0 1 2", {0, 1, 2}),
+        ("0-2, 8-9", {0, 1, 2, 8, 9}),
+        ("0-99999999", None),
+        ("a-b", None),
+        ("3-", None),
+        ("-3", None),
+        ("\u0661", None),
+    ],
+)
+def test_lists(text: str, wanted: set[int] | None) -> None:
+    assert number_list(text) == wanted
+
+
+def test_ranges() -> None:
+    assert ranges({0, 1, 2, 8, 10, 11}) == "0-2,8,10-11"
+    assert ranges([]) == ""
+
+
+def test_numa_maps_counts_what_is_no_file() -> None:
+    text = (
+        "00400000 bind:1 file=/usr/bin/python3.11 mapped=31 active=1 N0=31 kernelpagesize_kB=4\n"
+        "00941000 bind:1 file=/usr/bin/python3.11 anon=283 dirty=283 mapped=303 N0=20 N1=283 kernelpagesize_kB=4\n"
+        "00940000 bind:1 file=/usr/bin/python3.11 anon=2 dirty=2 active=0 N1=2 kernelpagesize_kB=4\n"
+        "344a8000 default heap anon=5 dirty=5 active=0 N0=5 kernelpagesize_kB=4\n"
+        "7f0001015000 bind:1 file=/dev/zero\\040(deleted) dirty=100 active=0 N1=100 kernelpagesize_kB=4\n"
+        "7f0100000000 bind:1 file=/anon_hugepage\\040(deleted) huge dirty=3 N0=1 N1=2 kernelpagesize_kB=2048\n"
+        "7ffdb2e73000 default\n"
+        "broken N0=1 line\n"
+        "7f02 default anon=1 N=x N0= Nx=4 N0=99999999999999999999 kernelpagesize_kB=4\n"
+    )
+    by_node, policy, largest = numa_maps(text)
+    assert by_node == {0: 5 * 4096 + (2 << 20), 1: 102 * 4096 + (4 << 20)}
+    assert policy == "bind:1"
+    assert largest.startswith("7f0100000000")
+    assert numa_maps("") == ({}, "", "")
+
+
+def test_numa_stat() -> None:
+    text = "anon N0=4096 N1=8192\nfile N0=1 N1=1\nshmem N0=100 N1=0\nanon_thp N0=2 N1=2\n\nshmem\n"
+    assert numa_stat(text) == {0: 4196, 1: 8192}
+    assert numa_stat("total=1 N0=1\n") == {}
+
+
+def moved(seconds: float, far: int) -> Recording:
+    """Rank 2 with most of its memory on the other node, so many seconds after its start."""
+    recording = reference()
+    folder = "/sys/fs/cgroup/system.slice/slurmstepd.scope/job_4711/step_0/user/task_2"
+    answer(recording, f"read {folder}/memory.numa_stat", f"anon N0={far} N1={far // 4}\nshmem N0=0 N1=0\n")
+    started = recording.taken_at - seconds
+    key = "probe processes 41230 41231 41232 41233"
+    change(recording, key, lambda said: said["41232"].update(started=started))
+    return recording
+
+
+@pytest.mark.parametrize(
+    ("seconds", "far", "wanted"),
+    [
+        (40.0, 600 << 20, "ok"),  # it starts: what it has is from before it was bound
+        (40.0, 2 * GIB, "warning"),
+        (4000.0, 600 << 20, "warning"),
+        (4000.0, 100 << 20, "ok"),  # too little to matter
+    ],
+)
+def test_a_process_that_starts(seconds: float, far: int, wanted: str) -> None:
+    assert judged(moved(seconds, far)).status.value == wanted
+
+
+def test_a_process_that_ended_meanwhile_or_hides_is_unknown() -> None:
+    recording = reference()
+    recording.answers["probe bindings 41231"] = Answer(
+        "probe bindings 41231", "absent", why="No such file or directory"
+    )
+    result = judged(recording)
+    assert result.status.value == "unknown"
+    assert "pid 41231" in result.findings[0].summary
+    assert "41230" not in result.findings[0].summary
+
+
+def test_damaged_answers_are_never_ok() -> None:
+    for text in ("[]", '{"main": 5, "cpus": {"0-3": "many"}}', '{"main": "x", "cpus": {"x": 1}}', "{", "null"):
+        recording = reference()
+        answer(recording, "probe bindings 41230", text)
+        assert judged(recording).status.value == "unknown", text
+
+
+def test_a_list_of_cpus_that_is_damaged_is_unknown() -> None:
+    recording = reference()
+    answer(recording, "read /sys/devices/system/node/node2/cpulist", "?")
+    assert judged(recording).status.value == "unknown"
+    recording = reference()
+    answer(recording, "read /sys/devices/system/node/node1/distance", "10")
+    assert judged(recording).status.value == "unknown"
+
+
+def test_a_cgroup_that_holds_others_tells_nothing_of_one() -> None:
+    recording = reference()
+    folder = "/sys/fs/cgroup/system.slice/slurmstepd.scope/job_4711/step_0/user/task_2"
+    answer(recording, f"read {folder}/memory.numa_stat", f"anon N0={40 * GIB} N1={GIB}\n")
+    assert judged(recording).status.value == "warning"
+    answer(recording, f"read {folder}/cgroup.procs", "41232\n50001\n")
+    answer(recording, "read /proc/41232/numa_maps", "7f00 default anon=9000000 N1=9000000 kernelpagesize_kB=4\n")
+    change(recording, "probe bindings 41232", lambda said: said.update(rss_kb=30 << 20))
+    assert judged(recording).status.value == "ok"
+
+
+def test_numactl_of_a_recording() -> None:
+    recording = Recording(0.0)
+    text = (
+        "available: 2 nodes (0-1)\nnode 0 cpus: 0-1, 4-5 (4)\nnode 0 size: 1905 MB\nnode 0 free: 1762 MB\n"
+        "node 1 cpus: 2 3\nnode 1 size: 2012 MB\nnode distances:\nnode   0   1 \n  0:  10  21 \n  1:  21  10 \n"
+    )
+    recording.answers["run numactl -H"] = Answer("run numactl -H", "ok", text.encode(), exit=0)
+    answer(recording, "read /sys/bus/pci/devices/0000:81:00.0/numa_node", "1\n")
+    numa = Numa.read(Replay(recording), None)
+    assert [node.cpus for node in numa.nodes] == [{0, 1, 4, 5}, {2, 3}]
+    assert numa.gpus == {"0000:81:00.0": 1}
+    assert numa.near([1], 15) == {1}
+    assert numa.nodes[0].memory_kb == 1905 << 10
+
+
+def test_probe_reads_a_real_process() -> None:
+    me = Path("/proc/self").resolve().name
+    said = probe.read("/", me)
+    assert number_list(said["main"])
+    assert sum(said["cpus"].values()) == said["threads"]
+    assert said["rss_kb"] > 1000
+    with pytest.raises(FileNotFoundError):
+        probe.read("/no/such/root", me)

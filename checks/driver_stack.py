@@ -14,6 +14,7 @@ from mlopsdoc.model import pid_subject
 
 NOT_LOADED, MISMATCH, NO_LIBRARY = 9, 18, 12
 DRIVER = "driver"  # the subject of what does not keep NVML from working now; the rest is of the host
+ANSWERS = "nvidia-smi can talk to the driver, so module and library fit; more is not in this recording"
 RELOAD = "drain the node, end every GPU process and reload the modules, or reboot: the runbook has the steps"
 LEGACY = "install the same version of both, then reload the modules or reboot: the runbook has the steps"
 
@@ -346,7 +347,7 @@ def _summary(driver: Driver, files: DriverFiles | None, cuda: CudaLibraries | No
         if part and is_same(part.version, driver.loaded.version)
     ]
     kind = "open module" if driver.is_open else "module"
-    words = [f"driver {driver.loaded.version}: the {kind} that is loaded" if driver.loaded else "the driver answers"]
+    words = [f"driver {driver.loaded.version}: the {kind} that is loaded" if driver.loaded else ANSWERS]
     words[0] += "".join(f", {name}" for name in same) + (" are the same" if same else "")
     words += [f"Fabric Manager {driver.manager.version}"] if driver.manager else []
     words += [f"CUDA up to {driver.cuda.version}"] if driver.cuda else []

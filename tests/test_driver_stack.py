@@ -125,3 +125,38 @@ def test_what_a_process_has_loaded(tmp_path: Path) -> None:
     assert json.dumps(said)
     with pytest.raises((FileNotFoundError, ProcessLookupError)):
         mapped.read("/", str(process.pid))
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        (
+            "[  88.1] NVRM: API mismatch: the client has the version 535.183.01, but\n"
+            "[  88.1] NVRM: this kernel module has the version 535.161.08.  Please\n"
+            "[  88.1] NVRM: make sure that this kernel module and all NVIDIA driver\n"
+        ),
+        (
+            "Nov 20 03:11:07 n4 kernel: NVRM: API mismatch: the client 'nvidia-smi' (pid 20341)\n"
+            "Nov 20 03:11:07 n4 kernel: NVRM: has the version 535.183.01, but this kernel module has\n"
+            "Nov 20 03:11:07 n4 kernel: NVRM: the version 535.161.08.  Please make sure that this\n"
+        ),
+    ],
+)
+def test_kernel_log_names_both_versions(log: str) -> None:
+    recording = Recording(0.0)
+    for key, text in {"run dmesg": log, "read /proc/driver/nvidia/version": ""}.items():
+        recording.answers[key] = Answer(key, "ok", text.encode())
+    host = Replay(recording)
+    found = Driver.read(host, Machine.read(host, None), None)
+    assert (found.code, found.nvml.version, found.loaded.version) == (18, "535.183.01", "535.161.08")
+
+
+@pytest.mark.parametrize(
+    "log", ["NVRM: API mismatch: ", "NVRM: API mismatch: the client has the version 535.183.01, but"]
+)
+def test_half_a_message_says_nothing(log: str) -> None:
+    recording = Recording(0.0)
+    recording.answers["run dmesg"] = Answer("run dmesg", "truncated", log.encode())
+    host = Replay(recording)
+    with pytest.raises(NothingHere):
+        Driver.read(host, Machine.read(host, None), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import decode, one_line
 from mlopsdoc.facts import nvml
-from mlopsdoc.facts.driver_versions import is_driver, may_be
+from mlopsdoc.facts.driver_versions import is_driver, is_same, may_be
 from mlopsdoc.facts.gpus import GIVEN_AWAY
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
@@ -73,6 +73,10 @@ class Driver(Fact, frozen=True):
         loaded, is_open = _loaded(host)
         printed = "" if host.is_live else "\n".join(_printed(host, *form) for form in OUTPUTS)
         code, library, cuda, driver = _asked(host, printed)
+        client, module = (Part(), Part()) if host.is_live or code not in (None, nvml.MISMATCH) else _refused(host)
+        if client and (not loaded or is_same(loaded.version, module.version)):
+            code, loaded = nvml.MISMATCH, loaded or module
+            library = client if not library or may_be(library.version, client.version) else library
         if machine.is_wsl:
             raise NothingHere("the driver of WSL is that of Windows")
         if not held and not loaded and (host.is_live or code is None):
@@ -113,6 +117,26 @@ def _loaded(host: Host) -> tuple[Part, bool]:
     answer = host.read(LOADED_SYS)
     word = answer.text.strip() if answer.said else ""
     return (Part(word, Line(answer.key, word)) if is_driver(word) else Part()), False
+
+
+def _refused(host: Host) -> tuple[Part, Part]:
+    """What a recorded kernel log says last of a library that the module refused: both versions in full, old and new::
+
+    NVRM: API mismatch: the client has the version 535.183.01, but
+    NVRM: this kernel module has the version 535.161.08.  Please
+    NVRM: API mismatch: the client 'nvidia-smi' (pid 20341)
+    NVRM: has the version 570.124.04, but this kernel module has
+    NVRM: the version 570.124.06.  Please make sure that this
+    """
+    answer = host.run("dmesg")
+    text = answer.text.rpartition("API mismatch: ")[2] if answer.said and "API mismatch: " in answer.text else ""
+    lines = [line.rpartition("NVRM: ")[2] for line in text.split("\n", 4)[:3]]
+    words = [word.rstrip(".,") for word in " ".join(lines).split()]
+    versions = [word for word in words if is_driver(word)][:2]
+    if len(versions) < 2:
+        return Part(), Part()
+    line = Line(answer.key, "API mismatch: " + " ".join(lines))
+    return Part(versions[0], line), Part(versions[1], line)
 
 
 def _on_disk(host: Host) -> tuple[Part, bool]:

@@ -1,0 +1,171 @@
+"""nvlink_errors beyond its snapshots: thresholds at their edges, pasted output, hosts that must stay silent."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlopsdoc import catalog
+from mlopsdoc.engine import run
+from mlopsdoc.hosts import snapshot
+from mlopsdoc.hosts.base import Answer, AnswerStatus
+from mlopsdoc.hosts.recorder import Recording, Replay
+from mlopsdoc.model import Result
+from mlopsdoc.profile import Profile
+
+LINKS = "probe nvml links"
+NOW = 1795403400.0
+
+
+@pytest.fixture
+def host() -> Recording:
+    return snapshot.load(str(Path(catalog.shipped("snapshots")) / "reference"))
+
+
+def judge(host: Recording, **thresholds: Any) -> Result:
+    checks = [catalog.find(drop_ins=False).checks["nvlink_errors"]]
+    (result,) = run(checks, Replay(host), Profile(thresholds={"nvlink_errors": thresholds}))
+    return result
+
+
+def table(host: Recording) -> Any:
+    return json.loads(host.answers[LINKS].data)
+
+
+def put(host: Recording, data: Any) -> None:
+    host.answers[LINKS] = Answer(LINKS, "ok", json.dumps(data).encode(), at=NOW)
+
+
+def earlier(host: Recording, seconds: float) -> None:
+    host.before = Recording(NOW - seconds, unlisted="absent")
+    host.before.answers[LINKS] = Answer(LINKS, "ok", host.answers[LINKS].data, at=NOW - seconds)
+
+
+def grow(host: Recording, seconds: float, **counts: int) -> None:
+    earlier(host, seconds)
+    data = table(host)
+    data["gpus"][0]["links"][4]["values"] |= counts
+    put(host, data)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "counts", "status"),
+    [
+        (300, {"replay": 4}, "ok"),
+        (300, {"replay": 5}, "warning"),
+        (20, {"recovery": 1}, "warning"),
+        (86000, {"replay": 1000}, "ok"),
+        (300, {"crc": 29999}, "ok"),
+        (300, {"crc": 30000}, "warning"),
+    ],
+)
+def test_errors_count_by_their_rate(host: Recording, seconds: float, counts: dict[str, int], status: str) -> None:
+    grow(host, seconds, **counts)
+    assert judge(host).status.value == status
+
+
+def test_rates_are_thresholds(host: Recording) -> None:
+    grow(host, 300, replay=50)
+    assert judge(host).status.value == "warning"
+    assert judge(host, events_per_min=11.0).status.value == "ok"
+
+
+@pytest.mark.parametrize(
+    ("uptime", "status"), [(150, "skipped"), (299, "skipped"), (301, "critical"), (-9, "critical")]
+)
+def test_links_may_train_after_boot(host: Recording, uptime: int, status: str) -> None:
+    host.answers["read /proc/stat"] = Answer("", "ok", f"btime {int(NOW) - uptime}\n".encode())
+    data = table(host)
+    for gpu in data["gpus"]:
+        for link in gpu["links"]:
+            link["values"] = {"state": 0}
+    put(host, data)
+    result = judge(host)
+    assert result.status.value == status
+    assert "training" in result.reason or status == "critical"
+
+
+@pytest.mark.parametrize("state", [1, 2, 3])
+def test_a_link_that_sleeps_is_up(host: Recording, state: int) -> None:
+    data = table(host)
+    data["gpus"][0]["links"][0]["values"]["state"] = state
+    put(host, data)
+    assert judge(host).status.value == "ok"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[]",
+        b'{"gpus": 3}',
+        b'{"gpus": [[1], {"links": 7}]}',
+        b'{"gpus": [{"links": [{"link": "x", "values": []}]}]}',
+        b"{",
+    ],
+)
+def test_a_hostile_answer_is_never_ok(host: Recording, text: bytes) -> None:
+    host.answers[LINKS] = Answer(LINKS, "ok", text)
+    assert judge(host).status.value != "ok"
+
+
+HEAD = "GPU {n}: {name} (UUID: GPU-0b8e4c6d-92fa-4137-8e5c-d7a3f190{n:04})\n"
+UP, DOWN = "\t Link {l}: 26.562 GB/s\n", "\t Link {l}: <inactive>\n"
+FAILED = "NVML: Unable to retrieve NVLink information as all links are inActive\n"
+
+
+def status_text(name: str, *down: tuple[int, int], gpus: int = 4, links: int = 18) -> str:
+    return "".join(
+        HEAD.format(n=n, name=name)
+        + "".join((DOWN if (n, link) in down else UP).format(l=link) for link in range(links))
+        for n in range(gpus)
+    )
+
+
+def pasted(status: AnswerStatus = "ok", **texts: str) -> Result:
+    host = Recording(NOW, unlisted="not_captured")
+    host.complete = False
+    for option, text in texts.items():
+        key = f"run nvidia-smi {'-L' if option == 'L' else f'nvlink -{option}'}"
+        host.answers[key] = Answer(key, status, text.encode())
+    return judge(host)
+
+
+def test_pasted_status() -> None:
+    assert pasted(s=status_text("NVIDIA H100 80GB HBM3")).status.value == "ok"
+    result = pasted(s=status_text("NVIDIA H100 80GB HBM3", (2, 7), (2, 8)))
+    (down,) = [finding for finding in result.findings if finding.status.is_alarm]
+    assert (down.status.value, down.subject) == ("critical", "GPU 2")
+    assert "2 of 18 NVLinks are down (7-8)" in down.summary
+
+
+def test_a_part_of_the_status_proves_no_absence() -> None:
+    cut = status_text("NVIDIA H100 80GB HBM3")[:700]
+    assert pasted("truncated", s=cut).status.value == "ok"
+
+
+def test_a_name_within_a_name_is_another_board() -> None:
+    text = status_text("NVIDIA GH200 480GB", *((0, link) for link in range(18)), gpus=1)
+    assert pasted(s=text).status.value == "skipped"
+
+
+def test_all_links_inactive() -> None:
+    sxm = "".join(HEAD.format(n=n, name="NVIDIA H100 80GB HBM3") + FAILED for n in range(8))
+    assert pasted(s=sxm).status.value == "warning"  # MIG would explain it, and is not told
+    assert pasted(s=sxm, L=HEAD.format(n=0, name="NVIDIA H100 80GB HBM3") + "  MIG 3g.40gb\n").status.value == "skipped"
+    assert pasted(s=HEAD.format(n=0, name="NVIDIA A100 80GB PCIe") + FAILED).status.value == "skipped"
+    assert pasted(s=FAILED).status.value == "unknown"
+
+
+def test_pasted_errors_are_notes() -> None:
+    text = HEAD.format(n=0, name="NVIDIA H100 80GB HBM3") + "\t Link 3: Replay Errors: 17\n\t Link 3: CRC Errors: 0\n"
+    result = pasted(s=status_text("NVIDIA H100 80GB HBM3"), e=text)
+    assert result.status.value == "ok"
+    assert any("17 replays on NVLink 3" in finding.summary for finding in result.findings)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "GPU 0: x\n", "Link 3: 1 GB/s\n", "GPU 0: x\n\t Link 99999: 1 GB/s\n\t Link 1: 1e9 GB/s\n"]
+)
+def test_damaged_text_is_never_ok(text: str) -> None:
+    assert pasted(s=text).status.value in ("skipped", "unknown")

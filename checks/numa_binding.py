@@ -44,7 +44,7 @@ class Wrong(NamedTuple):
 @check(
     area="cpu",
     title="Processes on a GPU run, and have their memory, on the NUMA node of their GPU",
-    params=("PID", "NODE", "CPUS", "GPU", "JOB"),
+    params=("PID", "NODE", "CPUS", "GPU"),
 )
 def numa_binding(
     numa: Numa,
@@ -237,7 +237,6 @@ def _params(place: Place) -> dict[str, str]:
         "NODE": str(place.home[0]),
         "CPUS": ranges(_reachable(place)),
         "GPU": bound.gpus[0],
-        "JOB": bound.about.job,
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,8 @@ from mlopsdoc.model import Result
 from mlopsdoc.probes import bindings as probe
 from mlopsdoc.profile import Profile
 
-from .program import REPOSITORY
+from .program import REPOSITORY, mlopsdoc
+from .serving import serve
 
 GIB = 1 << 30
 
@@ -177,3 +180,39 @@ def test_probe_reads_a_real_process() -> None:
     assert said["rss_kb"] > 1000
     with pytest.raises(FileNotFoundError):
         probe.read("/no/such/root", me)
+
+
+def test_a_real_process_on_the_wrong_cpus_is_found_live(tmp_path: Path, library: Path) -> None:
+    """Bound by the kernel to CPU 0, which is of node 1 here; its GPU is at node 0."""
+    cpu = min(os.sched_getaffinity(0))
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            os.sched_setaffinity(process.pid, {cpu})
+            pid = str(process.pid)
+            recording = reference()
+            for key in [key for key in recording.answers if key.startswith(("probe bindings", "probe processes"))]:
+                del recording.answers[key]
+            change(recording, "probe nvml processes", lambda said: _only(said, process.pid))
+            answer(recording, "read /sys/devices/system/node/node0/cpulist", f"{cpu + 1}-223\n")
+            answer(recording, "read /sys/devices/system/node/node1/cpulist", f"{cpu}\n")
+            env = serve(recording, tmp_path, library)
+            for name in ("status", "stat", "cmdline", "cgroup", f"task/{pid}/status", "numa_maps"):
+                source, copy = Path(f"/proc/{pid}/{name}"), tmp_path / "root/proc" / pid / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                if source.exists():
+                    copy.write_bytes(source.read_bytes())
+            report = mlopsdoc(
+                "check", "numa_binding", "--json", "--root", str(tmp_path / "root"), place=tmp_path, env=env
+            ).report()
+        finally:
+            process.kill()
+    [found] = report["checks"][0]["findings"]
+    assert (found["status"], found["subject"]) == ("warning", f"pid {pid}")
+    assert f"its one thread can run on node 1 (CPUs {cpu}) only" in found["summary"]
+    assert f"sudo taskset -acp {cpu + 1}-223 {pid}" in found["advice"]
+
+
+def _only(said: Any, pid: int) -> None:
+    """This process on the first GPU, none on the others."""
+    for number, gpu in enumerate(said["gpus"]):
+        gpu["values"]["compute"] = [] if number else [{"pid": pid, "usedGpuMemory": 1 << 33}]

@@ -51,7 +51,8 @@ class Numa(Fact, frozen=True):
         gpus: dict[str, int] = {}
         lines: dict[str, Line] = {}
         refused = ""
-        for slot in _slots(host, pci):
+        slots = _slots(host, pci)
+        for slot in slots:
             answer = host.read(f"/sys/bus/pci/devices/{slot}/numa_node")
             word = answer.text.strip()
             if is_number(word, 5) and int(word) in numbers:
@@ -61,7 +62,7 @@ class Numa(Fact, frozen=True):
         if not gpus and refused:
             raise CannotSee(f"at which NUMA node the GPUs are: {refused}")
         if not gpus:
-            raise NothingHere("the firmware tells of no GPU at which NUMA node it is")
+            raise NothingHere("the firmware tells of no GPU at which NUMA node it is" if slots else "no NVIDIA GPU")
         return cls(nodes, gpus, lines)
 
     def near(self, numbers: Iterable[int], distance: int) -> frozenset[int]:

@@ -441,3 +441,15 @@ def test_any_bytes_are_a_tar_or_not(data: bytes) -> None:
             entry.body.read(100)
     except BadArchive:
         pass
+
+
+def test_a_file_whose_name_looks_like_an_archive_keeps_its_first_bytes(tmp_path: Path) -> None:
+    content = bytes(range(32, 120)) * 1000
+    path = tmp_path / "sos.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, data in (("sos-x/sos_commands/date/date", b"x"), ("sos-x/etc/multi-user.target", content)):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    answer = foreign.load(str(path)).answers["read /etc/multi-user.target"]
+    assert (answer.status, answer.data) == ("ok", content)

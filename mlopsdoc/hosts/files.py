@@ -28,6 +28,7 @@ from mlopsdoc.hosts.tar import (
     Stream,
     entries,
     is_tar,
+    packing_of,
 )
 
 CAPS = Caps(packed=4096 * MIB, unpacked=8192 * MIB, members=400_000, ratio=1000, header=1 << 16)
@@ -250,14 +251,10 @@ def _take(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> N
 def _take_nested(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> bool:
     """Whether a member is an archive itself; then its members are taken in."""
     head = entry.body.peek()
-    if is_tar(head):
-        read_archive(Stream(entry.body, CAPS), files, spool, under, depth)
-        return True
+    if not is_tar(head) and not packing_of(head):
+        return False  # by its first bytes alone: a stream takes more than it gives back
     try:
-        inner = Stream(entry.body, CAPS) if head else None
-        if inner is None or not inner.packing:
-            return False
-        read_archive(inner, files, spool, under, depth)
+        read_archive(Stream(entry.body, CAPS), files, spool, under, depth)
     except BadArchive as error:
         files.cut = files.cut or f"{under}: {error}"
     return True

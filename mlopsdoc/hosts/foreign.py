@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from functools import partial
 from typing import IO, Any, cast
 
@@ -63,14 +64,17 @@ def load(path: str) -> Recording:
     recording = Recording(0.0)
     recording.complete = False
     folder = os.path.abspath(path) if os.path.isdir(path) else ""
-    with open(os.devnull if folder else path, "rb") as file:
-        for kind, *said in _ask(folder, file.fileno(), spool.fileno()):
+    with (
+        open(os.devnull if folder else path, "rb") as file,
+        closing(_ask(folder, file.fileno(), spool.fileno())) as messages,
+    ):
+        for kind, *said in messages:
             if kind == "error":
                 raise BadArchive(said[0])
             if kind == "about":
                 recording.taken_at, recording.complete, recording.notes = said
             for row in said[0] if kind == "rows" else ():
-                answer = _answer(spool, row)
+                answer = _answer(spool, row, folder)
                 recording.answers[answer.key] = answer
     if not recording.taken_at:
         telling = {key: answer for key, answer in recording.answers.items() if key.startswith("run ")}
@@ -78,8 +82,13 @@ def load(path: str) -> Recording:
     return recording
 
 
-def _answer(spool: IO[bytes], row: tuple[Any, ...]) -> Answer:
+def _answer(spool: IO[bytes], row: tuple[Any, ...], folder: str) -> Answer:
+    """The answer that a row describes; its bytes lie in the spool or below the folder, wherever else it points."""
     key, status, parts, exit, why, at, stderr = row
+    for part in parts or ():
+        path = "" if isinstance(part, bytes) else Piece(*part).path
+        if path and (not folder or not path.startswith(f"{folder}/") or ".." in path.split("/")):
+            raise BadArchive("the process that read it pointed outside it")
     data: bytes | Callable[[], bytes] = partial(_data, spool, parts) if parts else b""
     return Answer(key, status, data, stderr=stderr, exit=exit, why=why, at=at)
 
@@ -90,7 +99,7 @@ def _data(spool: IO[bytes], parts: tuple[Any, ...]) -> bytes:
     return b"\n".join(part if isinstance(part, bytes) else fetch(fd, Piece(*part)) for part in parts)
 
 
-def _ask(folder: str, file: int, spool: int) -> Iterator[list[Any]]:
+def _ask(folder: str, file: int, spool: int) -> Generator[list[Any]]:
     """What the process says, in order; it is ended at the latest when its time is up."""
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", _CODE, marshal.dumps((folder, spool)).hex(), _PACKAGES],

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mlopsdoc.hosts.base import AnswerStatus, link_key, read_key
 
-MAX_PATHS, MAX_LINE = 4096, 4096
+MAX_PATHS, MAX_LINE, MAX_BRACES = 4096, 4096, 8
 READERS = ("cat", "head", "tail", "grep", "egrep", "fgrep", "zgrep", "more", "less", "zcat", "tac")
 GREPS = ("grep", "egrep", "fgrep", "zgrep")
 ONE_LINE = ("/sys/", "/proc/sys/")  # files of one value each
@@ -238,7 +238,7 @@ def _with_names(
 def braces(word: str) -> list[str]:
     """``a{b,c}d`` is abd and acd; ``{0..3}`` is 0 1 2 3."""
     match = compiled(r"^([^{}$]*)\{([^{}]*)\}(.*)$").match(word)
-    if match is None:
+    if match is None or word.count("{") > MAX_BRACES:
         return [word]
     span = compiled(r"([0-9]{1,4})\.\.([0-9]{1,4})").fullmatch(match[2])
     if span is None and "," not in match[2]:

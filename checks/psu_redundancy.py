@@ -1,0 +1,247 @@
+"""Power supplies, and whether the host would outlive the loss of one."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from mlopsdoc import Finding, check, critical, ok, unknown, warning
+from mlopsdoc.facts.power import PowerSupplies
+from mlopsdoc.facts.supplies import Supply
+
+LEVEL = {"warning": warning, "critical": critical}
+# What is wrong with one supply: how bad (IPMI 2.0 table 42-3, type 08h; Redfish Status and LineInputStatus), in words.
+TROUBLES = {
+    "failed": ("critical", "has failed"),
+    "no_input": ("critical", "has no input power"),
+    "lost_or_out_of_range": ("critical", "has no input power, or of a wrong voltage"),
+    "offline": ("critical", "is offline: no input power, or switched off"),
+    "out_of_range": ("warning", "has input power of a wrong voltage"),
+    "predictive": ("warning", "foretells its failure"),
+    "config": ("warning", "does not fit the others, or is set up wrongly"),
+    "warns": ("warning", "reports a warning"),
+}
+DO = {
+    "failed": "Reseat it once; if it stays so, replace it while the host runs (hot-swap), by one of the same model",
+    "no_input": "Look at its cord, at the outlet of the PDU and at the breaker of that feed",
+    "lost_or_out_of_range": "Look at its cord, at the outlet of the PDU and at the breaker of that feed",
+    "offline": "Look at its cord, at the outlet of the PDU and at the breaker of that feed",
+    "out_of_range": "Have the voltage of that feed measured",
+    "predictive": "Order its replacement, and swap it in daylight",
+    "config": "Compare the models and firmware of all supplies: sudo ipmitool fru print",
+    "warns": "See what the BMC logged of it: sudo ipmitool sel elist",
+}
+TOGETHER = {
+    "lost": (critical, "the loss of one more supply or feed ends this host"),
+    "insufficient": (critical, "the supplies that are left cannot carry all that the host may draw"),
+    "degraded": (warning, "fewer supplies are in reserve than should be"),
+}
+STEPS = "; the runbook has the steps"
+NOT_LESS_THAN = 0.45  # of the label at 100-127 V: a 2200 W supply gives 1000-1200 W there, a small one all of it
+
+
+@check(area="power", title="Power supplies work, and one may fail", params=("PSU",))
+def psu_redundancy(
+    power: PowerSupplies,
+    *,
+    supplies: int = 0,
+    supply_watts: int = 0,
+    warning_percent: float = 90.0,
+    critical_percent: float = 100.0,
+    line_208_percent: float = 95.0,
+) -> Iterator[Finding]:
+    """A host whose supplies cannot spare one goes down with the first that fails, or throttles its GPUs at once.
+
+    A supply that failed or has no input is critical, one that foretells its failure or has a wrong voltage is a
+    warning (IPMI 2.0 sensor type 08h; Redfish Status, LineInputStatus). An empty bay is a fault only where the BMC
+    says that redundancy is lost, where only one supply is left, or where `supplies` says how many there should be.
+
+    The N-1 rule holds what is drawn now (DCMI, the BMC's own sum, or what the supplies take) against what all but the
+    largest supply can give: critical above 100 %, warning above 90 %, the makers' usual headroom. BMCs count supplies
+    and go on saying "Fully Redundant" there: 2 x 2200 W are redundant at 1.9 kW, not at 4.0 kW. What is drawn is
+    measured before the supplies and is 4 to 9 % more than they give, so this errs to the safe side.
+
+    What a supply gives is `supply_watts` (at your line voltage), else what Redfish says for its input range, else its
+    label: in full from 217 V, 95 % from 180 V (a 2200 W supply gives 2090 W at 208 V), and below that 45 to 100 %.
+    """
+    found = list(_supplies(power)) + list(_bays(power, supplies))
+    yield from found
+    if not any(finding.status.value == "critical" or finding.code == "missing" for finding in found):
+        if power.redundancy in TOGETHER:
+            yield _lost(power)
+        else:
+            yield from _margin(power, supply_watts, (warning_percent, critical_percent), line_208_percent)
+    yield from _unit(power)
+    if power.unseen:
+        yield unknown(power.unseen, code="unseen")
+
+
+def _supplies(power: PowerSupplies) -> Iterator[Finding]:
+    """Those that are there and in trouble, the worst word of each first."""
+    for supply in power.supplies:
+        known = sorted((word for word in supply.troubles if word in TROUBLES), key=list(TROUBLES).index)
+        if supply.presence != "present" or not known:
+            continue
+        level = TROUBLES[known[0]][0]
+        left = [other for other in power.supplies if other.works and other is not supply]
+        if level == "critical" and power.redundancy == "degraded" and len(left) > 1:
+            level = "warning"  # the BMC counts what is left, and it is enough for one more
+        what = " and ".join(TROUBLES[word][1] for word in known)
+        yield LEVEL[level](
+            f"{what}; {_left(left, power) if not supply.works else 'it still works'}",
+            subject=supply.subject,
+            code=known[0],
+            advice=DO[known[0]] + STEPS,
+            params={"PSU": supply.name},
+            metrics={"drawn_w": power.drawn},
+            evidence=[supply.line, power.redundancy_line],
+        )
+
+
+def _left(left: Sequence[Supply], power: PowerSupplies) -> str:
+    """``the host runs on PSU 1, which carries 1640 W; the BMC says: Redundancy Lost``"""
+    drawn = f" ({power.drawn:.0f} W)" if power.drawn else ""
+    on = f"the host runs on {_names(left)}{drawn}" if left else "no other supply is known to work"
+    bmc = f"; the BMC says: {power.redundancy_said}" if power.redundancy in TOGETHER else ""
+    return on + bmc
+
+
+def _names(supplies: Sequence[Supply]) -> str:
+    return ", ".join(supply.subject for supply in supplies)
+
+
+def _bays(power: PowerSupplies, wanted: int) -> Iterator[Finding]:
+    """Bays that are empty or give no reading, where that is a fault; a note where it is none."""
+    gone = [supply for supply in power.supplies if supply.presence != "present"]
+    works = [supply for supply in power.supplies if supply.works]
+    there = [supply for supply in power.supplies if supply.presence == "present"]
+    is_told = power.redundancy in TOGETHER and len(there) == len(works)
+    is_alone = len(works) == 1 and len(there) == 1 and power.redundancy not in ("full", "none")
+    is_short = 0 < len(there) < wanted and not power.unseen
+    if gone and (is_told or is_alone or is_short) and wanted != len(there):
+        level = TOGETHER[power.redundancy][0] if is_told else warning
+        for supply in gone:
+            state = (
+                "its bay is empty" if supply.presence == "absent" else "dead, unplugged or gone: it gives no reading"
+            )
+            yield level(
+                f"missing: {state}; {_left(works, power)}",
+                subject=supply.subject,
+                code="missing",
+                advice=f"Put a supply of the same model in, or set checks.psu_redundancy.supplies = {len(there)} where "
+                f"that is all it should have{STEPS}",
+                params={"PSU": supply.name},
+                metrics={"drawn_w": power.drawn},
+                evidence=[supply.line, power.redundancy_line],
+            )
+    elif is_short:
+        yield warning(f"{len(there)} power supplies, {wanted} should be there", code="missing", advice=STEPS[2:])
+    elif gone:
+        yield ok(f"{_names(gone)}: {'no reading' if gone[0].presence == 'unread' else 'empty'}, and not missed")
+
+
+def _lost(power: PowerSupplies) -> Finding:
+    """Redundancy is not what it should be, and no supply says why."""
+    level, means = TOGETHER[power.redundancy]
+    drawn = f" ({power.drawn:.0f} W are drawn)" if power.drawn else ""
+    return level(
+        f"the BMC says of the power supplies: {power.redundancy_said}, and of each that it works; {means}{drawn}",
+        code="redundancy",
+        advice="Look at all supplies and cords, and at what the BMC logged: sudo ipmitool sel elist" + STEPS,
+        metrics={"drawn_w": power.drawn},
+        evidence=[power.redundancy_line, *(supply.line for supply in power.supplies[:4])],
+    )
+
+
+def _unit(power: PowerSupplies) -> Iterator[Finding]:
+    """What the BMC says of the power unit as a whole. Old BMCs keep such a word after the feed is back."""
+    are_fine = power.supplies and all(supply.works for supply in power.supplies if supply.presence == "present")
+    for said, line in power.unit:
+        level = warning if are_fine or said == "predictive failure" else critical
+        yield level(
+            f"the BMC says of the power unit: {said}" + (", and of each supply that it works" if are_fine else ""),
+            code="power_unit",
+            advice="Look at the feeds and at what the BMC logged: sudo ipmitool sel elist" + STEPS,
+            evidence=[line],
+        )
+
+
+def _margin(power: PowerSupplies, given: int, percents: tuple[float, float], line_208: float) -> Iterator[Finding]:
+    """The N-1 rule: what is drawn now against what all but the largest can give."""
+    works = [supply for supply in power.supplies if supply.works]
+    if len(works) < 2:
+        if works and not power.unseen:
+            yield ok(f"one power supply ({works[0].name}) and no other bay: nothing to spare, by design")
+        return
+    gives = [_gives(supply, given, line_208) for supply in works]
+    known = [watts for watts in gives if watts]
+    if power.drawn is None or len(known) < len(works):
+        yield _unjudged(power, works, gives)
+        return
+    least, most = (sum(one[n] for one in known) - max(one[n] for one in known) for n in (0, 1))
+    say, means = _verdict(power, 100 * power.drawn / least, 100 * power.drawn / most, percents)
+    rest = f"{least:.0f} W" if least == most else f"{least:.0f} to {most:.0f} W"
+    peak = f" (at most {power.most:.0f} W)" if power.most and power.most > power.drawn else ""
+    advice = (
+        "Until it draws less the loss of one supply or feed ends the host or brakes its GPUs. Cap its GPUs "
+        "(sudo nvidia-smi -pl WATTS), spread the jobs, or add a supply" + STEPS
+    )
+    yield say(
+        f"{means}: {power.drawn:.0f} W are drawn{peak}, and without one of {_what(works, known)} the rest gives {rest}",
+        code="margin",
+        advice="" if say is ok else advice,
+        metrics={"drawn_w": power.drawn, "n_minus_1_w": least, "supplies": len(works)},
+        evidence=[power.drawn_line, power.redundancy_line, works[0].line],
+    )
+
+
+def _verdict(
+    power: PowerSupplies, at_most: float, at_least: float, percents: tuple[float, float]
+) -> tuple[Callable[..., Finding], str]:
+    """How the share of what the rest can give is judged; it lies between two values where the line voltage is low."""
+    if at_most <= percents[0]:
+        return ok, "one supply may fail"
+    if power.redundancy == "none":
+        return ok, "set up without redundancy"
+    if at_least > percents[1]:
+        bmc = f", although the BMC says {power.redundancy_said}" if power.redundancy == "full" else ""
+        return critical, f"not redundant{bmc}"
+    if at_least <= percents[0]:
+        return unknown, "whether one supply may fail is not known at this line voltage (set supply_watts)"
+    return warning, "hardly redundant"
+
+
+def _what(works: Sequence[Supply], gives: Sequence[tuple[float, float]]) -> str:
+    """``2 x 2200 W``, with the line voltage and who says so."""
+    counts = {watts: sum(one[1] == watts for one in gives) for _, watts in gives}
+    what = " + ".join(f"{count} x {watts:.0f} W" for watts, count in counts.items())
+    volts = next((f" at {supply.volts:.0f} V" for supply in works if supply.volts), "")
+    return f"{what}{volts}"
+
+
+def _gives(supply: Supply, given: int, line_208: float) -> tuple[float, float] | None:
+    """Watts it can give, at least and at most; None where nothing tells."""
+    if given:
+        return float(given), float(given)
+    if supply.watts is None:
+        return None
+    if supply.at_line or supply.volts is None or supply.volts >= 217:
+        return supply.watts, supply.watts
+    if supply.volts >= 180:
+        return supply.watts * line_208 / 100, supply.watts * line_208 / 100
+    return supply.watts * NOT_LESS_THAN, supply.watts
+
+
+def _unjudged(power: PowerSupplies, works: Sequence[Supply], gives: Sequence[tuple[float, float] | None]) -> Finding:
+    """That the N-1 rule cannot be held, and why: a note where the BMC itself claims redundancy, else unknown."""
+    drawn = f"{power.drawn:.0f} W" if power.drawn else "the host"
+    why = "what is drawn"
+    if None in gives:
+        blind = [supply for supply, watts in zip(works, gives, strict=True) if watts is None]
+        why = f"what {'they' if len(blind) == len(works) else _names(blind)} can give"
+    claim = f" and the BMC says {power.redundancy_said}" if power.redundancy_said else ""
+    say = ok if power.redundancy == "full" else unknown
+    return say(
+        f"{len(works)} power supplies work{claim}; {why} is not known, so not whether all but one could carry {drawn}",
+        code="margin",
+        advice="set checks.psu_redundancy.supply_watts to what one gives at your line voltage" if None in gives else "",
+        metrics={"drawn_w": power.drawn, "supplies": len(works)},
+        evidence=[power.drawn_line, power.redundancy_line, works[0].line],
+    )

@@ -1,0 +1,180 @@
+"""What a BMC says by IPMI: sensors with their states, the power drawn, the inventory. Texts to data, nothing more."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from mlopsdoc import Answer, Fact, Line
+from mlopsdoc.facts.lines import whole_lines
+
+READ_AS = ("ok", "nc", "cr", "nr", "lnc", "lcr", "lnr", "unc", "ucr", "unr")
+UNREAD_WORDS = ("no reading", "disabled", "not readable", "n/a", "unavailable")
+FREEIPMI_STATES = ("Nominal", "Warning", "Critical", "N/A", "Unknown")
+SUPPLY, UNIT = "10", "19"  # entity ids: a power supply, the power unit that they make together
+
+
+class Sensor(Fact, frozen=True):
+    """One sensor. entity: ``10``, and its instance, both empty where the tool does not tell; kind: ``Power Supply``
+    where it does. is_read: whether the BMC has a reading of it at all. states: those that are asserted, in the words of
+    the tool; none at all is how a BMC says of a supply that its bay is empty. unit: ``Watts``, ``Volts``, or empty.
+    """
+
+    name: str
+    entity: str
+    instance: str
+    kind: str
+    is_read: bool
+    states: tuple[str, ...]
+    value: float | None
+    unit: str
+    line: Line
+
+
+class Reading(Fact, frozen=True):
+    """Power drawn by the whole host, in watts: now, and the most of the BMC's own period (which may be a second)."""
+
+    now: float
+    most: float | None
+    line: Line
+
+
+@cache
+def pattern(source: str) -> re.Pattern[str]:
+    """Compiled when first used."""
+    return re.compile(source)
+
+
+def number(text: str) -> float | None:
+    """``230`` of ``230 Volts``; None of what is no number."""
+    match = pattern(r"\s{0,20}(-?[0-9]{1,9}(?:\.[0-9]{1,6})?)(?![0-9xh])").match(text)
+    return float(match[1]) if match else None
+
+
+def sensors(answer: Answer) -> list[Sensor]:
+    """Of either tool."""
+    read = _freeipmi if answer.key.startswith("run ipmi-sensors") else _ipmitool
+    return [sensor for line in whole_lines(answer) if (sensor := read(line, answer.key))]
+
+
+def _ipmitool(line: str, key: str) -> Sensor | None:
+    """A line of ``ipmitool sdr elist``. `ok` means that it was read, whatever was read::
+
+    PS1 Status       | C8h | ok  | 10.1 | Presence detected
+    PS2 Status       | C9h | ok  | 10.2 | Presence detected, Failure detected
+    PS3 Status       | CAh | ok  | 10.3 |
+    PS4 Status       | CBh | ns  | 10.4 | No Reading
+    PS1 Input Volt   | 07h | ok  | 10.1 | 230 Volts
+    """
+    parts = [part.strip() for part in line.split("|", 4)]
+    if len(parts) != 5 or not pattern(r"[0-9A-Fa-f]{2}h").fullmatch(parts[1]):
+        return None
+    name, _, status, entity, reading = parts
+    place, _, instance = entity.partition(".")
+    is_read = status in READ_AS and reading.lower() not in UNREAD_WORDS
+    value = number(reading) if is_read else None
+    unit = reading.partition(" ")[2] if value is not None else ""
+    states = () if value is not None or not is_read else _split(reading)
+    return Sensor(name, place, _instance(instance), "", is_read, states, value, unit, Line(key, line.strip()))
+
+
+def _split(reading: str) -> tuple[str, ...]:
+    """States are joined by a comma, and one of them has a comma in it."""
+    reading = reading.replace("out-of-range, but present", "out-of-range but present")
+    return tuple(state.strip() for state in reading.split(", ") if state.strip())
+
+
+def _instance(text: str) -> str:
+    """``1`` of ``1``, and of ``97``: from 96 on they are counted within a device."""
+    if not text.isdecimal() or len(text) > 3:
+        return ""
+    return str(int(text) - 96 if int(text) > 96 else int(text))
+
+
+def _freeipmi(line: str, key: str) -> Sensor | None:
+    """A line of ``ipmi-sensors``, as a table or with commas, with or without the column State::
+
+        ID | Name       | Type         | State    | Reading | Units | Event
+        2  | PS1 Status | Power Supply | Nominal  | N/A     | N/A   | 'Presence detected'
+        3,PS2 Status,Power Supply,Critical,N/A,N/A,'Presence detected' 'Power Supply input lost (AC/DC)'
+        4  | PS3 Status | Power Supply | N/A      | N/A     | N/A   | N/A
+        5  | PS4 Status | Power Supply | N/A      | N/A   | 'OK'
+
+    'OK' is what it says where nothing is asserted.
+    """
+    parts = [part.strip() for part in line.split("|" if "|" in line else ",", 6)]
+    if len(parts) < 6 or not parts[0].isdecimal():
+        return None
+    has_state = len(parts) == 7 and not parts[5].startswith("'")
+    event = (parts[6] if has_state else ", ".join(parts[5:])).strip()
+    reading, unit = parts[4:6] if has_state else parts[3:5]
+    said = [state.strip() for state in event.strip("'").split("' '")]
+    states = tuple(state for state in said if state not in ("OK", "N/A", ""))
+    value = number(reading)
+    long_unit = {"W": "Watts", "V": "Volts"}.get(unit, "" if unit == "N/A" else unit)
+    is_read = value is not None or event != "N/A"
+    text = " ".join(line.split()) if "|" in line else line.strip()
+    return Sensor(parts[1], "", "", parts[2], is_read, states, value, long_unit, Line(key, text))
+
+
+def reading(answer: Answer) -> Reading | None:
+    """Of ``ipmitool dcmi power reading`` or ``ipmi-dcmi``; None where it is deactivated or 0::
+
+        Instantaneous power reading:                  1640 Watts
+        Maximum during sampling period:               2040 Watts
+        Power reading state is:                   activated
+
+    Current Power                        : 1640 Watts
+    Maximum Power over sampling duration : 2040 watts
+    Power Measurement                    : Active
+    """
+    said: dict[str, str] = {}
+    for line in whole_lines(answer):
+        name, colon, value = line.partition(":")
+        if colon:
+            said.setdefault(" ".join(name.split()).lower(), value.strip())
+    now = said.get("instantaneous power reading", said.get("current power", ""))
+    state = said.get("power reading state is", said.get("power measurement", "")).lower()
+    watts = number(now)
+    if not watts or watts < 0 or state not in ("activated", "active"):
+        return None
+    most = said.get("maximum during sampling period", said.get("maximum power over sampling duration", ""))
+    return Reading(watts, number(most), Line(answer.key, f"power drawn: {now}"))
+
+
+class Made(Fact, frozen=True):
+    """A power supply in the inventory: the number in its name, and what it can give. is_named: only its model tells."""
+
+    number: str
+    watts: float
+    is_named: bool
+
+
+def inventory(answer: Answer) -> list[Made]:
+    """The supplies that ``ipmitool fru print`` knows the watts of: by their record, else by the name of their model::
+
+    FRU Device Description : PSU1 FRU (ID 1)
+     Board Product         : PSU-3000W-T
+     Product Name          : PWR SPLY,2400W,RDNT
+     Power Supply Record
+      Capacity                   : 2200 W
+    """
+    found: list[Made] = []
+    device, named, capacity = "", 0.0, 0.0
+
+    def take() -> None:
+        match = pattern(r"(?i)(?:\bPSU?|Power ?Supply|Pwr ?Supply)[ _-]{0,2}([0-9]{1,2})(?![0-9])").search(device)
+        if match and (capacity or named):
+            found.append(Made(match[1].lstrip("0") or "0", capacity or named, not capacity))
+
+    for line in [*whole_lines(answer), "FRU Device Description : "]:
+        name, _, value = (part.strip() for part in line.partition(":"))
+        if name == "FRU Device Description":
+            take()
+            device, named, capacity = value, 0.0, 0.0
+        elif name == "Capacity" and value.endswith(" W"):
+            capacity = number(value) or 0.0
+        elif name in ("Board Product", "Product Name") and not named:
+            watts = pattern(r"(?<![0-9A-Za-z])([1-9][0-9]{2,3})W(?![A-Za-z0-9])").search(value)
+            named = float(watts[1]) if watts else 0.0
+    return found

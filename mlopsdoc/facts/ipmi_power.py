@@ -1,0 +1,142 @@
+"""Power supplies out of the sensors of a BMC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec.structs import replace
+
+from mlopsdoc import Line
+from mlopsdoc.facts.ipmi import SUPPLY, UNIT, Made, Reading, Sensor, pattern
+from mlopsdoc.facts.power_words import FAULT, meaning, plain, redundancy
+from mlopsdoc.facts.power_words import SUPPLY as STATES
+from mlopsdoc.facts.power_words import UNIT as UNIT_STATES
+from mlopsdoc.facts.supplies import SANE_VOLTS, SANE_WATTS, Group, Presence, Supply, label, sane
+
+FAULT_NAMES = ("fail", "fault", "alert", "error", "mismatch")
+TOTALS = ("pwr consumption", "power consumption", "total power", "sys power", "system power", "total pwr", "sys pwr")
+
+
+def group(sensors: Sequence[Sensor], made: Iterable[Made], reading: Reading | None) -> Group:
+    """The supplies that sensors tell of, with what they can give and what is drawn."""
+    together = [sensor for sensor in sensors if _is_redundancy(sensor)]
+    bays: dict[str, list[Sensor]] = {}
+    for sensor in sensors:
+        if sensor not in together and (bay := _bay(sensor)):
+            bays.setdefault(bay, []).append(sensor)
+    watts = {one.number: one for one in made}
+    found = [supply for bay, own in bays.items() if (supply := _supply(bay, own))]
+    supplies = tuple(_rated(supply, watts.get(supply.label)) for supply in found)
+    state = redundancy(tuple(state for sensor in together for state in sensor.states))
+    said = next((sensor for sensor in together if redundancy(sensor.states) == state), None) if state else None
+    drawn = reading.now if reading and sane(reading.now, SANE_WATTS) else None
+    total, line = (drawn, reading.line) if drawn and reading else _total(sensors, supplies)
+    return Group(
+        supplies=supplies,
+        redundancy=state,
+        redundancy_line=said.line if said else None,
+        redundancy_said=", ".join(said.states) if said else "",
+        unit=tuple(_unit(sensors)),
+        drawn=total,
+        drawn_line=line,
+        most=sane(reading.most, SANE_WATTS) if reading and drawn else None,
+    )
+
+
+def _is_redundancy(sensor: Sensor) -> bool:
+    """Of supplies, not of fans: by its entity or type, or by its name on boards that count it to the system board."""
+    name = plain(sensor.name)
+    if not ("redund" in name or redundancy(sensor.states)) or "fan" in name:
+        return False
+    of_power = sensor.entity in (SUPPLY, UNIT, "21") or sensor.kind in ("Power Supply", "Power Unit")
+    return of_power or name.startswith(("ps ", "psu ", "ps1", "psu1", "power", "pwr"))
+
+
+def _bay(sensor: Sensor) -> str:
+    """Which supply a sensor is of: the instance of its entity; or, of FreeIPMI, the number in its name."""
+    if sensor.entity:
+        return sensor.instance if sensor.entity == SUPPLY else ""
+    match = pattern(r"(?i)(?:PSU?|Power ?Supply|Pwr ?Supply)[ _.-]{0,2}([0-9]{1,2})(?![0-9])").search(sensor.name)
+    if match:
+        return match[1].lstrip("0") or "0"
+    return sensor.name if sensor.kind == "Power Supply" and sensor.value is None else ""
+
+
+def _supply(bay: str, sensors: Sequence[Sensor]) -> Supply | None:
+    """One supply; None where no sensor of this bay tells a state (temperatures and the like)."""
+    telling = [s for s in sensors if s.value is None and s.kind in ("", "Power Supply", "Entity Presence")]
+    status = [sensor for sensor in telling if not _is_fault(sensor)]
+    if not telling:
+        return None
+    meanings = [_means(sensor, state) for sensor in telling for state in sensor.states]
+    troubles = tuple(dict.fromkeys(m for m in meanings if m and m not in ("present", "absent", "standby")))
+    head = next((sensor for sensor in telling if any(_is_bad(_means(sensor, s)) for s in sensor.states)), None)
+    head = head or (status or telling)[0]
+    volts = [s.value for s in sensors if s.unit == "Volts" and sane(s.value, SANE_VOLTS)]
+    drawn = [s.value for s in sensors if s.unit == "Watts" and "out" not in plain(s.name) and s.value is not None]
+    named = (status or telling)[0].name
+    return Supply(
+        label=label(named, bay) if label(named, bay)[-1:].isdecimal() else bay,
+        name=named,
+        presence=_presence(meanings, status, telling),
+        troubles=troubles,
+        said=", ".join(head.states),
+        line=head.line,
+        volts=volts[0] if volts else None,
+        drawn=drawn[0] if drawn else None,
+    )
+
+
+def _is_bad(means: str | None) -> bool:
+    return bool(means) and means not in ("present", "standby")
+
+
+def _is_fault(sensor: Sensor) -> bool:
+    return any(word in plain(sensor.name) for word in FAULT_NAMES)
+
+
+def _means(sensor: Sensor, state: str) -> str | None:
+    if state.lower() in ("0x1", "0x01"):
+        return "present"  # boards that have a type of their own print the first bit bare
+    known = meaning(state, STATES)
+    return meaning(state, FAULT) if known is None and _is_fault(sensor) else known
+
+
+def _presence(meanings: Sequence[str | None], status: Sequence[Sensor], telling: Sequence[Sensor]) -> Presence:
+    if "absent" in meanings:
+        return "absent"
+    if any(meanings):
+        return "present"  # some BMCs assert the fault alone
+    if any(sensor.is_read and not sensor.states for sensor in status):
+        return "absent"
+    is_fine = any("" in (_means(sensor, state) for state in sensor.states) for sensor in telling)
+    return "present" if is_fine else "unread"
+
+
+def _rated(supply: Supply, made: Made | None) -> Supply:
+    if made is None:
+        return supply
+    whence = "the name of its model" if made.is_named else "its inventory"
+    return replace(supply, watts=made.watts, watts_from=whence)
+
+
+def _total(sensors: Iterable[Sensor], supplies: Iterable[Supply]) -> tuple[float | None, Line | None]:
+    """Watts of the whole host by the BMC's own total, else what all its supplies take."""
+    for sensor in sensors:
+        is_total = any(sign in plain(sensor.name) for sign in TOTALS)
+        if sensor.unit == "Watts" and sensor.entity != SUPPLY and is_total and sane(sensor.value, SANE_WATTS):
+            return sensor.value, sensor.line
+    present = [supply for supply in supplies if supply.works]
+    drawn = [supply.drawn for supply in present if supply.drawn is not None]
+    if present and len(drawn) == len(present) and sane(sum(drawn), SANE_WATTS):
+        return sum(drawn), None
+    return None, None
+
+
+def _unit(sensors: Iterable[Sensor]) -> Iterator[tuple[str, Line]]:
+    """What is wrong with the power unit as a whole, in the BMC's words."""
+    for sensor in sensors:
+        if sensor.value is None and (sensor.kind == "Power Unit" or sensor.entity == UNIT):
+            for state in sensor.states:
+                if means := meaning(state, UNIT_STATES):
+                    yield means, sensor.line

@@ -1,0 +1,217 @@
+"""Power supplies: what BMCs say by IPMI and Redfish, and the rule that one may fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mlopsdoc import Finding, catalog
+from mlopsdoc.engine import Ledger, run
+from mlopsdoc.facts import ipmi
+from mlopsdoc.facts.power import PowerSupplies
+from mlopsdoc.facts.power_words import redundancy
+from mlopsdoc.facts.supplies import label
+from mlopsdoc.hosts.base import Answer, AnswerStatus
+from mlopsdoc.hosts.recorder import Recording, Replay
+from mlopsdoc.model import Result
+from mlopsdoc.profile import Profile
+
+ELIST, DCMI, FRU = "run ipmitool sdr elist", "run ipmitool dcmi power reading", "run ipmitool fru print"
+TWO = """PS1 Status       | C8h | ok  | 10.1 | Presence detected
+PS2 Status       | C9h | ok  | 10.2 | Presence detected
+"""
+
+
+def host(answers: Mapping[str, str | tuple[AnswerStatus, str]]) -> Replay:
+    recording = Recording(1795403400.0)
+    for key, said in answers.items():
+        status, text = said if isinstance(said, tuple) else ("ok", said)
+        recording.answers[key] = Answer(key, status, text.encode())
+    return Replay(recording)
+
+
+def judged(answers: Mapping[str, str | tuple[AnswerStatus, str]], **thresholds: Any) -> Result:
+    check = catalog.find(drop_ins=False).checks["psu_redundancy"]
+    profile = Profile(thresholds={"psu_redundancy": thresholds})
+    return next(iter(run([check], host(answers), profile)))
+
+
+def alarms(result: Result) -> list[Finding]:
+    return [finding for finding in result.findings if finding.status.is_alarm]
+
+
+def power(answers: Mapping[str, str | tuple[AnswerStatus, str]]) -> PowerSupplies:
+    found: PowerSupplies = Ledger(host(answers)).get(PowerSupplies)
+    return found
+
+
+def dcmi(watts: int, state: str = "activated") -> str:
+    return f"    Instantaneous power reading:  {watts} Watts\n    Power reading state is:  {state}\n"
+
+
+@pytest.mark.parametrize(
+    ("states", "means"),
+    [
+        (("Fully Redundant",), "full"),
+        (("Redundancy Lost", "Non-Redundant: Sufficient from Redundant"), "lost"),
+        (("Non-Redundant: Sufficient from Insufficient",), "lost"),
+        (("Non-redundant:Sufficient Resources from Insufficient Resources",), "lost"),
+        (("Non-Redundant: Insufficient Resources",), "insufficient"),
+        (("Redundancy Degraded from Fully Redundant",), "degraded"),
+        (("Redundancy Degraded from Non-Redundant",), "degraded"),
+        (("Presence detected", "State Asserted"), ""),
+        ((), ""),
+    ],
+)
+def test_redundancy_is_what_is_now(states: tuple[str, ...], means: str) -> None:
+    assert redundancy(states) == means
+
+
+@pytest.mark.parametrize(
+    ("name", "instance", "expected"),
+    [
+        ("PS2 Status", "2", "2"),
+        ("PSU0", "1", "0"),
+        ("Power Supply 1", "1", "1"),
+        ("Power Supply Bay 2", "", "Bay 2"),
+        ("PSU.Slot.2", "", "Slot.2"),
+        ("Status", "2", "2"),
+        ("PSU1_Status", "", "1"),
+    ],
+)
+def test_label(name: str, instance: str, expected: str) -> None:
+    assert label(name, instance) == expected
+
+
+def test_a_state_with_a_comma_in_it() -> None:
+    line = "PS2 Status       | C9h | ok  | 10.2 | Presence detected, AC out-of-range, but present\n"
+    sensor = ipmi.sensors(Answer(ELIST, "ok", line.encode()))[0]
+    assert sensor.states == ("Presence detected", "AC out-of-range but present")
+    line = "3,PS2 Status,Power Supply,Critical,N/A,N/A,"
+    line += "'Presence detected' 'Power Supply input out-of-range, but present'\n"
+    sensor = ipmi.sensors(Answer("run ipmi-sensors", "ok", line.encode()))[0]
+    assert sensor.states == ("Presence detected", "Power Supply input out-of-range, but present")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "|||||",
+        "PS1 | C8h",
+        "PS1 Status | zzh | ok | 10.1 | Presence detected",
+        "\x00" * 50,
+        "| " * 9000,
+    ],
+)
+def test_foreign_text_has_no_sensors(text: str) -> None:
+    for key in (ELIST, "run ipmi-sensors"):
+        assert ipmi.sensors(Answer(key, "ok", text.encode())) == []
+        assert judged({key: text}).status.value in ("unknown", "skipped")
+
+
+def test_what_is_drawn() -> None:
+    assert power({ELIST: TWO, DCMI: dcmi(1640)}).drawn == 1640
+    assert power({ELIST: TWO, DCMI: dcmi(1640, "deactivated")}).drawn is None
+    assert power({ELIST: TWO, DCMI: dcmi(0)}).drawn is None
+    each = "PS1 Input Power | 62h | ok | 10.1 | 400 Watts\nPS2 Input Power | 63h | ok | 10.2 | 420 Watts\n"
+    assert power({ELIST: TWO + each, DCMI: ("failed", "")}).drawn == 820
+    total = "Pwr Consumption  | 76h | ok  |  7.1 | 900 Watts\n"
+    assert power({ELIST: TWO + each + total, DCMI: ("failed", "")}).drawn == 900
+
+
+def test_what_a_supply_gives() -> None:
+    fru = "FRU Device Description : PS1 (ID 10)\n Product Name : PWR SPLY,2400W,RDNT,DELTA\n"
+    fru += "FRU Device Description : PS2 (ID 11)\n"
+    fru += " Product Name : PSU-3000W-T\n Power Supply Record\n  Capacity                   : 2700 W\n"
+    assert [supply.watts for supply in power({ELIST: TWO, FRU: fru}).supplies] == [2400, 2700]
+    fru = "FRU Device Description : PSU1 (ID 1)\n Board Product : PWS-2K21A-2R\n Product Name : X2400WX\n"
+    assert [supply.watts for supply in power({ELIST: TWO, FRU: fru}).supplies] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("watts", "drawn", "status"),
+    [(2200, 1900, "ok"), (2200, 1980, "ok"), (2200, 1981, "warning"), (2200, 2200, "warning"), (2200, 2201, "critical"),
+     (2200, 4000, "critical"), (0, 4000, "unknown")],
+)  # fmt: skip
+def test_one_of_two_may_fail(watts: int, drawn: int, status: str) -> None:
+    assert judged({ELIST: TWO, DCMI: dcmi(drawn)}, supply_watts=watts).status.value == status
+
+
+@pytest.mark.parametrize(
+    ("supplies", "present", "status"),
+    [(0, 1, "warning"), (1, 1, "ok"), (2, 1, "warning"), (2, 2, "ok"), (3, 2, "warning")],
+)
+def test_how_many_there_should_be(supplies: int, present: int, status: str) -> None:
+    text = TWO if present == 2 else TWO.replace("10.2 | Presence detected", "10.2 |")
+    result = judged({ELIST: text, DCMI: dcmi(700)}, supplies=supplies, supply_watts=2200)
+    assert result.status.value == status
+    assert len(alarms(result)) == (status == "warning")
+
+
+def test_part_of_an_output_is_never_ok() -> None:
+    result = judged({ELIST: ("truncated", TWO), DCMI: dcmi(700)}, supply_watts=2200)
+    assert result.status.value == "unknown"
+    assert not alarms(result)
+
+
+def test_one_problem_is_one_finding() -> None:
+    text = TWO.replace("10.2 | Presence detected", "10.2 | Presence detected, Power Supply AC lost, Predictive failure")
+    text += "PS Redundancy    | CAh | ok  | 19.1 | Redundancy Lost\n"
+    result = judged({ELIST: text, DCMI: dcmi(2900)}, supply_watts=2200)
+    assert [(f.status.value, f.subject, f.code) for f in alarms(result)] == [("critical", "PSU 2", "no_input")]
+    assert alarms(result)[0].params == {"PSU": "PS2 Status"}
+
+
+def test_fans_have_a_redundancy_of_their_own() -> None:
+    text = TWO + "Fan Redundancy   | 75h | ok  |  7.1 | Redundancy Lost\n"
+    assert not alarms(judged({ELIST: text, DCMI: dcmi(700)}, supply_watts=2200))
+
+
+def test_a_failure_that_names_only_itself() -> None:
+    text = "1 | PSU 1 | Power Supply | N/A | N/A | 'Presence detected'\n"
+    text += "2 | PSU 2 | Power Supply | N/A | N/A | 'Presence detected'\n"
+    text += "3 | PSU 2 Failure | Power Supply | N/A | N/A | 'State Asserted'\n"
+    found = alarms(judged({"run ipmi-sensors": text}))
+    assert [(f.status.value, f.subject, f.code) for f in found] == [("critical", "PSU 2", "failed")]
+
+
+def redfish(power: Any) -> dict[str, str]:
+    chassis = {"Members": [{"@odata.id": "/redfish/v1/Chassis/1"}]}
+    one = {"Power": {"@odata.id": "/redfish/v1/Chassis/1/Power"}}
+    said = {"": chassis, "/1": one, "/1/Power": power}
+    return {f"read /redfish/v1/Chassis{end}": json.dumps(value) for end, value in said.items()}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, [], "x", 7, {"PowerSupplies": 1}, {"PowerSupplies": [1, None]}, {"PowerSupplies": [{}]},
+     {"PowerSupplies": [{"Status": [], "Name": 5, "InputRanges": {}, "PowerCapacityWatts": True}]},
+     {"PowerSupplies": [{"Status": {"State": "Enabled"}}], "PowerControl": [[]], "Redundancy": [{"Status": 1}]}],
+)  # fmt: skip
+def test_broken_redfish_is_never_ok_by_mistake(value: Any) -> None:
+    result = judged(redfish(value))
+    assert not alarms(result)
+    assert "this check failed" not in result.reason and "could not be understood" not in result.reason
+
+
+def test_a_collection_whose_members_did_not_answer() -> None:
+    answers = {
+        "read /redfish/v1/Chassis": json.dumps({"Members": [{"@odata.id": "/redfish/v1/Chassis/1"}]}),
+        "read /redfish/v1/Chassis/1": json.dumps(
+            {"PowerSubsystem": {"@odata.id": "/redfish/v1/Chassis/1/PowerSubsystem"}}
+        ),
+        "read /redfish/v1/Chassis/1/PowerSubsystem": json.dumps(
+            {"PowerSupplies": {"@odata.id": "/redfish/v1/Chassis/1/P"}}
+        ),
+        "read /redfish/v1/Chassis/1/P": json.dumps(
+            {"Members": [{"@odata.id": f"/redfish/v1/Chassis/1/P/{n}"} for n in "12"]}
+        ),
+        "read /redfish/v1/Chassis/1/P/1": json.dumps({"Id": "1", "Status": {"State": "Enabled", "Health": "OK"}}),
+    }
+    result = judged(answers)
+    assert result.status.value == "unknown"
+    assert any("/redfish/v1/Chassis/1/P/2" in finding.summary for finding in result.findings)

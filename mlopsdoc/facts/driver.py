@@ -71,16 +71,19 @@ class Driver(Fact, frozen=True):
         """Raises NothingHere without a sign, CannotSee when a sign is all there is."""
         held = [gpu for gpu in (pci.gpus() if pci else ()) if gpu.driver not in GIVEN_AWAY]
         loaded, is_open = _loaded(host)
+        if machine.is_wsl:
+            raise NothingHere("the driver of WSL is that of Windows")
+        nothing = NothingHere("the GPUs are given away" if pci and pci.gpus() else "no NVIDIA GPU")
+        if host.is_live and not held and not loaded:
+            raise nothing  # before NVML is loaded
         printed = "" if host.is_live else "\n".join(_printed(host, *form) for form in OUTPUTS)
         code, library, cuda, driver = _asked(host, printed)
         client, module = (Part(), Part()) if host.is_live or code not in (None, nvml.MISMATCH) else _refused(host)
         if client and (not loaded or is_same(loaded.version, module.version)):
             code, loaded = nvml.MISMATCH, loaded or module
             library = client if not library or may_be(library.version, client.version) else library
-        if machine.is_wsl:
-            raise NothingHere("the driver of WSL is that of Windows")
-        if not held and not loaded and (host.is_live or code is None):
-            raise NothingHere("no NVIDIA GPU" if pci is None or not pci.gpus() else "the GPUs are given away")
+        if not held and not loaded and (code is None or pci is not None):
+            raise nothing
         in_container = bool(machine.container)
         operator = not in_container and host.read(f"{OPERATOR}/etc/os-release").said
         near = not in_container and not operator

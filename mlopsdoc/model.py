@@ -125,6 +125,11 @@ def mount_subject(path: str) -> str:
     return f"mount {path}"
 
 
+def psu_subject(label: str) -> str:
+    """``PSU 2``."""
+    return f"PSU {label}"
+
+
 class Line(Struct, frozen=True):
     """A line that a finding may quote, and the answer it was read from."""
 

@@ -23,7 +23,7 @@ LEGACY = "install the same version of both, then reload the modules or reboot: t
     area="driver",
     title="Driver module, driver libraries, CUDA and NCCL fit together",
     params=("PID",),
-    explains=("gpu_thermal",),
+    explains=("gpu_thermal", "numa_binding", "nvlink_errors"),
 )
 def driver_stack(
     driver: Driver,

@@ -25,6 +25,14 @@ class Terms(NamedTuple):
     warning_s: float
     critical_s: float
 
+    def span(self, seconds: float) -> str:
+        """``3 h``; ``at least 3 h`` where only the earliest moment that it can be now is known."""
+        return f"{'at least ' if self.is_at_least else ''}{span(seconds)}"
+
+    def span_for(self, seconds: float) -> str:
+        """`` for 3 h``; nothing where no time has passed that is known of."""
+        return "" if self.is_at_least and seconds < 1 else f" for {self.span(seconds)}"
+
 
 @check(area="storage", title="ZFS pools are scrubbed in time, and the scrub finds nothing", params=("POOL",))
 def zfs_scrub(
@@ -127,7 +135,7 @@ def _running(pool: Pool, scan: Scan, terms: Terms, jobs: Sequence[Hurt], running
         level, code = ok, "running"
         more = f"{len(jobs)} GPU processes share the disks with it" if jobs else ""
         advice = f"if a job waits for its data: {pause} pauses it" if jobs else ""
-    what = f"a scrub has been running for {span(elapsed)}{done}" + (f"; {more}" if more else "")
+    what = f"a scrub has been running{terms.span_for(elapsed)}{done}" + (f"; {more}" if more else "")
     metrics = {"scrub_elapsed_s": round(elapsed), "scrub_percent": scan.percent and round(scan.percent, 1)}
     about = {"since": instant(scan.start), "advice": advice, "hurts": jobs, "metrics": metrics}
     return _say(level, pool, code, what, scan.line, **about)
@@ -138,7 +146,7 @@ def _paused(pool: Pool, scan: Scan, terms: Terms, paused_s: float) -> Finding:
     done = "" if scan.percent is None else f" at {scan.percent:.0f} %"
     begun = f", begun {day(scan.start)}" if scan.start else ""
     is_late = paused > paused_s or terms.now - (scan.start or terms.now) > terms.warning_s
-    what = f"its scrub has been paused for {span(paused)}{done}{begun}: nothing is verified until it goes on"
+    what = f"its scrub has been paused{terms.span_for(paused)}{done}{begun}: nothing is verified until it goes on"
     advice = f"go on where it stopped, when the jobs allow it: {pool.command('sudo zpool scrub')}"
     about = {"since": instant(scan.paused), "advice": advice, "metrics": {"scrub_paused_s": round(paused)}}
     return _say(warning if is_late else ok, pool, "paused", what, scan.line, **about)
@@ -168,7 +176,7 @@ def _repaired(pool: Pool) -> Iterator[Finding]:
     bad = sorted((disk for disk in pool.disks if disk.errors), key=lambda disk: -disk.errors)
     verb = "is repairing data, so far" if scan.state == "running" else f"of {day(scan.end or scan.start)} repaired"
     what = f"the scrub {verb} {size(scan.repaired)}"
-    if not bad and any(disk.checksum is not None for disk in pool.disks):
+    if not bad and not pool.is_cut and any(disk.checksum is not None for disk in pool.disks):
         cleared = "the disks' error counters are at 0: cleared, or the host was restarted since"
         yield _say(ok, pool, "repaired", f"{what}; {cleared}", scan.line)
         return
@@ -177,6 +185,7 @@ def _repaired(pool: Pool) -> Iterator[Finding]:
     is_common = len(bad) > 2 and bad[2].errors * 10 > bad[0].errors  # then it is hardly the disks
     suspect = "memory, a controller or a backplane" if is_common else "the disk, its slot or its cable"
     what += f" on {named}{more}" if bad else ""
+    what += "; the table of its disks is cut, their counters are not all known" if pool.is_cut else ""
     advice = (
         f"nothing is lost, but {suspect} gave wrong data: find out which, then "
         f"{pool.command('sudo zpool clear')} and scrub again; the runbook has the steps"
@@ -200,7 +209,7 @@ def _unverified(pool: Pool) -> Iterator[Finding]:
 def _by_age(pool: Pool, scrub: Scan, terms: Terms) -> Finding:
     """Of the last scrub that finished."""
     age = max(0.0, terms.now - (scrub.end or terms.now))
-    when = f"last scrubbed {span(age)} ago ({day(scrub.end)})"
+    when = f"last scrubbed {terms.span(age)} ago ({day(scrub.end)})"
     if age > terms.warning_s:
         what = f"{when}, wanted is every {terms.warning_s / DAY_S:.0f} days at least"
         return _overdue(pool, what, scrub.end, scrub.line, terms, is_worse=age > terms.critical_s)
@@ -226,7 +235,7 @@ def _without_record(pool: Pool, terms: Terms) -> Iterator[Finding]:
     """No scrub that finished is on record: there never was one, or what came after it took its place."""
     scan, known, now = pool.scan or pool.rebuild, pool.last_scrub, terms.now
     age = None if pool.created is None else now - pool.created
-    is_young = age is not None and age <= terms.warning_s
+    is_young = age is not None and age <= terms.warning_s and not terms.is_at_least
     known_end = now + 2 * DAY_S if known is None or known.end is None else known.end
     if known is not None and known_end <= now + DAY_S and (not pool.history or now - known_end <= terms.warning_s):
         yield from _errors(pool, known)  # (a history that was cut lacks its end, the newest)
@@ -236,8 +245,13 @@ def _without_record(pool: Pool, terms: Terms) -> Iterator[Finding]:
         if age is None:
             why = "no scrub is on record, and how old the pool is cannot be seen"
             yield _say(unknown, pool, "never", why, pool.line)
+        elif terms.is_at_least and age <= terms.warning_s:
+            why = (
+                "no scrub is on record; whether the pool is old enough to need one is not known: nothing tells the time"
+            )
+            yield _say(unknown, pool, "never", why, pool.line, advice="say when this was taken: --at TIME")
         elif not is_young:
-            what = f"never scrubbed, and it is {span(age)} old"
+            what = f"never scrubbed, and it is {terms.span(age)} old"
             yield _overdue(pool, what, pool.created, pool.line, terms, is_worse=False)
         return
     what = f"{RECORDS[scan.kind]} {'was cancelled' if scan.state == 'canceled' else 'finished'} {day(scan.end)}"
@@ -253,7 +267,7 @@ def _without_record(pool: Pool, terms: Terms) -> Iterator[Finding]:
         yield _overdue(pool, why, scan.end, scan.line, terms, is_worse=now - scan.end > terms.critical_s)
     else:
         history = f" (the history: {pool.history})" if pool.history else ""
-        old = "a pool of unknown age" if age is None else f"a pool of {span(age)}"
+        old = "a pool of unknown age" if age is None else f"a pool of {terms.span(age)}"
         why = f"when {old} was last scrubbed is not known: {what}, which erased the record{history}"
         advice = (
             f"{pool.command('sudo zpool history -i')} may tell; a new scrub settles it, when the jobs allow it: "

@@ -426,7 +426,8 @@ def test_a_cut_answer_names_no_pool_that_is_not_there(cut: str) -> None:
 def test_without_a_clock_a_scrub_is_late_but_never_in_time() -> None:
     """A text that tells no time was taken at its newest time or later: ages are at least what they seem."""
     recording = Recording(0.0)
-    text = "  pool: tank\n state: ONLINE\n  scan: scrub repaired 0B in 01:00:00 with 0 errors on Sun Nov  1 01:24:00 2026\n"
+    text = "  pool: tank\n state: ONLINE\n"
+    text += "  scan: scrub repaired 0B in 01:00:00 with 0 errors on Sun Nov  1 01:24:00 2026\n"
     text += "config:\n\n\tNAME  STATE  READ WRITE CKSUM\n\ttank  ONLINE  0 0 0\n\nerrors: No known data errors\n"
     recording.answers["run zpool status"] = Answer("run zpool status", "ok", text.encode())
     for now, is_lower_bound, status in (
@@ -444,3 +445,46 @@ def moment_of(day: str) -> float:
     from datetime import datetime, timezone
 
     return datetime.fromisoformat(day).replace(tzinfo=timezone.utc).timestamp() + 7200
+
+
+def foreign(said: str, status: AnswerStatus = "ok") -> Replay:
+    recording = Recording(NOW)
+    recording.answers[TEXT] = Answer(TEXT, status, said.encode())
+    return Replay(recording)
+
+
+def test_of_two_outputs_the_later_holds() -> None:
+    good = text(f"  scan: {FINISHED['scrub 2.0'][0]}\n")
+    bad = good.replace("repaired 1.50M", "repaired 3M").replace("with 0 errors", "with 7 errors")
+    bad = bad.replace("No known data errors", "7 data errors, use '-v' for a list")
+    assert judged(foreign(f"{good}\n{bad}")).status is Status.CRITICAL
+    assert judged(foreign(f"{bad}\n{good}")).status is Status.OK
+
+
+def test_of_two_forms_the_later_holds() -> None:
+    where = foreign(text(f"  scan: {FINISHED['scrub 2.0'][0]}\n"))
+    where.recording.answers[JSON] = older = Answer(JSON, "failed", b"", exit=1, why="cannot open /dev/zfs")
+    assert judged(where).status is Status.UNKNOWN
+    older.order, where.recording.answers[TEXT].order = 1, 2
+    assert judged(where).status is Status.OK
+    older.order = 3
+    assert judged(where).status is Status.UNKNOWN
+
+
+def test_disks_in_a_table_that_is_cut_are_not_cleared() -> None:
+    said = text(f"  scan: scrub repaired 41.5M in 05:30:00 with 0 errors on {ENDED}\n")
+    result = judged(foreign(said[: said.index("sda")]))
+    assert result.status is Status.WARNING
+    found = {one.code: one for one in result.findings}
+    assert "their counters are not all known" in found["repaired"].summary
+    assert found["unseen"].status is Status.UNKNOWN
+    assert "cleared" in {one.code: one for one in judged(foreign(said)).findings}["repaired"].summary
+
+
+def test_durations_are_at_least_what_they_seem_where_nothing_tells_the_time() -> None:
+    running = f"  scan: scrub in progress since {BEGUN}\n\t1T / 2T scanned, 1T / 2T issued at 300M/s\n"
+    where = foreign(text(running))
+    where.recording.is_lower_bound = True
+    for now, says in ((NOV_22, "running, 50 %"), (NOV_22 + 7300, "running for at least 2 h, 50 %")):
+        where.recording.taken_at = now
+        assert any(says in found.summary for found in judged(Replay(where.recording)).findings)

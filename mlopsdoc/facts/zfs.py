@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
 from mlopsdoc import Answer, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.authoring import NEEDS_ROOT
+from mlopsdoc.facts.asked import asked, order
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.zfs_json import from_json
 from mlopsdoc.facts.zfs_status import STATES, Pool, Scan, moment, number, pattern, stamp
 from mlopsdoc.facts.zfs_text import from_text
+from mlopsdoc.hosts.base import run_key
 from mlopsdoc.model import parameter_fits
 
 STATE_FILES = "/proc/spl/kstat/zfs/*/state"
@@ -111,10 +113,7 @@ def _ask(host: Host, *, is_expected: bool) -> tuple[list[Pool], str]:
     Raises CannotSee when it does not tell, NothingHere when nobody asked.
     """
     answers: list[Answer] = []
-    for argvs, read in ((JSON, from_json), (TEXT, from_text)):
-        answer = next((said for argv in argvs if (said := host.run(*argv)).status != "not_captured"), None)
-        if answer is None:
-            continue
+    for answer, read in _asked(host):
         answers.append(answer)
         if answer.status == "timeout":
             break  # text hangs as well
@@ -123,7 +122,8 @@ def _ask(host: Host, *, is_expected: bool) -> tuple[list[Pool], str]:
         except ValueError as error:
             answers[-1] = Answer(answer.key, "failed", why=f"its JSON cannot be read ({str(error)[:80]})")
             continue
-        more, unseen = _listed(host, pools) if answer.status == "truncated" else ([], "")
+        is_part = answer.status == "truncated" or any(pool.is_cut for pool in pools)
+        more, unseen = _listed(host, pools) if is_part else ([], "")
         if pools or more or (answer.status == "ok" and _says_none(answer)):
             return pools + more, unseen
         if answer.status == "failed" and answer.exit != 2:
@@ -135,6 +135,16 @@ def _ask(host: Host, *, is_expected: bool) -> tuple[list[Pool], str]:
             raise CannotSee("the ZFS module is loaded, what zpool status says was not recorded")
         raise NothingHere("neither the ZFS module nor the output of zpool status is in this recording")
     raise _refusal(answers[-1])
+
+
+def _asked(host: Host) -> Iterator[tuple[Answer, Callable[[Answer], list[Pool]]]]:
+    """What was said in each form that was asked for, and what reads it: of a pasted text the latest first."""
+    placed = {answer.key: order(answer) for answer in asked(host, "zpool status")}
+    forms = ((JSON, from_json), (TEXT, from_text))
+    for argvs, read in sorted(forms, key=lambda form: -max(placed.get(run_key(argv), 0) for argv in form[0])):
+        answer = next((said for argv in argvs if (said := host.run(*argv)).status != "not_captured"), None)
+        if answer is not None:
+            yield answer, read
 
 
 def _says_none(answer: Answer) -> bool:

@@ -73,7 +73,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     was one, unless `unread` says why it is not known. rebuild: the last sequential resilver. data_errors: how
     many objects have no good copy left. created: None where not asked for or not known. last_scrub: from the
     history, where the record is gone; history: why that could not be read. debian_scrub: the property
-    org.debian:periodic-scrub.
+    org.debian:periodic-scrub. is_cut: the text ends before the table of the devices does: vdevs lacks some.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     last_scrub: Scan | None = None
     history: str = ""
     debian_scrub: str = ""
+    is_cut: bool = False
 
     @property
     def label(self) -> str:

@@ -41,7 +41,8 @@ def from_text(answer: Answer) -> list[Pool]:
     pools: dict[str, Pool] = {}
     for block in _blocks(whole_lines(answer)):
         pool = _pool(block, answer.key)
-        pools.setdefault(pool.name, pool)
+        pools.pop(pool.name, None)  # of two outputs one after the other the later is how it is
+        pools[pool.name] = pool
     return list(pools.values())
 
 
@@ -90,6 +91,7 @@ def _pool(block: list[list[str]], key: str) -> Pool:
         unread=unread,
         vdevs=tuple(_vdevs(first.get("config", [])[2:])),
         data_errors=_errors(first.get("errors", [])),
+        is_cut="config" in first and "errors" not in first,  # which always follows the table
     )
 
 

@@ -83,7 +83,8 @@ def recording(path: str, at: float | None = None) -> tuple[Replay, Source]:
 def recordings(paths: Sequence[str], at: float | None = None) -> tuple[Replay, list[Source]]:
     """One recorded host out of several sources: the first that has an answer wins.
 
-    Raises merged.Differ when they are of different hosts or boots; BadSource, FileNotFoundError.
+    Raises merged.Differ when they, or the outputs in one of them, are of different hosts or boots; BadSource,
+    FileNotFoundError.
     """
     found: list[tuple[str, Recording]] = []
     sources: list[Source] = []
@@ -118,6 +119,8 @@ def _loaded(path: str, name: str) -> tuple[str, Recording]:
                 return form.kind, form.load(path)
     except BadSource:
         raise
+    except merged.Differ as differ:
+        raise merged.Differ(f"{name}: {differ}") from None
     except ValueError as error:
         raise BadSource(str(error) if str(error).startswith(path) else f"{name}: {error}") from None
     except OSError as error:
@@ -159,6 +162,7 @@ def _set_moment(recorded: Recording, at: float | None) -> None:
 
 def source_of(kind: str, path: str, recorded: Recording) -> Source:
     """How a report names a recording."""
+    kind = f"{kind} of {recorded.place}" if recorded.place else kind
     if not recorded.taken_at:
         return Source(kind, path, complete=recorded.complete)
     age_s = max(0.0, round(time.time() - recorded.taken_at, 0))

@@ -547,6 +547,71 @@ def test_another_machine_is_another_machine() -> None:
     assert said(f"mara@desk:~$ ssh gpu-9 cat /proc/mdstat\n{MDSTAT}")["read /proc/mdstat"] == ("ok", MDSTAT)
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        (f"root@gpu-8:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# numactl -H\n{NUMA}", ("gpu-8", "gpu-9")),
+        (f"$ ssh gpu-8 cat /proc/mdstat\n{MDSTAT}$ ssh mara@gpu-9 numactl -H\n{NUMA}", ("gpu-8", "gpu-9")),
+        (
+            f"root@head:~# ssh gpu-9\n$ numactl -H\n{NUMA}$ exit\nroot@head:~# cat /proc/mdstat\n{MDSTAT}",
+            ("gpu-9", "head"),
+        ),
+        (f"$ ssh gpu-9 numactl -H\n{NUMA}$ cat /proc/mdstat\n{MDSTAT}", ("gpu-9", "where they were typed")),
+        (f"$ kubectl exec a-0 -- numactl -H\n{NUMA}$ kubectl exec a-1 -- numactl -H\n{NUMA}", ("pod a-0", "pod a-1")),
+    ],
+)
+def test_outputs_of_two_hosts_are_refused(text: str, names: tuple[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "pasted"
+    file.write_text(text)
+    ended = mlopsdoc("check", "--from", str(file), place=tmp_path)
+    assert (ended.code, ended.out) == (64, "")
+    assert all(name in ended.err for name in names)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"mara@head:~$ ssh gpu-9\n$ cat /proc/mdstat\n{MDSTAT}$ numactl -H\n{NUMA}$ exit\nmara@head:~$ date\n",
+        f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9.lab.example:~# numactl -H\n{NUMA}",
+        f"root@gpu-9:~# sudo -s\n# numactl -H\n{NUMA}root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}",
+        f"{MDSTAT}\nroot@gpu-9:~# numactl -H\n{NUMA}",
+    ],
+)
+def test_one_host_however_it_is_reached(text: str) -> None:
+    answers = said(text)
+    assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
+    assert answers["run numactl -H"] == ("ok", NUMA)
+    assert answers["read /proc/sys/kernel/hostname"] == ("ok", "gpu-9\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["kubectl exec -it train-0 -n ml -- numactl -H", "kubectl exec -it train-0 -- bash\nroot@train-0:/# numactl -H"],
+)
+def test_what_a_pod_says_is_not_the_laptops(command: str) -> None:
+    recorded = transcript.parse(f"mara@laptop:~$ {command}\n{NUMA}")
+    assert recorded.answers["run numactl -H"].said
+    assert "read /proc/sys/kernel/hostname" not in recorded.answers
+    assert recorded.place == "pod train-0"
+    assert "train-0" in recorded.notes[0]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pdsh -w gpu-[8-9] cat /proc/mdstat", "clush -bw gpu-[8-9] cat /proc/mdstat",
+        "ansible gpus -a 'cat /proc/mdstat'",
+        "for h in gpu-8 gpu-9; do echo == $h; ssh $h cat /proc/mdstat; done", "sudo pssh -h all -i 'cat /proc/mdstat'",
+        "while read h; do ssh -n $h cat /proc/mdstat; done < hosts", "cat hosts | xargs -I{} ssh {} cat /proc/mdstat",
+    ],
+)  # fmt: skip
+def test_what_many_hosts_say_is_not_this_hosts(command: str, tmp_path: Path) -> None:
+    recorded = transcript.parse(f"root@head:~# {command}\n== gpu-8\n{MDSTAT}== gpu-9\n{MDSTAT}root@head:~# \n")
+    assert "read /proc/mdstat" not in recorded.answers
+    assert "not understood" in recorded.notes[0]
+    assert any("mdstat" in key and answer.text.count("Personalities") == 2 for key, answer in recorded.answers.items())
+
+
 def test_watch() -> None:
     text = f"Every 2.0s: cat /proc/mdstat        gpu-9: Mon Nov 16 11:00:09 2026\n\n{MDSTAT}"
     assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
-from mlopsdoc.clean import clean, decode
+from mlopsdoc.clean import clean, decode, is_plain
 
 AnswerStatus: TypeAlias = Literal["ok", "absent", "denied", "failed", "timeout", "truncated", "not_captured"]
 SAID: tuple[AnswerStatus, ...] = ("ok", "truncated")
@@ -21,11 +21,12 @@ class Answer:
     `status`: ok; absent (no such file or tool); denied (not for this user); failed (an error, or a command
     that ended with another exit code than 0: its bytes are kept); timeout; truncated (the bytes end at the
     cap); not_captured (a recording that was never asked). `data` is raw, `text` decoded and made safe.
-    `why` is one line for a human when there are no bytes. `at` is seconds since the epoch. Data that is given
+    `why` is one line for a human when there are no bytes. `at` is seconds since the epoch. `order` counts up
+    with time among the answers of one source whose times nobody knows, 0 where it tells nothing. Data that is given
     as a function is fetched each time it is asked for: a recording may hold more than should be in memory.
     """
 
-    __slots__ = ("_data", "_text", "at", "exit", "key", "seconds", "status", "stderr", "why")
+    __slots__ = ("_data", "_text", "at", "exit", "key", "order", "seconds", "status", "stderr", "why")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Answer:
         self.why = why
         self.at = at
         self.seconds = seconds
+        self.order = 0
         self._text: str | None = None
 
     @property
@@ -67,7 +69,8 @@ class Answer:
     def json(self) -> Any:
         """The data as JSON, every text in it made safe; raises ValueError (too deep a nesting included)."""
         try:
-            return safe(json.loads(self.data))
+            value = json.loads(self.data)
+            return value if is_plain(self.data) else safe(value)
         except RecursionError:
             raise ValueError("nested too deep") from None
 

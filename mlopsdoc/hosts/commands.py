@@ -20,11 +20,16 @@ class Canonical(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Where a command runs: `host` of ssh, or `in_container`; and the command there."""
+    """Where a command runs: `host` of ssh, or `container` (as in ``pod job-0``); and the command there."""
 
     words: tuple[str, ...]
     host: str = ""
-    in_container: bool = False
+    container: str = ""
+    target: str = ""  # of an ssh that opens a shell
+
+    @property
+    def in_container(self) -> bool:
+        return bool(self.container)
 
 
 # Words in front of a command that change nothing of its output, and their options with a value.
@@ -34,6 +39,11 @@ WRAPPERS = {
     "chrt": "",
 }  # fmt: skip
 SSH_TAKES = "-p -i -l -o -J -F -c -b -e -m -L -R -D -W -w"
+# What asks other hosts, many at once: whose output is whose, only their own headings tell.
+MANY_HOSTS = (
+    "pssh", "parallel-ssh", "pdsh", "clush", "ansible", "salt", "dsh", "mussh", "cssh", "parallel", "bolt", "fab",
+    "kubectl", "gcloud", "aws", "oc",
+)  # fmt: skip
 EXEC_TAKES = "-u -w -e -c -n --user --workdir --env --container --namespace"
 CONTAINER = ("docker", "exec", "container")
 NOISE = ("--no-pager", "--color=always", "--color=never", "--color", "--color=auto")
@@ -71,26 +81,27 @@ def is_command(argv: tuple[str, ...]) -> bool:
 
 def place(argv: tuple[str, ...]) -> Placed:
     """The command itself, without what starts it, and where it runs."""
-    host, in_container = "", False
+    host, container = "", ""
     for _ in range(8):  # ssh gpu-17 sudo docker exec job nvidia-smi
         argv = _unwrapped(argv)
         name = argv[0].rpartition("/")[2] if argv else ""
         if name == "ssh":
             left = _after_options(argv[1:], SSH_TAKES)
             if len(left) < 2:
-                break
+                return Placed(argv, host, container, left[0].rpartition("@")[2] if left else "")
             host, argv = left[0].rpartition("@")[2], left[1:]
         elif name in ("docker", "podman", "nerdctl", "kubectl", "crictl") and argv[1:2] == ("exec",):
             left = _after_options(argv[2:], EXEC_TAKES)
             if len(left) < 2:
                 break
+            container = f"{'pod' if name == 'kubectl' else 'container'} {left[0].removeprefix('pod/')}"
             left = _after_options(left[1:], EXEC_TAKES)
-            in_container, argv = True, left[1:] if left[:1] == ("--",) else left
-        elif len(argv) == 1 and " " in argv[0] and (host or in_container):
+            argv = left[1:] if left[:1] == ("--",) else left
+        elif len(argv) == 1 and " " in argv[0] and (host or container):
             argv = tuple(argv[0].split())  # ssh host 'nvidia-smi -q'
         else:
             break
-    return Placed(argv, host, in_container)
+    return Placed(argv, host, container)
 
 
 def _unwrapped(argv: tuple[str, ...]) -> tuple[str, ...]:

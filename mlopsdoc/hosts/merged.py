@@ -41,11 +41,11 @@ def _must_agree(sources: Sequence[tuple[str, Recording]], key: str, what: str) -
     said = [(name, value) for name, recording in sources if (value := _said(recording, key))]
     for name, value in said[1:]:
         first, expected = said[0]
-        if _short(value) != _short(expected):
+        if short_name(value) != short_name(expected):
             raise Differ(f"{first} and {name} are not of one host: {what} {expected} and {value}")
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """A host name without its domain."""
     return name.partition(".")[0].lower()
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mlopsdoc.hosts import loops, pasted_files, shapes
 from mlopsdoc.hosts.base import AnswerStatus, read_key, words
-from mlopsdoc.hosts.commands import CONTAINER, Canonical, canonical, place
+from mlopsdoc.hosts.commands import CONTAINER, MANY_HOSTS, Canonical, canonical, place
 from mlopsdoc.hosts.pasted_files import NotTold, Said
 from mlopsdoc.hosts.prompts import Pipeline, pipelines
 from mlopsdoc.hosts.segments import Buffer, Segments, is_log, said_of
@@ -66,6 +66,9 @@ def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
         parts = [pipeline for pipeline in pipelines(command) if not pipeline[-1].is_silent]
     except ValueError:
         return Heard([], lines, False)
+    if reaches_others(command, parts):
+        asked = canonical(parts[0][0].words) if len(parts) == 1 else None
+        return Heard([Said(typed_key(command), "truncated", _text(lines))], None, asked is not None)
     if command.lstrip().startswith("for "):
         return _loop(command, lines)
     if len(parts) >= 2 and parts[0][0].words[0] in ("test", "["):
@@ -76,6 +79,28 @@ def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
     if len(parts) > 1:
         return _several(parts, lines, folder, is_cut)
     return _one(parts[0], lines, folder, is_cut)
+
+
+def typed_key(command: str) -> str:
+    """The key of output that nobody understood: its command, as it was typed."""
+    return ("run " + words(tuple(command.split())))[:1000]
+
+
+def reaches_others(command: str, parts: Sequence[Pipeline]) -> bool:
+    """Whether what a command prints may be of several hosts: ``pdsh -w gpu-[1-9] df``, a loop of ssh."""
+    first = command.split(maxsplit=1)[:1]
+    is_loop = first in (["for"], ["while"], ["until"])
+    for pipeline in parts:
+        for simple in pipeline:
+            placed = place(simple.words)
+            if placed.words[:1] and placed.words[0] in MANY_HOSTS and not placed.container:
+                return True
+            is_loop_of_ssh = is_loop and any(word.rpartition("/")[2] in ("ssh", "rsh") for word in simple.words)
+            if is_loop_of_ssh or "$" in placed.host or "$" in placed.container:
+                return True
+            if placed.words[:1] == ("xargs",) and {"ssh", "kubectl"}.intersection(placed.words):
+                return True
+    return False
 
 
 def may_have_remarks(command: str) -> bool:

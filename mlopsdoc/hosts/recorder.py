@@ -28,7 +28,8 @@ class Recording:
     question says that was never put: not_captured, or absent for hosts that were written by hand. is_lower_bound:
     taken_at is the newest time that the answers state, so ages are at least what they seem; it is 0 where none does.
     notes: what should be said of the source besides its answers, a line each. understood: how many commands were
-    known, of how many (both 0 where nobody typed commands). is_known: whether anything in it was.
+    known, of how many (both 0 where nobody typed commands). is_known: whether anything in it was. place: the
+    container whose answers these are, as in ``pod job-0``.
     """
 
     def __init__(self, taken_at: float, *, unlisted: AnswerStatus = "not_captured") -> None:
@@ -42,6 +43,7 @@ class Recording:
         self.notes: list[str] = []
         self.is_known = True
         self.understood: tuple[int, int] = (0, 0)
+        self.place = ""
 
     def part(self, wanted: Callable[[Answer], bool]) -> Recording:
         """Only the answers that are wanted, and what matched the trees among them."""

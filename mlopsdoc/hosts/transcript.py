@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 from mlopsdoc.hosts import outputs, shapes
 from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, split, words
-from mlopsdoc.hosts.commands import CONTAINER, place
+from mlopsdoc.hosts.commands import CONTAINER, Placed, place
+from mlopsdoc.hosts.merged import Differ, short_name
 from mlopsdoc.hosts.moments import date_of, newest
+from mlopsdoc.hosts.outputs import typed_key
 from mlopsdoc.hosts.pasted_files import Said
 from mlopsdoc.hosts.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
 from mlopsdoc.hosts.recorder import Recording
@@ -36,13 +38,19 @@ _TIMED = r"(?:real|user|sys)\s+[0-9]+m[0-9.]+s$"
 
 
 class Where(NamedTuple):
-    """The machine of an answer. name is empty where no prompt tells it."""
+    """The machine of an answer. name is empty where no prompt tells it. container: as in ``pod job-0``."""
 
     name: str = ""
-    is_container: bool = False
+    container: str = ""
 
 
 HERE = Where()
+SHELLS = ("bash", "sh", "zsh", "ash", "dash", "fish")
+# What may be asked on the way to a host, or of a whole cluster, without being evidence of the machine it is typed at.
+BYSTANDERS = (
+    "date", "hostname", "uname", "uptime", "whoami", "id", "pwd", "ls", "text", "job", "env", "sinfo", "squeue",
+    "scontrol", "sacct", "kubectl", "ping", "docker", "history",
+)  # fmt: skip
 
 
 def is_text(head: bytes) -> bool:
@@ -54,7 +62,7 @@ def is_text(head: bytes) -> bool:
 
 
 def load(path: str) -> Recording:
-    """The recording in a text file; raises ValueError where it is too large or none, OSError."""
+    """The recording in a text file; raises ValueError where it is too large or none, Differ, OSError."""
     with open(path, "rb") as file:
         head = file.read(4)
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -77,7 +85,7 @@ def load(path: str) -> Recording:
 
 
 def parse(text: str) -> Recording:
-    """The same of text that is at hand."""
+    """The same of text that is at hand; raises Differ."""
     reader = Reader()
     for line in text.removesuffix("\n").split("\n"):
         reader.add(line)
@@ -103,6 +111,7 @@ class Reader:
         self.has_text = False
         self._said: dict[tuple[Where, str], list[Said]] = {}
         self._where = HERE
+        self._entered: list[Where] = []  # where one came from, of each ssh or exec that opened a shell
         self._typed: _Typed | None = None
         self._more: list[str] = []  # of a command line that goes on
         self._waiting: Prompt | None = None
@@ -168,12 +177,8 @@ class Reader:
 
     def _begin(self, prompt: Prompt) -> None:
         self._end_output()
-        name = prompt.host if re.search(r"[A-Za-z]", prompt.host) else ""
-        if name:
-            self._names[name] = self._names.get(name, 0)
-        is_container = re.search(r"container|docker|\bpod\b", prompt.label) is not None
-        self._where = Where(name, is_container)
-        self._is_root = self._is_root or (prompt.is_root and not is_container)
+        self._arrive(prompt)
+        self._is_root = self._is_root or (prompt.is_root and not self._where.container)
         if prompt.folder.startswith("/"):
             self._folder = prompt.folder
         if not prompt.command:
@@ -182,6 +187,32 @@ class Reader:
             self._waiting, self._more = prompt, [prompt.command]
         else:
             self._typed = _Typed(prompt, prompt.command)
+
+    def _arrive(self, prompt: Prompt) -> None:
+        """Where a prompt stands: one without a name where the last one stood."""
+        name = prompt.host if re.search(r"[A-Za-z]", prompt.host) else ""
+        while name and self._entered and self._entered[-1].name == name:
+            self._where = self._entered.pop()  # it has come back
+        if re.search(r"container|docker|\bpod\b", prompt.label) is not None:
+            self._where = Where(name, self._where.container or "container")
+        elif re.search(r"\(container\)|\(pod\)", self._where.container) or self._where.container == "container":
+            self._where = Where(name)  # the label has gone
+        elif name and not self._where.container:
+            self._where = Where(name)
+        if name and not self._where.container:
+            self._names[name] = self._names.get(name, 0)
+
+    def _enter(self, placed: Placed) -> None:
+        """Follow ``ssh gpu-17``, ``kubectl exec -it job-0 -- bash`` and ``exit`` to where the next prompt stands."""
+        argv = placed.words
+        if argv[:1] == ("ssh",) and placed.target:
+            self._entered.append(self._where)
+            self._where = Where(placed.target)
+        elif placed.container and argv and argv[0].rpartition("/")[2] in SHELLS and "-c" not in argv:
+            self._entered.append(self._where)
+            self._where = Where(placed.host or self._where.name, placed.container)
+        elif argv[:1] in (("exit",), ("logout",)) and self._entered:
+            self._where = self._entered.pop()
 
     def _end_output(self) -> None:
         self._segments.end()
@@ -200,8 +231,8 @@ class Reader:
             placed = place(pipelines(command)[0][0].words)
         except (ValueError, IndexError):
             placed = place(())
-        if placed.host or placed.in_container:
-            self._where = Where(placed.host or here.name, placed.in_container or here.is_container)
+        if placed.host or placed.container:
+            self._where = Where(placed.host or here.name, placed.container or here.container)
         heard = outputs.hear(command, typed.lines, folder, is_cut=typed.is_cut or typed.lines.is_cut)
         self._folder = folder
         if not heard.is_silent:
@@ -212,11 +243,14 @@ class Reader:
             self._look_at(command, heard.left)
             if not heard.is_silent and not heard.is_known:
                 self._strange.append(command)
+        elif not heard.is_silent and not heard.is_known:
+            self._strange.append(command)
         self._where = here
+        self._enter(placed)
 
     def _look_at(self, command: str, lines: Sequence[str]) -> None:
         """Output that its command does not explain: kept as it was typed, and read for what it is."""
-        self._keep(Said(_typed_key(command), "truncated", "".join(f"{line}\n" for line in lines)))
+        self._keep(Said(typed_key(command), "truncated", "".join(f"{line}\n" for line in lines)))
         segments = Segments(self._keep)
         for line in lines:
             segments.add(line)
@@ -246,9 +280,9 @@ class Reader:
             self._keep(Said("run text", "truncated", strangers.text))
         recording = Recording(0.0)
         recording.complete = False
-        main = self._main_host()
+        main = self._judged()
         for (where, key), parts in self._said.items():
-            for one in _placed(where, main, key, has_host=self._has_host()):
+            for one in _placed(where, main, key):
                 answer = joined(one, parts)
                 if one not in recording.answers:
                     recording.answers[one] = answer
@@ -257,19 +291,35 @@ class Reader:
         self._note(recording)
         return recording
 
-    def _has_host(self) -> bool:
-        return any(not where.is_container for where, _ in self._said)
+    def _judged(self) -> Where:
+        """The machine whose answers are judged; raises Differ where there would be several."""
+        unknown = {typed_key(text) for text in self._strange}
+        found = [where for where, key in self._said if key not in unknown and _is_evidence(key)]
+        hosts = _different([where for where in found if not where.container], set(self._names))
+        containers = list(dict.fromkeys(where for where in found if where.container))
+        if len(hosts) > 1:
+            raise _several_places([where.name or "the one where they were typed" for where in hosts], "host")
+        if hosts or not containers:
+            return hosts[0] if hosts else self._main_host()
+        if len(containers) > 1:
+            raise _several_places([where.container for where in containers], "place")
+        return containers[0]
 
-    def _main_host(self) -> str:
-        """The machine that said most."""
-        counts: dict[str, int] = {}
+    def _main_host(self) -> Where:
+        """The machine that said most, where nothing was said that is judged."""
+        counts: dict[Where, int] = {}
         for where, _ in self._said:
-            counts[where.name] = counts.get(where.name, 0) + (where.name != "")
-        return max(counts, key=lambda name: counts[name], default="")
+            counts[where] = counts.get(where, 0) + (where.name != "" and not where.container)
+        return max(counts, key=lambda where: counts[where], default=HERE)
 
-    def _tell_host(self, recording: Recording, main: str) -> None:
+    def _tell_host(self, recording: Recording, main: Where) -> None:
         key = read_key(HOSTNAME)
-        names = [name for name in (main, *self._names) if re.fullmatch(r"[\w.-]*[A-Za-z][\w.-]*", name)]
+        if main.container:
+            recording.place = main.container
+            at = f", reached from {main.name}" if main.name else ""
+            recording.notes.append(f"what is judged was said in {main.container}{at}: it is not all of its host")
+            return
+        names = [name for name in (main.name, *self._names) if re.fullmatch(r"[\w.-]*[A-Za-z][\w.-]*", name)]
         if names and key not in recording.answers:
             recording.answers[key] = Answer(key, "ok", f"{names[0]}\n".encode())
         key = read_key(STATUS)
@@ -292,7 +342,7 @@ class Reader:
             more = f" and {len(self._strange) - 5} more" if len(self._strange) > 5 else ""
             known = self._seen - len(self._strange)
             recording.notes.append(f"understood {known} of {self._seen} commands; not understood: {some}{more}")
-        unknown = {"run text", *(_typed_key(text) for text in self._strange)}
+        unknown = {"run text", *(typed_key(text) for text in self._strange)}
         recording.is_known = any(key not in unknown for _, key in self._said)
 
 
@@ -326,20 +376,39 @@ def _changed_folder(command: str, folder: str) -> str:
     )
 
 
-def _placed(where: Where, main: str, key: str, *, has_host: bool) -> Iterator[str]:
+def _several_places(names: Sequence[str], what: str) -> Differ:
+    return Differ(f"these are outputs of more than one {what}: {names[0]} and {names[1]}; give the text of one alone")
+
+
+def _is_evidence(key: str) -> bool:
+    """Whether an answer tells of the machine that gave it."""
+    kind, _, rest = key.partition(" ")
+    return rest.partition(" ")[0] not in BYSTANDERS if kind == "run" else not rest.startswith(("/etc/", "/proc/sys/"))
+
+
+def _different(found: Sequence[Where], typed_at: set[str]) -> list[Where]:
+    """The hosts among places, each once, whatever their domain. One without a name is that of the only prompts."""
+    by_name: dict[str, Where] = {}
+    for where in found:
+        by_name.setdefault(short_name(where.name), where)
+    if "" in by_name and len(by_name) > 1 and typed_at:
+        del by_name[""]
+    return list(by_name.values())
+
+
+def _placed(where: Where, main: Where, key: str) -> Iterator[str]:
     """The keys of an answer, by where it was given: another host's and a container's are no answers of this host."""
     asked = split(key.removeprefix("run ")) if key.startswith("run ") else ("cat", key.partition(" ")[2])
-    if where.name and main and where.name != main:
-        yield "run " + words(("ssh", where.name, *asked))
-    elif where.is_container and has_host:
+    if where.container and where.container != main.container:
         yield "run " + words((*CONTAINER, *asked))
+    elif main.container and not where.container and _is_evidence(key):
+        yield key
+    elif where.name and main.name and short_name(where.name) != short_name(main.name):
+        yield "run " + words(("ssh", where.name, *asked))
+    elif main.container and not where.container:
+        yield "run " + words(("ssh", where.name or "host", *asked))
     else:
         yield key
-
-
-def _typed_key(command: str) -> str:
-    """The key of output that nobody understood: its command, as it was typed."""
-    return ("run " + words(tuple(command.split())))[:1000]
 
 
 _WEAK: tuple[AnswerStatus, ...] = ("absent", "denied")

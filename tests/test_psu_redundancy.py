@@ -188,7 +188,8 @@ def redfish(power: Any) -> dict[str, str]:
 
 BROKEN: list[Any] = [None, [], "x", 7, {"PowerSupplies": 1}, {"PowerSupplies": [1, None]}, {"PowerSupplies": [{}]},
      {"PowerSupplies": [{"Status": [], "Name": 5, "InputRanges": {}, "PowerCapacityWatts": True}]},
-     {"PowerSupplies": [{"Status": {"State": "Enabled"}}], "PowerControl": [[]], "Redundancy": [{"Status": 1}]}]  # fmt: skip
+     {"PowerSupplies": [{"Status": {"State": "Enabled"}}], "PowerControl": [[]], "Redundancy": [{"Status": 1}]},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", BROKEN)

@@ -17,6 +17,11 @@ def _colour() -> re.Pattern[str]:
     return re.compile(r"\x1b\[[0-9;]{0,32}m")
 
 
+def is_plain(data: bytes) -> bool:
+    """Whether there is nothing to be made safe, nor an escape that JSON would turn into such."""
+    return not data.translate(None, _PLAIN) and b"\\" not in data
+
+
 def decode(data: bytes) -> str:
     """The text of an answer: safe characters, tabs and newlines; lines end at MAX_LINE characters."""
     if not data.translate(None, _PLAIN):

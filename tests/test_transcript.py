@@ -261,9 +261,9 @@ def test_output_that_went_to_a_file() -> None:
 
 
 def test_csv_without_header() -> None:
-    text = "$ nvidia-smi --query-gpu=index,power.draw --format=csv,noheader\n0, 91.02 W\n"
+    text = "$ nvidia-smi --query-gpu=index,power.draw --format=csv,noheader\n0, 91.02 W\n$ \n"
     assert said(text)["run nvidia-smi --query-gpu"] == ("ok", "index, power.draw\n0, 91.02 W\n")
-    text = "$ nvidia-smi --query-gpu=index,power.draw --format=csv\nindex, power.draw [W]\n0, 91.02 W\n"
+    text = "$ nvidia-smi --query-gpu=index,power.draw --format=csv\nindex, power.draw [W]\n0, 91.02 W\n$ \n"
     assert said(text)["run nvidia-smi --query-gpu"] == ("ok", "index, power.draw [W]\n0, 91.02 W\n")
 
 
@@ -299,9 +299,71 @@ def test_what_could_not_be_said(text: str, key: str, status: str) -> None:
 
 def test_what_sudo_says_later_counts() -> None:
     refused = "$ dmesg\ndmesg: read kernel buffer failed: Operation not permitted\n"
-    text = f"{refused}$ sudo dmesg\n[sudo] password for mara: \n{KERNEL}"
+    text = f"{refused}$ sudo dmesg\n[sudo] password for mara: \n{KERNEL}$ \n"
     assert said(text)["run dmesg"] == ("ok", KERNEL)
     assert said(f"# dmesg\n{KERNEL}$ dmesg\ndmesg: Operation not permitted\n")["run dmesg"] == ("ok", KERNEL)
+
+
+DF = "Filesystem      Size  Used Avail Use% Mounted on\n/dev/md1        187G   {}G  101G  43% /var\n"
+
+
+def test_of_two_outputs_the_later_counts() -> None:
+    text = f"$ df -h\n{DF.format(76)}$ ./fill\n$ df -hT\n{DF.format(80)}$ \n"
+    assert said(text)["run df"] == ("ok", DF.format(80))
+    more = POOL.replace("repaired 0B", "repaired 4K")
+    text = f"$ zpool status\n{POOL}$ zpool status -v\n{more}$ \n"
+    assert said(text)["run zpool status"] == ("ok", more)
+    assert said(f"$ zpool status\n{POOL}$ zpool status | grep scan\n{POOL.splitlines()[2]}\n$ \n")[
+        "run zpool status"
+    ] == ("ok", POOL)
+    csv = "$ nvidia-smi --query-gpu=index,{0} --format=csv\nindex, {0}\n0, {1}\n"
+    text = csv.format("pstate", "P0") + csv.format("temperature.gpu", 61) + csv.format("pstate", "P2") + "$ \n"
+    expected = "index, temperature.gpu\n0, 61\nindex, pstate\n0, P2\n"
+    assert said(text)["run nvidia-smi --query-gpu"] == ("ok", expected)
+    assert said(f"$ dmesg\n{KERNEL}$ dmesg\n{KERNEL}$ \n")["run dmesg"] == ("ok", KERNEL * 2)
+
+
+def test_answers_keep_their_order() -> None:
+    text = f"$ cat /proc/mdstat\n{MDSTAT}$ numactl -H\n{NUMA}$ df -h\n{DF.format(76)}$ cat /proc/mdstat\n{MDSTAT}$ \n"
+    answers = transcript.parse(text).answers
+    orders = [answers[key].order for key in ("run numactl -H", "run df", "read /proc/mdstat")]
+    assert 0 < orders[0] < orders[1] < orders[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "key", "status"),
+    [
+        ("df -h", DF.format(76), "run df", "truncated"),
+        ("zpool status", POOL, "run zpool status", "truncated"),
+        ("dmesg", KERNEL, "run dmesg", "truncated"),
+        ("cat /proc/mdstat", MDSTAT, "read /proc/mdstat", "ok"),
+        ("nvidia-smi", TABLE, "run nvidia-smi", "ok"),
+        ("numactl -H", NUMA, "run numactl -H", "ok"),
+        ("cat /sys/block/sda/queue/rotational", "0\n", "read /sys/block/sda/queue/rotational", "ok"),
+    ],
+)
+def test_the_last_output_is_whole_only_where_its_form_says_so(command: str, output: str, key: str, status: str) -> None:
+    assert said(f"$ {command}\n{output}")[key] == (status, output)
+    assert said(f"$ {command}\n{output}$ \n")[key] == ("ok", output)
+
+
+def test_a_last_output_that_may_be_cut_is_still_the_latest() -> None:
+    assert said(f"$ df -h\n{DF.format(76)}$ df -h\n{DF.format(80)}")["run df"] == ("truncated", DF.format(80))
+
+
+def test_outputs_above_their_commands() -> None:
+    text = f"{DF.format(76)}$ df -h\n{POOL}$ zpool status\n{MDSTAT}$ cat /proc/mdstat\n"
+    recorded = transcript.parse(text)
+    answers = {key: (answer.status, answer.text) for key, answer in recorded.answers.items()}
+    assert answers["run df"] == ("truncated", DF.format(76))
+    assert answers["run zpool status"] == ("truncated", POOL)
+    assert answers["read /proc/mdstat"] == ("truncated", MDSTAT)
+    assert "`df -h`, `zpool status`" in recorded.notes[0]
+
+
+def test_lines_below_no_command_are_told_of() -> None:
+    recorded = transcript.parse(f"some words\nof somebody\n$ numactl -H\n{NUMA}")
+    assert "2 lines that stand below no command" in recorded.notes[0]
 
 
 def test_of_failure_and_success_the_later_counts() -> None:

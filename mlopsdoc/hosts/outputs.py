@@ -135,7 +135,21 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
         return Heard([*found, Said("run " + words(argv), "truncated" if is_part else "ok", _text(lines))])
     if asked is None:
         return Heard([], lines, _explains_itself(argv, lines))
+    if _is_anothers(asked, lines):
+        return Heard(_parts(_segmented(lines)), None, False)
     return Heard(list(_distributed(asked, lines, is_part)))
+
+
+def _is_anothers(asked: Canonical, lines: Sequence[str]) -> bool:
+    """Whether all that stands below a command is output of another one, as where outputs stand above commands."""
+    if not any(shape.key == asked.key for shape in shapes.SHAPES) or is_log(asked.key):
+        return False
+    first = next((line for line in lines if line.strip()), "")
+    start = shapes.start_of(first)
+    if start is None or is_log(start.key):
+        return False
+    tool = " ".join(asked.key.split()[:2])
+    return not any(s.key.startswith(tool) for line in lines if (s := shapes.start_of(line)) is not None)
 
 
 def _text(lines: Sequence[str]) -> str:
@@ -272,7 +286,8 @@ def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Itera
         elif is_foreign and line.strip():
             is_foreign = bool(foreign) and _goes_on(foreign, line)
         (foreign.append if is_foreign else own.add)(line)
-    yield said_of(asked.key, own, is_part=is_part or asked.is_part)
+    if not foreign or any(line.strip() for line in own.lines):
+        yield said_of(asked.key, own, is_part=is_part or asked.is_part)
     yield from _parts(_segmented(foreign)) if is_part or asked.is_part else _segmented(foreign)
     jobs = [line for line in own.lines if (start := shapes.start_of(line)) is not None and start.key == "run job"]
     if jobs and not is_log(asked.key):

@@ -38,12 +38,13 @@ _LINK = r"l[rwxsStT-]{9}[.+@]? .*? (?P<name>\S+) -> (?P<target>\S.*)$"
 
 
 class Said(NamedTuple):
-    """An answer that the text holds."""
+    """An answer that the text holds. is_anew: it is truncated, and says anew what was said before."""
 
     key: str
     status: AnswerStatus
     text: str = ""
     why: str = ""
+    is_anew: bool = False
 
 
 class NotTold(Exception):

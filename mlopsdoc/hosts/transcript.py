@@ -24,6 +24,7 @@ from mlopsdoc.hosts.pasted_files import Said
 from mlopsdoc.hosts.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.segments import CAP, Buffer, Segments, is_log
+from mlopsdoc.hosts.whole import is_ended
 
 MAX_BYTES, MAX_LINE = 256 << 20, 1 << 20
 MAX_CONTINUED = 40
@@ -110,6 +111,7 @@ class Reader:
     def __init__(self) -> None:
         self.has_text = False
         self._said: dict[tuple[Where, str], list[Said]] = {}
+        self._orders: dict[tuple[Where, str], int] = {}
         self._where = HERE
         self._entered: list[Where] = []  # where one came from, of each ssh or exec that opened a shell
         self._typed: _Typed | None = None
@@ -214,17 +216,17 @@ class Reader:
         elif argv[:1] in (("exit",), ("logout",)) and self._entered:
             self._where = self._entered.pop()
 
-    def _end_output(self) -> None:
+    def _end_output(self, *, is_last: bool = False) -> None:
         self._segments.end()
         self._in_log = False
         typed, self._typed = self._typed, None
         if typed is not None:
-            self._take(typed)
+            self._take(typed, is_last)
 
     # ---- answers
 
-    def _take(self, typed: _Typed) -> None:
-        """Keep what a command and its output say."""
+    def _take(self, typed: _Typed, is_last: bool) -> None:
+        """Keep what a command and its output say. is_last: no prompt tells that the output has ended."""
         command, here = typed.command, self._where
         folder = _changed_folder(command, self._folder)
         try:
@@ -238,6 +240,8 @@ class Reader:
         if not heard.is_silent:
             self._seen += 1
         for said in heard.said:
+            if is_last and said.status == "ok" and not is_ended(said.key, said.text):
+                said = said._replace(status="truncated", is_anew=True)
             self._keep(said)
         if heard.left is not None:
             self._look_at(command, heard.left)
@@ -259,9 +263,11 @@ class Reader:
     def _keep(self, said: Said) -> None:
         if said.key == "run date":
             self._date = date_of(said.text) or self._date
-        self._said.setdefault((self._where, said.key), []).append(said)
-        for derived in outputs.derived(said):
-            self._said.setdefault((self._where, derived.key), []).append(derived)
+        for one in (said, *outputs.derived(said)):
+            place = (self._where, one.key)
+            self._said.setdefault(place, []).append(one)
+            if one.status not in _WEAK or place not in self._orders:
+                self._orders[place] = len(self._orders) + self._seen + 1
 
     # ---- the end
 
@@ -274,7 +280,7 @@ class Reader:
         """All that the text says."""
         if self._waiting is not None:
             self._typed, self._waiting = _Typed(self._waiting, "\n".join(self._more)), None
-        self._end_output()
+        self._end_output(is_last=True)
         strangers = self._segments.strangers
         if strangers.lines:
             self._keep(Said("run text", "truncated", strangers.text))
@@ -284,6 +290,7 @@ class Reader:
         for (where, key), parts in self._said.items():
             for one in _placed(where, main, key):
                 answer = joined(one, parts)
+                answer.order = self._orders[where, key]
                 if one not in recording.answers:
                     recording.answers[one] = answer
         self._tell_host(recording, main)
@@ -342,6 +349,9 @@ class Reader:
             more = f" and {len(self._strange) - 5} more" if len(self._strange) > 5 else ""
             known = self._seen - len(self._strange)
             recording.notes.append(f"understood {known} of {self._seen} commands; not understood: {some}{more}")
+        strangers = len(self._segments.strangers.lines)
+        if strangers and self._seen:
+            recording.notes.append(f"{strangers} lines that stand below no command are nothing that mlopsdoc knows")
         unknown = {"run text", *(typed_key(text) for text in self._strange)}
         recording.is_known = any(key not in unknown for _, key in self._said)
 
@@ -414,19 +424,43 @@ def _placed(where: Where, main: Where, key: str) -> Iterator[str]:
 _WEAK: tuple[AnswerStatus, ...] = ("absent", "denied")
 
 
+def _latest(key: str, said: Sequence[Said]) -> Sequence[Said]:
+    """What counts of several outputs: the last whole one, and parts after it that say something else.
+
+    Logs and tables of other columns add up.
+    """
+    left: list[Said] = []
+    for part in said:
+        if part.status == "failed":
+            left = []
+        elif is_log(key) or not left:
+            left.append(part)
+        elif part.status == "ok" or part.is_anew:
+            other = [one for one in left if "--query-" in key and _columns(one) != _columns(part)]
+            left = [*other, part]
+        elif not set(part.text.split("\n")) <= set(left[-1].text.split("\n")):
+            left.append(part)
+    return left
+
+
+def _columns(said: Said) -> str:
+    return said.text.lstrip().partition("\n")[0]
+
+
 def joined(key: str, parts: Sequence[Said]) -> Answer:
     """One answer of all that was said to one question, in order.
 
-    What was said outweighs what was refused; of a failure and a success the later one counts.
+    What was said outweighs what was refused; of a failure and a success, and of two whole outputs, the later counts.
     """
-    said = [part for part in parts if part.status not in _WEAK]
+    said: Sequence[Said] = [part for part in parts if part.status not in _WEAK]
     if not said:
         return Answer(key, parts[-1].status, why=parts[-1].why)
     last = said[-1]
     if last.status == "failed":
         data = last.text.encode("utf-8", "surrogateescape")
         return Answer(key, "failed", data, stderr=data, why=last.why)
-    texts = [part.text for part in said if part.status != "failed"]
+    said = _latest(key, said)
+    texts = [part.text for part in said]
     text = "".join(text if text.endswith("\n") or not text else f"{text}\n" for text in texts)
     if len(texts) == 1:
         text = texts[0]

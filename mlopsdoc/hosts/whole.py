@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +17,19 @@ def is_whole(key: str, text: str) -> bool | None:
     """Whether nothing of an output is missing, None where the form does not tell."""
     test = _WHOLE.get(key)
     return None if test is None else test(text)
+
+
+def is_ended(key: str, text: str) -> bool:
+    """Whether the end of an output whose beginning is there shows that no line is missing."""
+    if key.startswith(("read /sys/", "read /proc/sys/", *ONE_LINE_TOOLS)):
+        return len(text.splitlines()) == 1
+    if text[:1] in ("{", "["):
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return False
+        return True
+    return key.startswith("link ") or (key in ENDED and is_whole(key, text) is True)
 
 
 def _whole_mdstat(text: str) -> bool:
@@ -64,6 +78,8 @@ def _whole_lscpu(text: str) -> bool:
 SURE = (
     "read /proc/mdstat", "run nvidia-smi -q", "run nvidia-smi -q -x", "run nvidia-smi topo -m", "run numactl -H",
 )  # fmt: skip
+ENDED = (*SURE, "run nvidia-smi")
+ONE_LINE_TOOLS = ("run date", "run hostname", "run uname", "run uptime", "run whoami")
 _WHOLE: dict[str, Callable[[str], bool]] = {
     "read /proc/mdstat": _whole_mdstat,
     "run zpool status": _whole_zpool,

@@ -150,6 +150,12 @@ def gpu_thermal(
         yield unknown(
             f"{gpus.missing} of {every} GPUs are missing in the output of nvidia-smi that is here", code="missing"
         )
+    elif gpus.is_part:
+        yield unknown(
+            "only a part of what nvidia-smi says is here: whether there are other GPUs is not known",
+            code="missing",
+            advice="nvidia-smi -L names them all",
+        )
     for lost in gpus.lost:
         yield _unseen(f"cannot be judged: {lost.why}", "lost", lost)
     if not gpus.lost and all(map(_is_mute, gpus)):

@@ -110,6 +110,7 @@ def test_values(name: str, pci: str, index: int, driver: str, said: str, expecte
 
 
 HEAT = """\
+Attached GPUs                             : 1
 GPU 00000000:1B:00.0
     Clocks {word} Reasons
         Idle                              : Not Active
@@ -269,9 +270,52 @@ def test_gpus_without_address_are_told_apart() -> None:
 
 def test_reasons_that_were_cut_away_are_no_reasons() -> None:
     lines = HEAT.format(**WELL).split("\n")
-    assert judge(host(part=True, Q="\n".join(lines[:5]))).status.value == "unknown"  # SW thermal is missing
-    assert judge(host(part=True, Q="\n".join([*lines[:4], *lines[6:]]))).status.value == "ok"  # HW slowdown: none
-    assert judge(host(part=True, Q="\n".join([*lines[:3], *lines[6:]]))).status.value == "unknown"
+    for kept, codes in (
+        (lines[:6], {"untold", "missing"}),  # SW thermal is missing
+        ([*lines[:5], *lines[7:]], {"missing"}),  # HW slowdown: none
+        ([*lines[:4], *lines[7:]], {"untold", "missing"}),
+    ):
+        assert {found.code for found in judge(host(part=True, Q="\n".join(kept))).findings} == codes
+
+
+def ordered(*said: tuple[str, str]) -> Replay:
+    """Outputs of one text, one after the other."""
+    replay = host(dict(said))
+    for place, answer in enumerate(replay.recording.answers.values(), 1):
+        answer.order = place
+    return replay
+
+
+def test_of_two_forms_the_later_holds() -> None:
+    well = HEAT.format(**WELL)
+    hot = "index, pci.bus_id, temperature.gpu, clocks_event_reasons.active\n0, 00000000:1B:00.0, 93, 0x48\n"
+    failed = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n"
+    assert judge(ordered((Q, well), (CSV, hot))).status.value in ("warning", "critical")
+    (gpu,) = gpus_of(ordered((Q, well), (CSV, hot)))
+    assert (gpu.temperature_c, gpu.reasons, gpu.margin_c) == (93, 0x48, None)  # the margin is of another moment
+    assert judge(ordered((CSV, hot), (Q, well))).status.value == "ok"
+    assert "the nvidia kernel module is not loaded" in judge(ordered((Q, well), (TABLE, failed))).reason
+    assert judge(ordered((TABLE, failed), (Q, well))).status.value == "ok"
+    warm = hot.replace("93, 0x48", "62, 0x0")
+    (gpu,) = gpus_of(ordered((Q, well), (CSV, warm)))
+    assert (gpu.temperature_c, gpu.reasons, gpu.margin_c) == (62, 0, 26)
+
+
+def test_of_one_form_the_later_holds_and_nothing_is_mixed() -> None:
+    cool = HEAT.format(**WELL)
+    later = "GPU 00000000:1B:00.0\n    Temperature\n        GPU Current Temp   : 88 C\n"
+    (gpu,) = gpus_of(host(Q=f"{cool}\n{later}"))
+    assert (gpu.temperature_c, gpu.margin_c, gpu.reasons, gpu.untold) == (88, None, None, ("reasons",))
+
+
+@pytest.mark.parametrize("status", ["ok", "truncated"])
+def test_one_block_does_not_tell_of_others(status: AnswerStatus) -> None:
+    block = HEAT.format(**WELL).partition("\n")[2]
+    replay = host(Q=block, part=status == "truncated")
+    (found,) = judge(replay).findings
+    assert (found.status.value, found.code) == ("unknown", "missing")
+    replay.recording.answers[CSV] = Answer(CSV, "ok", b"index, pci.bus_id\n0, 00000000:1B:00.0\n")
+    assert judge(replay).status.value == "ok"
 
 
 def test_gpus_that_were_counted_and_not_shown_are_missing() -> None:

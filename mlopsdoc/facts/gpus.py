@@ -145,7 +145,8 @@ class Gpus(Fact, frozen=True):
 
     Recordings of other people have what nvidia-smi printed, in one form or several; on this machine it is asked
     only where the library cannot be used, never where that hung. `listed`: the processes that it printed; None
-    where it printed no list of them. `missing`: how many GPUs it counted and did not show.
+    where it printed no list of them. `missing`: how many GPUs it counted and did not show; `is_part`: whether there
+    are others is not known, for it was asked for one or only a part of what it said is here.
     """
 
     gpus: tuple[Gpu, ...]
@@ -154,6 +155,7 @@ class Gpus(Fact, frozen=True):
     at: float = 0.0
     listed: tuple[Listed, ...] | None = None
     missing: int = 0
+    is_part: bool = False
 
     @classmethod
     def read(cls, host: Host, pci: PciDevices | None) -> Gpus:
@@ -271,7 +273,8 @@ def _from_smi(host: Host, pci: PciDevices | None) -> Gpus | None:
         for process in row.processes or ()
     ]
     is_told = any(row.processes is not None for row in printed.rows)
-    return Gpus(gpus, tuple(lost), printed.driver, printed.at, tuple(listed) if is_told else None, missing)
+    told = tuple(listed) if is_told else None
+    return Gpus(gpus, tuple(lost), printed.driver, printed.at, told, missing, printed.is_part)
 
 
 def _named(rows: list[Row], key: str) -> tuple[Gpu, ...]:

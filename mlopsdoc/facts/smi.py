@@ -2,7 +2,8 @@
 
 Each form is a module with a table of its labels and `parse(text, whole) -> Printed`. What several forms, or
 several outputs joined one after another, say of one GPU comes together here: by PCI address, else UUID, else
-index. Of two outputs of one form the later holds, of two forms the first in FORMS.
+index. Of two outputs of one form the later holds, of two forms the one that stands later in the text they come
+from, else the first in FORMS; what the other one says besides counts as long as it may be the same moment.
 
 A value is told (a number), refused (`errors` has the NVML code: ``N/A``, ``[Not Supported]``, ``ERR!``, ``GPU is
 lost``), damaged (refused with `nvml.DAMAGED`: there is text, and it is none of these), or not told at all: a
@@ -18,6 +19,7 @@ from typing import Any, cast
 from mlopsdoc import CannotSee, Host
 from mlopsdoc.clean import decode, one_line
 from mlopsdoc.facts import nvml
+from mlopsdoc.facts.asked import order
 from mlopsdoc.hosts.base import Answer
 
 # The arguments of each form, and the module that reads it.
@@ -58,6 +60,13 @@ REASONS = {
     "display_clocks_setting": 0x100, "display_clock_setting": 0x100,
 }  # fmt: skip
 MAX_GPUS = 512
+SAME_MOMENT_C = 5  # two outputs whose temperatures of a GPU differ by more are of two moments
+# What does not change from moment to moment.
+LASTING = frozenset(
+    ("name", "uuid", "persistence", "virtualization", "shutdown_c", "slowdown_c", "gpu_max_c", "shutdown_offset_c",
+     "slowdown_offset_c", "gpu_max_offset_c", "memory_max_c", "memory_max_offset_c", "sm_max_mhz", "power_default_mw",
+     "power_limit_mw", "supported_reasons")
+)  # fmt: skip
 _HW_SLOWDOWN, _SW_THERMAL, _HW_THERMAL = 0x8, 0x20, 0x40
 _ENUMS = {
     "mode": {"enabled": 1, "on": 1, "disabled": 0, "off": 0},
@@ -113,6 +122,8 @@ class Row:
         """What another output says of the same GPU: instead of this where it is the later one, else beside it."""
         self.index = other.index if self.index is None else self.index
         self.pci, self.uuid = self.pci or other.pci, self.uuid or other.uuid
+        if not self._may_be_of_the_moment_of(other):
+            (self if later else other).forget()
         known: set[str] = set() if later else {*self.values, *self.errors}
         for name in {*other.values, *other.errors} - known:
             self.values.pop(name, None)
@@ -129,6 +140,16 @@ class Row:
         self.seen |= bits
         if other.processes is not None and (later or self.processes is None):
             self.processes = other.processes
+
+    def _may_be_of_the_moment_of(self, other: Row) -> bool:
+        here, there = self.values.get("temperature_c"), other.values.get("temperature_c")
+        return here is None or there is None or abs(int(here) - int(there)) <= SAME_MOMENT_C
+
+    def forget(self) -> None:
+        """Keep only what lasts: the rest is of an earlier moment, and nothing may be judged by both."""
+        self.values = {name: value for name, value in self.values.items() if name in LASTING}
+        self.errors = {name: code for name, code in self.errors.items() if name in LASTING}
+        self.active = self.seen = self.offered = 0
 
     @property
     def untold(self) -> tuple[str, ...]:
@@ -156,7 +177,8 @@ class Row:
 
 class Printed:
     """What one form said. `attached`: how many GPUs it says there are, 0 where it does not; `whole`: no part of it
-    is missing; `failure`: NVML code and library version, where it ended with one.
+    is missing; `failure`: NVML code and library version, where it ended with one; `order`: where it stands in the
+    text that it comes from. `is_part`: of all forms together, whether there may be GPUs that none of them shows.
     """
 
     def __init__(self, rows: Iterable[Row] = (), driver: str = "", attached: int = 0) -> None:
@@ -166,6 +188,8 @@ class Printed:
         self.key = ""
         self.at = 0.0
         self.whole = True
+        self.is_part = False
+        self.order = 0
         self.failure: tuple[int, str] | None = None
 
 
@@ -182,11 +206,16 @@ def ask(host: Host, forms: Iterable[tuple[tuple[str, ...], str]] = FORMS) -> Pri
         raise trouble
     if not said:
         return None
+    said.sort(key=lambda printed: -printed.order)
+    if said[0].failure and len(said) > 1 and said[0].order > said[1].order:
+        said = said[:1]  # what worked before does not any more
     result = Printed(driver=next((printed.driver for printed in said if printed.driver), ""))
     first = next((printed for printed in said if printed.rows), said[0])
     result.key, result.at = first.key, first.at
     result.whole = all(printed.whole for printed in said)
     result.attached = max(printed.attached for printed in said)
+    is_counted = result.attached > 1 or (result.attached and result.whole)  # of a part, 1 may be the one asked for
+    result.is_part = not is_counted and not any(printed.whole and printed.rows for printed in said)
     for printed in said:
         _lay_beside(result.rows, printed.rows)
     result.failure = None if result.rows else next((p.failure for p in said if p.failure), None)
@@ -204,7 +233,9 @@ def _asked(host: Host, arguments: tuple[str, ...], module: str) -> Printed | Non
         return None
     parse = cast("Callable[[str, bool], Printed]", import_module(f"mlopsdoc.facts.{module}").parse)
     printed = parse(answer.text, answer.status != "truncated")
-    printed.key, printed.at, printed.whole = answer.key, answer.at, answer.status != "truncated"
+    printed.key, printed.at = answer.key, answer.at
+    printed.whole = printed.whole and answer.status != "truncated"
+    printed.order = order(answer)
     failure = failure_in(text)
     rows = sorted([*printed.rows, *_lost_in(text)], key=lambda row: row.line)
     last = max((row.line for row in rows), default=-1)

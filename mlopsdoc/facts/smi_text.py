@@ -78,7 +78,9 @@ def parse(text: str, whole: bool) -> Printed:
     for number, line in enumerate(lines):
         reader.line(number, line[:4096])
     reader.end()
-    return Printed(reader.rows, reader.driver, reader.attached)
+    printed = Printed(reader.rows, reader.driver, reader.attached)
+    printed.whole = reader.attached > 0  # every whole one begins with how many there are
+    return printed
 
 
 class _Reader:

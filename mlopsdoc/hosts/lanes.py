@@ -63,6 +63,7 @@ RULES = (
     Rule("run nvidia-smi*", "nvml", 15, 60, 16 * MIB),
     Rule("run zpool history*", "zfs", 10, 600, 16 * MIB),
     Rule("run z*", "zfs", 10, 30, 4 * MIB),
+    Rule("run ipmitool fru*", "bmc", 30, 3600, 4 * MIB),
     Rule("run ipmi*", "bmc", 30, 60, 4 * MIB),
     Rule("run bmc-*", "bmc", 30, 60, 4 * MIB),
     Rule("run smartctl *", "disks", 10, 600, 4 * MIB),

@@ -35,7 +35,8 @@ def bare(arguments: argparse.Namespace) -> int:
     """The screen on a terminal, the text report elsewhere."""
     if all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
         return _screen(arguments.source, arguments.at)
-    return _check([f"--from={source}" for source in arguments.source or []], arguments.at)
+    sources: list[str] = arguments.source or []
+    return _check([f"--from={source}" for source in sources], arguments.at)
 
 
 def _check(options: list[str], at: str | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 from urllib.parse import quote, unquote
 
 from mlopsdoc.clean import clean, decode, is_plain
@@ -80,7 +80,7 @@ class Answer:
 
 def safe(value: Any) -> Any:
     """JSON with every text in it made safe: an escape written as \\u001b is none in its bytes."""
-    kind: type[Any] = type(value)
+    kind = cast("type[object]", type(value))
     if kind is str:
         return clean(value)
     if kind is dict:

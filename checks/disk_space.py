@@ -67,6 +67,8 @@ def disk_space(
                 yield _no_inodes(fs, fs.space, low < inodes_critical_percent)
     if filesystems.gap:
         yield unknown(filesystems.gap, code="not_judged")
+    if filesystems.doubt:
+        yield unknown(filesystems.doubt, code="writability", advice="findmnt -o TARGET,OPTIONS tells it")
 
 
 def _level(
@@ -88,10 +90,11 @@ def _say(level: Level, fs: FileSystem, code: str, summary: str, line: Line, **ab
 
 def _full(fs: FileSystem, space: Space, level: Level) -> Finding:
     kept = space.free - space.available
-    more = f" ({size(kept)} more are kept for root)" if kept > 0.01 * space.size else ""
+    more = f" ({size(kept)} more are kept for root)" if kept > 0.01 * space.size and not fs.printed else ""
     used = ceil(100 - space.available_percent)  # as df rounds
     hurts = HURTS.get(fs.mount.path, JOBS)
-    what = f"{used} % full: {size(space.available)} of {size(space.size)} left{more}; {hurts}"
+    room = fs.printed or f"{size(space.available)} of {size(space.size)}"  # as df wrote it: it may count in thousands
+    what = f"{used} % full: {room} left{more}; {hurts}"
     advice = (
         f"See what grew ({fs.command('sudo du -xh --max-depth=2')}; deleted files that are still open: "
         f"{fs.command('sudo lsof -nP +aL1')}) and make room; the runbook has the steps"
@@ -103,7 +106,8 @@ def _full(fs: FileSystem, space: Space, level: Level) -> Finding:
 def _no_inodes(fs: FileSystem, space: Space, is_critical: bool) -> Finding:
     level = critical if is_critical and not fs.is_network and fs.mount.path != "/boot" else warning
     left = f"{space.inodes_free} of {space.inodes} inodes left"
-    what = f"{left}: soon no new file can be made, although {size(space.available)} are free"
+    although = f", although {size(space.available)} are free" if space.size else ""
+    what = f"{left}: soon no new file can be made{although}"
     look = fs.command("sudo du -x --inodes --max-depth=3")
     advice = f"Find the folder with the many small files ({look}) and remove or pack them; the runbook has the steps"
     metrics = {"inodes_free": space.inodes_free, "inodes": space.inodes}

@@ -264,11 +264,82 @@ def printed(**commands: str) -> Recording:
 
 
 def test_what_df_printed_is_judged() -> None:
-    assert said(printed(h=DF)) == ["critical mount / space", "critical mount /dev/shm space"]
+    assert said(printed(h=DF)) == ["critical mount / space", "critical mount /dev/shm space", DOUBT]
     inodes = "Filesystem Inodes IUsed IFree IUse% Mounted on\n/dev/md0 1000000 999000 1000 100% /\n"
-    assert said(printed(i=inodes)) == ["critical mount / inodes"]
+    assert said(printed(i=inodes)) == ["critical mount / inodes", PART, DOUBT]
+    (found, *_) = judged(printed(i=inodes)).findings
+    assert found.summary == "1000 of 1000000 inodes left: soon no new file can be made"
     both = said(printed(h=DF.replace("1.7T     0 100%", "0.5T  1.2T  30%"), i=inodes))
-    assert both == ["critical mount / inodes", "critical mount /dev/shm space"]
+    assert both == ["critical mount / inodes", "critical mount /dev/shm space", DOUBT]
+
+
+PART, DOUBT = "unknown host not_judged", "unknown host writability"
+FULL = ["critical mount /var space", DOUBT]
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("Filesystem Size Used Avail Use% Mounted on\n/dev/md1 187G 180G 1,5G 100% /var\n", FULL),
+        ("Dateisystem Größe Benutzt Verf. Verw% Eingehängt auf\n/dev/md1 187G 180G 1,5G 100% /var\n", FULL),
+        ("Filesystem 512-blocks Used Avail Capacity Mounted on\n/dev/md1 99999999 9800000 999999 99% /var\n", FULL),
+        ("Filesystem 1M-blocks Used Available Use% Mounted on\n/dev/md1 187000 180000 1500 100% /var\n", FULL),
+        ("Filesystem 1G-blocks Used Available Use% Mounted on\n/dev/md1 187G 180G 2G 100% /var\n", FULL),
+        ("Filesystem 1K-blocks Used Avail Use% Mounted on\n/dev/mapper/a\n9999999 9800000 199999 99% /var\n", FULL),
+        ("df: /n: Stale file handle\nFilesystem Size Used Avail Use% Mounted on\n/dev/md1 99G 98G 1G 99% /var\n", FULL),
+        ("/dev/md1 187G 180G 1.5G 100% /var\n", FULL),
+        ("/dev/md1 196083712 194083712 1000000 100% /var\n", FULL),
+        ("/dev/md1 ext4 187G 180G 1.5G 100% /var\n", FULL),
+        ("/dev/md1 187G 180G 1.5G 100% /var\nFilesystem Size Used Avail Use% Mounted on\n", FULL),
+        ("//nas/My Share 14T 14T 0 100% /mnt/my share\n/dev/md1 187G 180G 1.5G 100% /var\n", FULL),
+        ("/dev/md0 187G 80G 107G 43% /\n/dev/md1 ", [PART, DOUBT]),
+        ("/dev/md0 187G 80G 107G 43% /\n/dev/md1 187G what 1.5G 100% /var\n", [PART, DOUBT]),
+        ("Mounted on Use% Avail\n/ 29% 311967928\n", ["unknown host disk_space"]),
+        ("df: no file systems processed\n", ["unknown host disk_space"]),
+    ],
+)  # fmt: skip
+def test_df_however_it_was_called(table: str, expected: list[str]) -> None:
+    assert said(printed(h=table)) == expected
+
+
+def test_room_is_printed_as_df_wrote_it() -> None:
+    (found, _) = judged(printed(h="/dev/md1 187G 180G 1,5G 100% /var\n")).findings
+    assert found.summary.startswith("100 % full: 1,5G of 187G left; ")
+
+
+def test_of_two_calls_the_later_holds() -> None:
+    made = printed(h="/dev/md1 187G 80G 107G 43% /var\n", hT="/dev/md1 ext4 187G 180G 1.5G 100% /var\n")
+    first, second = made.answers.values()
+    first.order, second.order = 1, 2
+    assert said(made) == FULL
+    first.order, second.order = 2, 1
+    assert said(made) == [DOUBT]
+    assert said(printed(h="/dev/md1 9T 8T 107G 43% /var\n/dev/md1 187G 180G 1.5G 100% /var\n")) == FULL
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("/dev/md1 on /var type ext4 (ro,relatime)", ["critical mount /var read_only"]),
+        ("/dev/md1 on /var type ext4 (rw,relatime)", []),
+        ("/dev/sdb1 on /data type xfs (ro,relatime)", [DOUBT]),
+        ("/dev/sr0 on /mnt type iso9660 (ro,relatime)", []),
+    ],
+)
+def test_what_mount_printed_tells_what_is_read_only(line: str, expected: list[str]) -> None:
+    made = printed(h="/dev/md0 187G 80G 107G 43% /\n/dev/md1 187G 80G 107G 43% /var\n/dev/sdb1 9T 1T 8T 12% /data\n")
+    rest = [f"/dev/{name} on {at} type ext4 (rw)" for name, at in (("md0", "/"), ("md1", "/var"), ("sdb1", "/data"))]
+    text = "\n".join([*(one for one in rest if one.split()[2] != line.split()[2]), line, ""])
+    made.answers["run mount"] = Answer("run mount", "ok", text.encode())
+    assert said(made) == expected
+
+
+def test_the_kernel_tells_that_something_turned_read_only() -> None:
+    made = printed(h="/dev/md0 187G 80G 107G 43% /\n")
+    log = b"[ 9.2] EXT4-fs (md0): Remounting filesystem read-only\n"
+    made.answers["run dmesg"] = Answer("run dmesg", "truncated", log)
+    (found,) = judged(made).findings
+    assert found.summary.endswith("the kernel says: [ 9.2] EXT4-fs (md0): Remounting filesystem read-only")
 
 
 def test_a_part_of_what_df_printed_is_a_part() -> None:
@@ -277,7 +348,7 @@ def test_a_part_of_what_df_printed_is_a_part() -> None:
     made.answers[key] = Answer(
         key, "truncated", DF.partition("udev")[0].encode() + b"/dev/sda3 9T 1T 8T 12% /data\n/dev/s"
     )
-    assert said(made) == ["unknown host not_judged"]
+    assert said(made) == [PART, DOUBT]
 
 
 def test_mounts_of_a_recording_and_room_of_its_df() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts import df
+from mlopsdoc.facts.asked import kernel_line
 from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.hosts.base import Answer
@@ -25,6 +26,7 @@ PASSED_OVER = (
     "/media/", "/usr/lib/wsl/", "/mnt/wslg/",
 )  # fmt: skip
 MAX_ASKED = 512
+ALWAYS_WRITTEN = ("/var", "/var/log", "/tmp", "/home")
 
 
 class Mount(Fact, frozen=True):
@@ -65,7 +67,7 @@ class FileSystem(Fact, frozen=True):
     """One file system, judged once wherever it is mounted. space is None when read-only or `unseen` says why; hangs:
     its server does not answer.
 
-    turned_read_only: why this cannot be meant, or empty.
+    turned_read_only: why this cannot be meant, or empty. printed: room left as df wrote it, or empty.
     """
 
     mount: Mount
@@ -75,6 +77,7 @@ class FileSystem(Fact, frozen=True):
     unseen: str
     line: Line
     hangs: bool = False
+    printed: str = ""
 
     @property
     def subject(self) -> str:
@@ -103,11 +106,13 @@ class FileSystems(Fact, frozen=True):
 
         29 1 9:127 / / rw,relatime shared:1 - ext4 /dev/md127 rw,errors=remount-ro
 
-    gap: what may be missing in `all`, or empty.
+    Recordings of other people may have `mount` and `df` instead. gap: what may be missing in `all`, or empty.
+    doubt: why it is not known whether all can be written to, or empty.
     """
 
     all: tuple[FileSystem, ...]
     gap: str = ""
+    doubt: str = ""
 
     @classmethod
     def read(cls, host: Host, machine: Machine) -> FileSystems:
@@ -126,9 +131,12 @@ class FileSystems(Fact, frozen=True):
         if left := asked[MAX_ASKED:]:
             more = f"{len(left)} of {len(asked)} file systems were not judged, the first of them is {left[0].path}"
             gap = f"{gap}; {more}" if gap else more
+        if counted := [fs for fs in found if fs.space and not fs.space.size and fs.space.inodes]:
+            more = f"of {len(counted)} file systems only the inodes were asked for, the room is not known"
+            gap = f"{gap}; {more}" if gap else more
         if not found and not gap:
             raise NothingHere("no file system that is written to, but for ZFS, images and the system's own")
-        return cls(tuple(found), gap)
+        return cls(tuple(found), gap, _doubt(host, mounts))
 
 
 def _asked(host: Host, mount: Mount, dead: dict[str, str]) -> FileSystem:
@@ -171,7 +179,8 @@ def _space(answer: Answer, mount: Mount) -> tuple[Space | None, str]:
 
 def _printed(host: Host, mount: Mount, is_network: bool) -> FileSystem | None:
     """What df printed about it, in a recording that is not ours."""
-    room, files = df.bytes_of(host).get(mount.path), df.inodes_of(host).get(mount.path)
+    said = df.read(host)
+    room, files = said.room.get(mount.path), said.inodes.get(mount.path)
     if room is None and files is None:
         return None
     size, free, left = (room.whole, room.whole - room.used, room.left) if room else (0, 0, 0)
@@ -184,6 +193,7 @@ def _printed(host: Host, mount: Mount, is_network: bool) -> FileSystem | None:
         Space(size, max(free, left), left, inodes, inodes_free),
         "",
         found.line if found else mount.line,
+        printed=room.printed if room else "",
     )
 
 
@@ -205,15 +215,50 @@ def _mounts(host: Host, is_container: bool) -> tuple[list[Mount], str]:
         read = _of_mounts if path == "/proc/mounts" else _of_mountinfo
         if mounts := [m for line in (whole_lines(answer) if answer.said else ()) if (m := read(answer, line))]:
             return mounts, _gap(answer, mounts)
-    if rows := df.bytes_of(host) | df.inodes_of(host) if not host.is_live else {}:
-        part = "df printed only a part: other file systems were not judged" if df.is_part(host) else ""
-        return [_of_df(row) for row in rows.values()], part
+    if not host.is_live and (printed := _pasted(host)):
+        return printed
     seen = next((answer for answer in answers if answer.status not in ("absent", "not_captured")), None)
     if seen is None and any(answer.status == "not_captured" for answer in answers):
         raise NothingHere("which file systems are mounted is not in this recording")
     seen = seen or answers[0]
     why = "no line of it can be understood" if seen.said else seen.why or seen.status
     raise CannotSee(f"which file systems are mounted: {seen.key.partition(' ')[2]}: {why}")
+
+
+def _pasted(host: Host) -> tuple[list[Mount], str] | None:
+    """What `mount` and `df` printed; None where nobody asked them. Raises CannotSee: nothing of it can be read."""
+    answer, said = host.run("mount"), df.read(host)
+    mounts = {m.path: m for line in (whole_lines(answer) if answer.said else ()) if (m := _of_mount(answer, line))}
+    gap = "" if said.room or said.inodes or not mounts else _gap(answer, list(mounts.values()))
+    mounts |= {path: _of_df(row) for path, row in (said.inodes | said.room).items() if path not in mounts}
+    if not mounts and (said.was_asked or answer.said):
+        raise CannotSee(f"the file systems: nothing that {'df' if said.was_asked else 'mount'} printed can be read")
+    return (list(mounts.values()), said.gap or gap) if mounts else None
+
+
+def _doubt(host: Host, mounts: list[Mount]) -> str:
+    """Why some file system may be read-only without that being known: only df tells of it, or fstab is missing."""
+    if host.is_live:
+        return ""
+    pasted = (m for m in mounts if m.line.answer == "run mount" and m.is_ro and m.path not in ALWAYS_WRITTEN)
+    if read_only := [m.path for m in pasted if _matters(m) and m.kind in ON_ERROR_READ_ONLY]:
+        return f"{read_only[0]} is read-only, and whether that is meant is not in this recording"
+    if any(m.line.answer.startswith("run df") and _matters(m) for m in mounts):
+        line = kernel_line(host, b"emounting filesystem read-only", b"forced readonly", b"metadata I/O error")
+        more = f"; the kernel says: {line[:160]}" if line else ""
+        return f"df does not tell whether file systems can be written to: that is not in this recording{more}"
+    return ""
+
+
+def _of_mount(answer: Answer, line: str) -> Mount | None:
+    """A mount of ``/dev/md1 on /var type ext4 (ro,relatime)``, as `mount` prints it."""
+    source, on, rest = line.partition(" on /")
+    path, _, rest = rest.rpartition(" type ")
+    kind, _, options = rest.partition(" (")
+    if not on or not kind or " " in kind or ")" not in options:
+        return None
+    is_ro = "ro" in options.partition(")")[0].split(",")
+    return Mount("", "/", f"/{path}", source.strip(), kind, is_ro, is_ro, True, Line(answer.key, line.strip()))
 
 
 def _gap(answer: Answer, mounts: list[Mount]) -> str:
@@ -303,4 +348,6 @@ def _turned_read_only(mount: Mount, fstab: dict[str, list[str]]) -> str:
     if not mount.is_ro:
         return "the kernel turned it so after an error"
     wanted = fstab.get(mount.path)
+    if mount.line.answer == "run mount" and mount.path in ALWAYS_WRITTEN:
+        return "a system that works writes there"
     return "/etc/fstab wants it writable" if wanted is not None and "ro" not in wanted else ""

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from itertools import islice
 from typing import NamedTuple
 
 from mlopsdoc.examination import iso
@@ -15,6 +16,9 @@ from mlopsdoc.model import Source
 
 HEAD = 4096
 MAX_PIPE = 256 << 20
+WAIT_S = 10.0
+MARKS = ("sos_commands", "insights_commands", "redfish")
+MAX_LOOKED_AT = 4000  # entries of a folder, until it is clear that it is no evidence
 
 
 class BadSource(ValueError):
@@ -58,6 +62,30 @@ def _is_foreign(name: str) -> Callable[[str, bytes], bool]:
     return looks_like
 
 
+def _is_archive(path: str, head: bytes) -> bool:
+    """An archive of somebody, or a folder that looks like one: the whole of a file system is not walked for it."""
+    from mlopsdoc.hosts import foreign
+
+    return _holds_evidence(path) if os.path.isdir(path) else foreign.is_archive(path, head)
+
+
+def _holds_evidence(path: str) -> bool:
+    """Whether one of the uppermost entries of a folder has the name of something in an archive."""
+    folders, seen = [path], 0
+    for folder in folders:  # grows as it is walked
+        try:
+            entries = list(islice(os.scandir(folder), MAX_LOOKED_AT))
+        except OSError:
+            continue
+        if any(entry.name in MARKS or "nvidia-bug-report" in entry.name for entry in entries):
+            return True
+        seen += len(entries)
+        if seen > MAX_LOOKED_AT:
+            return False
+        folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return False
+
+
 def _load_foreign(path: str) -> Recording:
     from mlopsdoc.hosts import foreign
 
@@ -69,7 +97,7 @@ FORMS: tuple[Form, ...] = (
     Form("snapshot", _is_snapshot, snapshot.load),
     Form("nvidia-bug-report", _is_foreign("is_bug_report"), _load_foreign),
     Form("Redfish mockup", _is_foreign("is_mockup"), _load_foreign),
-    Form("sosreport", _is_foreign("is_archive"), _load_foreign),
+    Form("sosreport", _is_archive, _load_foreign),
     Form("text", _is_text, _load_text),
 )
 
@@ -103,10 +131,16 @@ def _load(path: str) -> tuple[str, Recording]:
         return _spooled(0, "standard input")
     if not os.path.exists(path):
         raise FileNotFoundError(2, "no such file or folder", path)
-    if os.path.isfile(path) or os.path.isdir(path):
+    if os.path.isdir(path) or (os.path.isfile(path) and os.path.getsize(path)):
         return _loaded(path, path)
-    with open(path, "rb", buffering=0) as pipe:
-        return _spooled(pipe.fileno(), path)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        raise BadSource(f"{path}: {error.strerror}") from None
+    try:  # the pipe of <(ssh gpu-17 ...) has somebody who writes into it; of others nobody knows
+        return _spooled(fd, path, wait_s=None if os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:") else WAIT_S)
+    finally:
+        os.close(fd)
 
 
 def _loaded(path: str, name: str) -> tuple[str, Recording]:
@@ -136,13 +170,13 @@ def _head(path: str) -> bytes:
         return file.read(HEAD)
 
 
-def _spooled(fd: int, name: str) -> tuple[str, Recording]:
-    """What comes out of a pipe, kept in a file without a name."""
+def _spooled(fd: int, name: str, wait_s: float | None = None) -> tuple[str, Recording]:
+    """What comes out of a pipe, kept in a file without a name. wait_s: how long it may say nothing."""
     import tempfile
 
     spool = tempfile.TemporaryFile()  # open for as long as answers may be fetched from it
     size = 0
-    while chunk := os.read(fd, 1 << 20):
+    while chunk := _chunk(fd, name, wait_s):
         size += len(chunk)
         if size > MAX_PIPE:
             raise BadSource(f"{name} has more than {MAX_PIPE >> 20} MiB")
@@ -153,6 +187,23 @@ def _spooled(fd: int, name: str) -> tuple[str, Recording]:
 
 
 _SPOOLS: list[object] = []
+
+
+def _chunk(fd: int, name: str, wait_s: float | None) -> bytes:
+    """The next bytes, none at the end."""
+    import select
+
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    while True:
+        if not poll.poll(None if wait_s is None else wait_s * 1000):
+            raise BadSource(f"{name}: nothing came out of it in {wait_s:.0f} s")
+        try:
+            return os.read(fd, 1 << 20)
+        except BlockingIOError:
+            continue
+        except OSError as error:
+            raise BadSource(f"{name}: {error.strerror}") from None
 
 
 def _set_moment(recorded: Recording, at: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 from contextlib import suppress
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlopsdoc import opening
 from mlopsdoc.hosts import transcript
 from mlopsdoc.hosts.commands import Canonical, canonical, is_command
 from mlopsdoc.hosts.merged import Differ, merge
@@ -783,6 +785,20 @@ def test_two_moments_of_one_boot() -> None:
     assert before is not None
     assert host.now() - before.now() == 300
     assert (host.read("/sys/x/count").text, before.read("/sys/x/count").text) == ("7\n", "4\n")
+
+
+def test_a_pipe_that_nobody_writes_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "WAIT_S", 0.05)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadSource, match="nothing came out of it"):
+        recording(str(tmp_path / "pipe"))
+
+
+def test_a_folder_that_is_no_evidence_is_not_walked(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").write_text("x")
+    with pytest.raises(BadSource, match="no form of evidence"):
+        recording(str(tmp_path))
 
 
 def test_a_large_log_in_little_memory(tmp_path: Path) -> None:

@@ -676,6 +676,14 @@ def test_what_many_hosts_say_is_not_this_hosts(command: str, tmp_path: Path) -> 
     assert any("mdstat" in key and answer.text.count("Personalities") == 2 for key, answer in recorded.answers.items())
 
 
+@pytest.mark.parametrize("margin", ["> ", "    ", "\t", "2026-11-16T11:00:09.120Z ", "[2026-11-16 11:00:09] "])
+def test_what_stands_in_front_of_every_line(margin: str) -> None:
+    text = f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# numactl -H\n{NUMA}root@gpu-9:~# \n"
+    answers = said("".join(f"{margin}{line}\n" for line in text.splitlines()))
+    assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
+    assert answers["run numactl -H"] == ("ok", NUMA)
+
+
 def test_watch() -> None:
     text = f"Every 2.0s: cat /proc/mdstat        gpu-9: Mon Nov 16 11:00:09 2026\n\n{MDSTAT}"
     assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from mlopsdoc.hosts import outputs, shapes
 from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, split, words
 from mlopsdoc.hosts.commands import CONTAINER, Placed, place
+from mlopsdoc.hosts.margins import LOOKED_AT, strip_of
 from mlopsdoc.hosts.merged import Differ, short_name
 from mlopsdoc.hosts.moments import date_of, newest
 from mlopsdoc.hosts.outputs import typed_key
@@ -72,11 +74,13 @@ def load(path: str) -> Recording:
     with open(
         path, encoding=encoding, errors="surrogateescape" if encoding != "utf-16" else "replace", newline="\n"
     ) as text:
-        while line := text.readline(MAX_LINE):
+        first = [line for _ in range(LOOKED_AT) if (line := text.readline(MAX_LINE))]
+        strip = strip_of(first)
+        for line in chain(first, iter(lambda: text.readline(MAX_LINE), "")):
             count += len(line)
             if count > MAX_BYTES:
                 raise ValueError(f"it is text of more than {MAX_BYTES >> 20} MiB")
-            reader.add(line)
+            reader.add(strip(line))
     if not reader.has_text:
         raise ValueError("it is empty")
     recording = reader.recording()
@@ -88,8 +92,10 @@ def load(path: str) -> Recording:
 def parse(text: str) -> Recording:
     """The same of text that is at hand; raises Differ."""
     reader = Reader()
-    for line in text.removesuffix("\n").split("\n"):
-        reader.add(line)
+    lines = text.removesuffix("\n").split("\n")
+    strip = strip_of(lines[:LOOKED_AT])
+    for line in lines:
+        reader.add(strip(line))
     return reader.recording()
 
 

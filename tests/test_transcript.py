@@ -782,6 +782,13 @@ def test_several_sources(tmp_path: Path) -> None:
     assert "gpu-9" in ended.err and "gpu-4" in ended.err
 
 
+def test_sources_that_contradict_each_other() -> None:
+    one, two = (transcript.parse(f"$ zpool status\n{text}$ \n") for text in (POOL, POOL.replace("0B", "4K")))
+    whole = merge([("one", one), ("two", two)])
+    assert whole.answers["run zpool status"].text == POOL
+    assert whole.notes == ["two has another answer to zpool status: an earlier source counts"]
+
+
 def test_two_moments_of_one_boot() -> None:
     def moment(when: str, count: int) -> Recording:
         boot = "$ cat /proc/sys/kernel/random/boot_id\n7f0c6a5e-1111-4222-8333-944455556666\n"

@@ -27,9 +27,23 @@ def merge(sources: Sequence[tuple[str, Recording]]) -> Recording:
     earlier = [r for _, r in sources if len(moments) > 1 and _said(r, BOOT_ID) and r.taken_at < moments[-1]]
     late = [r for _, r in sources if r not in earlier]
     whole = _laid_over(late)
+    whole.notes += _contradictions([(name, r) for name, r in sources if r in late])
     before = max(earlier, key=lambda r: r.taken_at, default=None)
     whole.before = before or next((r.before for r in late if r.before), None)
     return whole
+
+
+def _contradictions(sources: Sequence[tuple[str, Recording]]) -> list[str]:
+    """A line for each source that says something else than an earlier one, which counts."""
+    first: dict[str, bytes] = {}
+    notes: list[str] = []
+    for name, recording in sources:
+        said = {key: answer.data for key, answer in recording.answers.items() if answer.said and key.startswith("run ")}
+        other = [key.partition(" ")[2] for key, data in said.items() if first.get(key, data) != data]
+        if other:
+            notes.append(f"{name} has another answer to {', '.join(other[:5])}: an earlier source counts")
+        first = said | first
+    return notes
 
 
 def _said(recording: Recording, key: str) -> str:

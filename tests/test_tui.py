@@ -196,7 +196,7 @@ def test_the_worst_finding_is_chosen_with_what_to_do_and_its_runbook() -> None:
     async def story(stage: Stage) -> None:
         text = await stage.sees("CRITICAL GPU 2 (9b:00.0)", "hurts", "\u2502 do ", "Runbook gpu_thermal")
         head = text.split("\n")[:2]
-        assert "gpu-17  RECORDING" in head[0] and "1 critical  2 warning  1 ok" in head[0]
+        assert "gpu-17  RECORDING" in head[0] and "1 critical  2 warning  5 ok" in head[0]
         assert "of 2026-11-23 03:10 UTC" in head[1] and "actions are off" in head[1]
         assert text.index("[X]") < text.index("[!]") < text.index("[ok]")
         assert "GPU=0000:9b:00.0" in text
@@ -227,7 +227,7 @@ def test_keys_for_problems_runbook_help_and_leaving() -> None:
     async def story(stage: Stage) -> None:
         await stage.sees("CRITICAL GPU 2")
         await stage.press("f")
-        await stage.until(lambda text: "[ok]" not in text and "1 more" in text)
+        await stage.until(lambda text: "[ok]" not in text and "5 more" in text)
         await stage.press("b")
         await stage.until(lambda text: "Problems" not in text and "Meaning" in text)
         await stage.press("question_mark")

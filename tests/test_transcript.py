@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from mlopsdoc.hosts.moments import date_of
 from mlopsdoc.hosts.prompts import pipelines, prompt_of
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.opening import BadSource, recording, recordings
-from tests.program import mlopsdoc
+from tests.program import mlopsdoc, start
 
 MDSTAT = """Personalities : [raid1] [raid6] [raid5] [raid4]
 md7 : active raid1 nvme9n1p2[1] nvme8n1p2[0]
@@ -822,9 +821,12 @@ def test_a_large_log_in_little_memory(tmp_path: Path) -> None:
     with path.open("wb") as file:
         for block in range(12):
             file.write(b"".join(line % (block * 30000 + n) for n in range(30000)))
-    ended = mlopsdoc("check", "--from", str(path), "--json", "--fail-on", "never", place=tmp_path)
-    assert ended.code == 0
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 400 << 10  # KiB; 300 is wanted: see the issue
+    process = start("check", "--from", str(path), "--fail-on", "never", "-o", str(tmp_path / "report"), place=tmp_path)
+    _, status, usage = os.wait4(process.pid, 0)  # of this process alone, whatever others were started before
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.communicate()
+    assert process.returncode == 0
+    assert usage.ru_maxrss < 300 << 10  # KiB
 
 
 # ---- any text

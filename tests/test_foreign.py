@@ -24,7 +24,7 @@ from mlopsdoc.hosts import foreign
 from mlopsdoc.hosts.files import CAPS, Files, Pace, Spool, clean_name, read_archive
 from mlopsdoc.hosts.tar import BadArchive, Stream, entries
 
-from .program import environment
+from .program import environment, measured
 
 SOAK = pytest.mark.skipif(not os.environ.get("MLOPSDOC_SOAK"), reason="takes long: MLOPSDOC_SOAK=1")
 TOP = "sosreport-gpu17-2026-11-23-abcdefg"
@@ -38,13 +38,6 @@ GOOD = {
     "sos_commands/filesys/df_-al_-x_autofs": DF,
     "sos_commands/host/hostname": "gpu17\n",
 }
-MEASURE = """
-import json, resource, subprocess, sys, time
-start = time.monotonic()
-ended = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-print(json.dumps([ended.returncode, ended.stdout, ended.stderr, time.monotonic() - start, most]))
-"""
 
 
 def member(name: str, data: bytes = b"", **more: object) -> tuple[tarfile.TarInfo, bytes]:
@@ -74,9 +67,7 @@ def good(**more: str) -> list[tuple[tarfile.TarInfo, bytes]]:
 
 def ended(path: Path, place: Path) -> tuple[int, str, str]:
     """What `check --from` says of it, which it must in 20 s and 300 MB, without a traceback."""
-    command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "mlopsdoc", "check", "--json", "--from", str(path)]
-    said = subprocess.run(command, env=environment(place), cwd=place, capture_output=True, timeout=60, check=True)
-    code, out, err, seconds, mib = json.loads(said.stdout)
+    code, out, err, seconds, mib = measured("check", "--json", "--from", str(path), place=place)
     assert seconds < 20 and mib < 300, (seconds, mib, err)
     assert "Traceback" not in out + err and "bug in mlopsdoc" not in err
     return code, out, err

@@ -19,7 +19,7 @@ from mlopsdoc.hosts.moments import date_of
 from mlopsdoc.hosts.prompts import pipelines, prompt_of
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.opening import BadSource, recording, recordings
-from tests.program import mlopsdoc, start
+from tests.program import measured, mlopsdoc
 
 MDSTAT = """Personalities : [raid1] [raid6] [raid5] [raid4]
 md7 : active raid1 nvme9n1p2[1] nvme8n1p2[0]
@@ -821,12 +821,9 @@ def test_a_large_log_in_little_memory(tmp_path: Path) -> None:
     with path.open("wb") as file:
         for block in range(12):
             file.write(b"".join(line % (block * 30000 + n) for n in range(30000)))
-    process = start("check", "--from", str(path), "--fail-on", "never", "-o", str(tmp_path / "report"), place=tmp_path)
-    _, status, usage = os.wait4(process.pid, 0)  # of this process alone, whatever others were started before
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.communicate()
-    assert process.returncode == 0
-    assert usage.ru_maxrss < 300 << 10  # KiB
+    code, _, _, _, mib = measured("check", "--from", str(path), "--json", "--fail-on", "never", place=tmp_path)
+    assert code == 0
+    assert mib < 300
 
 
 # ---- any text

@@ -6,6 +6,7 @@ from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import decode, one_line
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.driver_versions import is_driver, is_same, may_be
+from mlopsdoc.facts.gpu_signs import nothing_here
 from mlopsdoc.facts.gpus import GIVEN_AWAY
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
@@ -73,7 +74,7 @@ class Driver(Fact, frozen=True):
         loaded, is_open = _loaded(host)
         if machine.is_wsl:
             raise NothingHere("the driver of WSL is that of Windows")
-        nothing = NothingHere("the GPUs are given away" if pci and pci.gpus() else "no NVIDIA GPU")
+        nothing = NothingHere("the GPUs are given away") if pci and pci.gpus() else nothing_here(host)
         if host.is_live and not held and not loaded:
             raise nothing  # before NVML is loaded
         printed = "" if host.is_live else "\n".join(_printed(host, *form) for form in OUTPUTS)
@@ -132,7 +133,9 @@ def _refused(host: Host) -> tuple[Part, Part]:
     NVRM: the version 570.124.06.  Please make sure that this
     """
     answer = host.run("dmesg")
-    if not answer.said or b"API mismatch: " not in answer.data:  # a log is long: its text is made only when it is needed
+    if (
+        not answer.said or b"API mismatch: " not in answer.data
+    ):  # a log is long: its text is made only when it is needed
         return Part(), Part()
     text = answer.text.rpartition("API mismatch: ")[2]
     lines = [line.rpartition("NVRM: ")[2] for line in text.split("\n", 4)[:3]]

@@ -26,8 +26,15 @@ def unseen(host: Host) -> NothingHere | CannotSee:
     displays = [line for answer in listed if answer.said for line in _displays(answer)]
     if any("nvidia" in line for line in displays):
         return CannotSee(f"the NVIDIA GPUs: lspci names one, {why}")
-    if host.tree(UEVENTS).listing.status == "ok" or any(answer.status == "ok" for answer in listed):
+    return nothing_here(host)
+
+
+def nothing_here(host: Host) -> NothingHere:
+    """No GPU is there; or, in a recording, nobody looked, which is not the same."""
+    listed = host.is_live or host.tree(UEVENTS).listing.status == "ok"
+    if listed or any(answer.status == "ok" for answer in asked(host, "lspci")):
         return NothingHere("no NVIDIA GPU")
+    absent = any(answer.status == "absent" for answer in asked(host, "nvidia-smi"))
     also = "nvidia-smi is not installed; " if absent else ""
     return NothingHere(f"{also}whether there is an NVIDIA GPU is not in this recording")
 

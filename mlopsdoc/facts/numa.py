@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.facts.gpu_signs import nothing_here
 from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.facts.pci import PciDevices
 
@@ -62,7 +63,8 @@ class Numa(Fact, frozen=True):
         if not gpus and refused:
             raise CannotSee(f"at which NUMA node the GPUs are: {refused}")
         if not gpus:
-            raise NothingHere("the firmware tells of no GPU at which NUMA node it is" if slots else "no NVIDIA GPU")
+            at_none = NothingHere("the firmware tells of no GPU at which NUMA node it is")
+            raise at_none if slots else nothing_here(host)
         return cls(nodes, gpus, lines)
 
     def near(self, numbers: Iterable[int], distance: int) -> frozenset[int]:

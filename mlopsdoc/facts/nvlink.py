@@ -7,6 +7,7 @@ from typing import Any
 
 from mlopsdoc import Before, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts import nvlink_text, nvml
+from mlopsdoc.facts.gpu_signs import nothing_here
 from mlopsdoc.facts.gpus import GIVEN_AWAY
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
@@ -129,7 +130,7 @@ class NvLinks(Fact, frozen=True):
         given_away = [gpu for gpu in pci.gpus() if gpu.driver in GIVEN_AWAY] if pci else []
         held = {slot for slot in devices if slot not in {gpu.slot for gpu in given_away}}
         is_here = bool(held) or host.read("/proc/driver/nvidia/version").said
-        nothing = NothingHere("no GPU with NVLinks" if is_here else "no NVIDIA GPU")
+        nothing = NothingHere("no GPU with NVLinks") if is_here else nothing_here(host)
         if host.is_live and not is_here:
             raise nothing
         answer = host.probe("nvml", "links")

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from mlopsdoc.examination import iso
-from mlopsdoc.hosts import merged, snapshot
+from mlopsdoc.hosts import foreign, merged, snapshot, transcript
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Source
 
@@ -41,31 +41,11 @@ def _is_snapshot(path: str, head: bytes) -> bool:
 
 
 def _is_text(path: str, head: bytes) -> bool:
-    from mlopsdoc.hosts import transcript
-
     return not os.path.isdir(path) and transcript.is_text(head)
-
-
-def _load_text(path: str) -> Recording:
-    from mlopsdoc.hosts import transcript
-
-    return transcript.load(path)
-
-
-def _is_foreign(name: str) -> Callable[[str, bytes], bool]:
-    def looks_like(path: str, head: bytes) -> bool:
-        from mlopsdoc.hosts import foreign
-
-        judge: Callable[[str, bytes], bool] = getattr(foreign, name)
-        return judge(path, head)
-
-    return looks_like
 
 
 def _is_archive(path: str, head: bytes) -> bool:
     """An archive of somebody, or a folder that looks like one: the whole of a file system is not walked for it."""
-    from mlopsdoc.hosts import foreign
-
     return _holds_evidence(path) if os.path.isdir(path) else foreign.is_archive(path, head)
 
 
@@ -86,19 +66,13 @@ def _holds_evidence(path: str) -> bool:
     return False
 
 
-def _load_foreign(path: str) -> Recording:
-    from mlopsdoc.hosts import foreign
-
-    return foreign.load(path)
-
-
 # The first that fits. Text stands last: it takes whatever can be read.
 FORMS: tuple[Form, ...] = (
     Form("snapshot", _is_snapshot, snapshot.load),
-    Form("nvidia-bug-report", _is_foreign("is_bug_report"), _load_foreign),
-    Form("Redfish mockup", _is_foreign("is_mockup"), _load_foreign),
-    Form("sosreport", _is_archive, _load_foreign),
-    Form("text", _is_text, _load_text),
+    Form("nvidia-bug-report", foreign.is_bug_report, foreign.load),
+    Form("Redfish mockup", foreign.is_mockup, foreign.load),
+    Form("sosreport", _is_archive, foreign.load),
+    Form("text", _is_text, transcript.load),
 )
 
 

@@ -144,10 +144,12 @@ def _open_recording(paths: list[str], at: str | None) -> tuple[Replay, list[Sour
 
 
 def _moment(text: str | None) -> float | None:
+    if not text:
+        return None
     from mlopsdoc import opening
 
     try:
-        return opening.moment(text) if text else None
+        return opening.moment(text)
     except ValueError:
         raise Stop(USAGE, f"--at wants a time such as 2026-11-23T03:10:00Z, not {text!r}") from None
 

@@ -80,11 +80,6 @@ def read(host: Host) -> Tables:
     return Tables(room, inodes, gap, bool(answers))
 
 
-def rows_of(answer: Answer) -> list[Row]:
-    """The rows of bytes that can be read."""
-    return [row for row, of_inodes in _rows(answer, []) if not of_inodes]
-
-
 def _rows(answer: Answer, unread: list[str]) -> list[tuple[Row, bool]]:
     """Rows, and whether they count inodes; lines that are none go to `unread`."""
     found: list[tuple[Row, bool]] = []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlopsdoc.facts.smi import Row
 
 # Bits of the clocks event (throttle) reasons, nvml.h.
-IDLE, POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x1, 0x4, 0x8, 0x20, 0x40, 0x80
+IDLE, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x1, 0x8, 0x20, 0x40, 0x80
 VGPU_GUEST = 2  # NVML_GPU_VIRTUALIZATION_MODE_VGPU
 _HOTTER = ("gpu_max", "slowdown", "shutdown")
 # Words of the names of boards with GDDR; data centre and workstation boards beside these have HBM.

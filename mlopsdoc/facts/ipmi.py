@@ -10,7 +10,6 @@ from mlopsdoc.facts.lines import whole_lines
 
 READ_AS = ("ok", "nc", "cr", "nr", "lnc", "lcr", "lnr", "unc", "ucr", "unr")
 UNREAD_WORDS = ("no reading", "disabled", "not readable", "n/a", "unavailable")
-FREEIPMI_STATES = ("Nominal", "Warning", "Critical", "N/A", "Unknown")
 SUPPLY, UNIT = "10", "19"  # entity ids: a power supply, the power unit that they make together
 
 

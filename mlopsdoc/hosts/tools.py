@@ -41,7 +41,6 @@ PATH = r"(/|\./|~|[*.]).*"
 _RECORDS = "all|full|compact|event|mclocs|fru|generic"
 NUMBER = r"[0-9]{1,6}"
 NAME = r"[A-Za-z][A-Za-z0-9_.:@-]*"
-PCI = r"([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]"
 
 ANY = Tool({"*": Form("", "kept")})  # its output is what it was asked for, whatever that was
 ALONE = Tool({"": Form("")})
@@ -54,6 +53,19 @@ LEAD = {
     "docker": "-H -c",
     "kubectl": "-n --context",
 }
+
+
+def _scrolling(name: str) -> Tool:
+    """dmon and pmon: a line a GPU or a process, every second."""
+    return Tool(
+        {"": Form(name)},
+        takes="-i -d -c -s -o -f",
+        plain="-d -c -s -o -f",
+        part="-i",
+        same="--id=-i --delay=-d --count=-c --select=-s --options=-o --filename=-f",
+        clusters=False,
+    )
+
 
 TOOLS: dict[str, Tool] = {
     "nvidia-smi": Tool(
@@ -118,22 +130,8 @@ TOOLS: dict[str, Tool] = {
         "--getthroughput=-gt --crcerrorcounters=-ec",
         clusters=False,
     ),
-    "nvidia-smi dmon": Tool(
-        {"": Form("nvidia-smi dmon")},
-        takes="-i -d -c -s -o -f",
-        plain="-d -c -s -o -f",
-        part="-i",
-        same="--id=-i --delay=-d --count=-c --select=-s --options=-o --filename=-f",
-        clusters=False,
-    ),
-    "nvidia-smi pmon": Tool(
-        {"": Form("nvidia-smi pmon")},
-        takes="-i -d -c -s -o -f",
-        plain="-d -c -s -o -f",
-        part="-i",
-        same="--id=-i --delay=-d --count=-c --select=-s --options=-o --filename=-f",
-        clusters=False,
-    ),
+    "nvidia-smi dmon": _scrolling("nvidia-smi dmon"),
+    "nvidia-smi pmon": _scrolling("nvidia-smi pmon"),
     "nvidia-smi mig": Tool(
         {flag: Form(f"nvidia-smi mig {flag}") for flag in ("-lgi", "-lci", "-lgip", "-lcip", "-lgipp")},
         takes="-i -gi",

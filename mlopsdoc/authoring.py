@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, cast
 
 from msgspec import Struct
@@ -133,6 +134,7 @@ def check(
     return declare
 
 
+@cache
 def wants_of(function: types.FunctionType) -> dict[str, Want]:
     """The facts that a function asks for, by parameter, from its annotations; a parameter `host` is no fact.
 

@@ -112,15 +112,20 @@ class Replay(Host):
 def _matching(keys: Sequence[str], pattern: str) -> list[str]:
     """The recorded files that a pattern matches, where the recording does not say which there were. Keys are sorted."""
     parts = pattern.split("/")
-    plain = next((n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
-    start = "read " + "/".join(parts[:plain])
+    wild = [n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")]
+    rest = [n for n in range(wild[0] if wild else 0, len(parts)) if n not in wild]
+    start = "read " + "/".join(parts[: wild[0] if wild else len(parts)])
     found: list[str] = []
     for key in islice(keys, bisect_left(keys, start), None):
         if not key.startswith(start):
             break
         path = key[len("read ") :]
         names = path.split("/")
-        if len(names) == len(parts) and all(map(fnmatchcase, names, parts)):
+        if (
+            len(names) == len(parts)
+            and all(names[n] == parts[n] for n in rest)
+            and all(fnmatchcase(names[n], parts[n]) for n in wild)
+        ):
             found.append(path)
     return found
 

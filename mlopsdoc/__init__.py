@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlopsdoc.authoring import Before as Before
     from mlopsdoc.authoring import CannotSee as CannotSee
     from mlopsdoc.authoring import Fact as Fact
+    from mlopsdoc.authoring import Hardware as Hardware
     from mlopsdoc.authoring import NothingHere as NothingHere
     from mlopsdoc.authoring import check as check
     from mlopsdoc.authoring import critical as critical
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     **dict.fromkeys(
-        ("Before", "CannotSee", "Fact", "NothingHere", "check", "critical", "ok", "unknown", "warning"),
+        ("Before", "CannotSee", "Fact", "Hardware", "NothingHere", "check", "critical", "ok", "unknown", "warning"),
         "mlopsdoc.authoring",
     ),
     **dict.fromkeys(("Answer", "Host"), "mlopsdoc.hosts.base"),

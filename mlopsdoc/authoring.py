@@ -8,9 +8,9 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, ParamSpec, TypedDict, TypeVar, cast
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from mlopsdoc.model import AREAS, Finding, Hurt, Line, Metric, Status, finding, parameter_pattern
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 NEEDS_ROOT = "run as root"
+Count = Annotated[int, Meta(ge=0, le=100_000)]
 
 
 class NothingHere(Exception):
@@ -48,6 +49,23 @@ class Fact(Struct, frozen=True):
     A subclass has ``@classmethod def read(cls, host: Host, ...) -> Self``, where the rest are facts that it
     needs, given by annotation. It raises NothingHere or CannotSee.
     """
+
+
+class Hardware(Fact, frozen=True, forbid_unknown_fields=True):
+    """What the host should have, as its profile says; None or empty where it says nothing. Nobody reads it anywhere.
+
+    gpus, sockets, numa_nodes, supplies: how many. gpu_pci_id: of each GPU, as in ``10de:2330``. nvlinks: of each
+    GPU. supply_w: what one power supply is rated for, W.
+    """
+
+    gpus: Count | None = None
+    gpu_model: str = ""
+    gpu_pci_id: str = ""
+    nvlinks: Count | None = None
+    sockets: Count | None = None
+    numa_nodes: Count | None = None
+    supplies: Count | None = None
+    supply_w: Count | None = None
 
 
 class Before(Generic[T]):

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mlopsdoc import config
 from mlopsdoc.authoring import Check
@@ -137,4 +138,4 @@ def overlay(profile: Profile, settings: config.Config, checks: Mapping[str, Chec
     thresholds = dict(profile.thresholds)
     for id, values in over.thresholds.items():
         thresholds[id] = thresholds.get(id, {}) | values
-    return Profile(profile.name, profile.about, profile.skip | over.skip, thresholds)
+    return replace(profile, skip=profile.skip | over.skip, thresholds=thresholds)

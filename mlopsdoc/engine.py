@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
-from mlopsdoc.authoring import Before, CannotSee, Check, Fact, NothingHere, Want, wants_of
+from mlopsdoc.authoring import Before, CannotSee, Check, Fact, Hardware, NothingHere, Want, wants_of
 from mlopsdoc.clean import one_line
 from mlopsdoc.hosts.base import Host
 from mlopsdoc.model import Finding, Result, Status, finding
@@ -29,7 +29,11 @@ class Ledger:
         self._lock = threading.Lock()
         self._turns: dict[FactType, threading.RLock] = {}
         self._earlier: Ledger | None = None
-        self._outcome: dict[FactType, Fact | Exception] = {}
+        self._outcome: dict[FactType, Fact | Exception] = {Hardware: Hardware()}
+
+    def expect(self, hardware: Hardware) -> None:
+        """Make known what the host should have."""
+        self._outcome[Hardware] = hardware
 
     def get(self, fact: FactType) -> Any:
         """The fact; raises what its reading raised."""
@@ -72,6 +76,7 @@ class Ledger:
             if earlier is None:
                 return Before()
             self._earlier = Ledger(earlier)
+            self._earlier.expect(self.get(Hardware))
         try:
             return Before(self._earlier.get(fact), self.host.now() - self._earlier.host.now())
         except (NothingHere, CannotSee):
@@ -86,6 +91,7 @@ def run(checks: Iterable[AnyCheck], host: Host, profile: Profile) -> Iterator[Re
 def judge(checks: Iterable[AnyCheck], ledger: Ledger, profile: Profile) -> Iterator[Result]:
     """The same, with facts that may be known already."""
     start = time.monotonic()
+    ledger.expect(profile.hardware)
     wanted: list[AnyCheck] = []
     for check in checks:
         if reason := profile.skip.get(check.id):

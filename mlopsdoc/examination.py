@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,7 +20,7 @@ from mlopsdoc.hosts import ring
 from mlopsdoc.hosts.live import Live
 from mlopsdoc.hosts.recorder import Recorder, Replay
 from mlopsdoc.model import AREAS, Counts, HostInfo, Report, Result, Source, Status, Tool, finding
-from mlopsdoc.profile import Profile, WrongProfile
+from mlopsdoc.profile import Profile, WrongProfile, parse
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -42,15 +44,20 @@ class Setup(Struct, frozen=True):
         return self.wrong_config + self.refused
 
 
-def set_up(select: Sequence[str] = (), profile: str = "", *, site: bool = True) -> Setup:
+def set_up(
+    select: Sequence[str] = (), profile: str = "", *, site: bool = True, own: Mapping[str, Any] = MappingProxyType({})
+) -> Setup:
     """The checks that are selected, with profile and configuration; `site` false leaves out all that is local.
 
-    Raises NoSuchCheck; WrongProfile and WrongConfig for a profile that was named on the command line.
+    own: the profile that a recording brings along, which counts where none is named. Raises NoSuchCheck; WrongProfile and WrongConfig for a profile that was named on the command line.
     """
     settings, wrong = config.load() if site else (config.Config(), [])
     found = catalog.find(drop_ins=site)
     try:
-        chosen = catalog.load_profile(profile or settings.profile, found.checks)
+        if own and not profile:
+            chosen = parse("of the recording", own, found.checks)
+        else:
+            chosen = catalog.load_profile(profile or settings.profile, found.checks)
         chosen = catalog.overlay(chosen, settings, found.checks)
     except (WrongProfile, config.WrongConfig) as error:
         if profile:

@@ -1,4 +1,4 @@
-"""Profiles: what a host should be. Which checks it leaves out and why, and its thresholds."""
+"""Profiles: what a host should be. What it should have, which checks it leaves out and why, and its thresholds."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import Any
 
 from msgspec import Struct, ValidationError, convert, field
 
-from mlopsdoc.authoring import Check
+from mlopsdoc.authoring import Check, Hardware
 
 
 class Profile(Struct, frozen=True):
-    """skip: check id -> the reason it is left out. thresholds: check id -> threshold name -> value."""
+    """hardware: what should be there. skip: check id -> the reason it is left out. thresholds: check id -> threshold name -> value."""
 
     name: str = "generic"
     about: str = "Any Linux host: every check, with its own thresholds"
+    hardware: Hardware = Hardware()
     skip: dict[str, str] = field(default_factory=dict[str, str])
     thresholds: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
 class _Table(Struct):
     about: str = ""
+    hardware: Hardware = Hardware()
     skip: dict[str, str] = field(default_factory=dict[str, str])
     checks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
@@ -33,7 +35,8 @@ class WrongProfile(ValueError):
 def parse(name: str, table: Mapping[str, Any], checks: Mapping[str, Check[...]]) -> Profile:
     """A profile of its TOML, every name and value held against the checks; raises WrongProfile."""
     if unknown := set(table) - set(_Table.__struct_fields__):
-        raise WrongProfile(f"profile {name}: no such key: {', '.join(sorted(unknown))} (about, skip, checks)")
+        keys = ", ".join(_Table.__struct_fields__)
+        raise WrongProfile(f"profile {name}: no such key: {', '.join(sorted(unknown))} ({keys})")
     try:
         given = convert(dict(table), _Table)
     except ValidationError as error:
@@ -54,7 +57,7 @@ def parse(name: str, table: Mapping[str, Any], checks: Mapping[str, Check[...]])
                     f"profile {name}: checks.{id}.{key} is {value!r}, wanted is a value like {default!r}"
                 )
         thresholds[check.id] = values
-    return Profile(name, given.about, skips, thresholds)
+    return Profile(name, given.about, given.hardware, skips, thresholds)
 
 
 def _known(profile: str, kind: str, name: str, names: Mapping[str, Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlopsdoc import Answer, Before, CannotSee, Fact, Finding, Host, NothingHere, check, critical, ok, unknown, warning
-from mlopsdoc.authoring import Check
+from mlopsdoc.authoring import Check, Hardware
 from mlopsdoc.causes import fold
 from mlopsdoc.engine import run
 from mlopsdoc.hosts.recorder import Recording, Replay
@@ -52,6 +52,13 @@ def growth(length: Length, before: Before[Length]) -> Iterator[Finding]:
         yield unknown("since boot")
     else:
         yield ok(f"{length.length - before.fact.length} in {before.seconds:g} s")
+
+
+@check(area="host", title="All is there")
+def counted(hardware: Hardware) -> Iterator[Finding]:
+    """What there is too little of."""
+    if hardware.gpus:
+        yield warning(f"{hardware.gpus} wanted")
 
 
 @check(area="host", title="There may be a text")
@@ -170,6 +177,12 @@ def test_profiles_set_thresholds_and_leave_out_with_a_reason() -> None:
     assert one(growth, host("x"), profile).reason == "left out by profile p: not here"
 
 
+def test_a_check_is_told_what_the_profile_says_should_be_there() -> None:
+    profile = parse("p", {"hardware": {"gpus": 4}}, CHECKS)
+    assert one(counted, host("x"), profile).findings[0].summary == "4 wanted"
+    assert one(counted, host("x"), Profile()).status is Status.OK
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
@@ -179,6 +192,8 @@ def test_profiles_set_thresholds_and_leave_out_with_a_reason() -> None:
         ({"checks": {"short": {"limit": True}}}, "wanted is a value like 5"),
         ({"skip": {"short": " "}}, "skip needs a reason"),
         ({"chekcs": {}}, "no such key: chekcs"),
+        ({"hardware": {"gpu": 4}}, "unknown field `gpu` - at `$.hardware`"),
+        ({"hardware": {"gpus": -1}}, "$.hardware.gpus"),
         ({"skip": ["short"]}, "$.skip"),
     ],
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from mlopsdoc import __version__
 from mlopsdoc.cli.arguments import parser
@@ -123,7 +125,7 @@ def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
     host, sources = _open_recording(paths, arguments.at)
     for remark in host.recording.notes:
         note(remark)
-    setup = set_up(arguments.select, arguments.profile, site=False)
+    setup = set_up(arguments.select, arguments.profile, site=False, own=host.recording.profile)
     ledger = Ledger(host)
     results = list(examination.examine(setup, ledger))
     return _deliver(examination.report(setup, ledger, results, sources, started), arguments)
@@ -154,14 +156,16 @@ def _moment(text: str | None) -> float | None:
         raise Stop(USAGE, f"--at wants a time such as 2026-11-23T03:10:00Z, not {text!r}") from None
 
 
-def set_up(select: list[str], profile: str, *, site: bool = True) -> Setup:
+def set_up(
+    select: list[str], profile: str, *, site: bool = True, own: Mapping[str, Any] = MappingProxyType({})
+) -> Setup:
     """The setup; what is wrong with it stops a person, but a run that nobody watches goes on with defaults."""
     from mlopsdoc import examination
     from mlopsdoc.config import WrongConfig
     from mlopsdoc.profile import WrongProfile
 
     try:
-        setup = examination.set_up(select, profile, site=site)
+        setup = examination.set_up(select, profile, site=site, own=own)
     except examination.NoSuchCheck as error:
         raise Stop(USAGE, str(error)) from None
     except (WrongConfig, WrongProfile) as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from itertools import islice
 from threading import Lock
+from typing import Any
 
 from mlopsdoc.hosts.base import (
     Answer,
@@ -29,7 +30,7 @@ class Recording:
     taken_at is the newest time that the answers state, so ages are at least what they seem; it is 0 where none does.
     notes: what should be said of the source besides its answers, a line each. understood: how many commands were
     known, of how many (both 0 where nobody typed commands). is_known: whether anything in it was. place: the
-    container whose answers these are, as in ``pod job-0``.
+    container whose answers these are, as in ``pod job-0``. profile: the TOML of the host's own, if it comes along.
     """
 
     def __init__(self, taken_at: float, *, unlisted: AnswerStatus = "not_captured") -> None:
@@ -44,6 +45,7 @@ class Recording:
         self.is_known = True
         self.understood: tuple[int, int] = (0, 0)
         self.place = ""
+        self.profile: dict[str, Any] = {}
 
     def part(self, wanted: Callable[[Answer], bool]) -> Recording:
         """Only the answers that are wanted, and what matched the trees among them."""

@@ -90,8 +90,8 @@ def _recorded(channel: socket.socket, sources: list[str], at: float | None) -> N
 
     from mlopsdoc import examination, opening
 
-    setup = examination.set_up(site=False)
     opened = opening.recordings(sources, at)
+    setup = examination.set_up(site=False, own=opened[0].recording.profile)
     Examiner(channel, setup, lambda _: nullcontext(opened), live=False).work(orders, every_s=None)
 
 

@@ -12,7 +12,10 @@ from mlopsdoc.authoring import Check, Hardware
 
 
 class Profile(Struct, frozen=True):
-    """hardware: what should be there. skip: check id -> the reason it is left out. thresholds: check id -> threshold name -> value."""
+    """hardware: what should be there. skip: check id -> the reason it is left out.
+
+    thresholds: check id -> threshold name -> value.
+    """
 
     name: str = "generic"
     about: str = "Any Linux host: every check, with its own thresholds"

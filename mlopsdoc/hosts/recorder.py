@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
+from functools import cache
 from itertools import islice
 from threading import Lock
 from typing import Any
@@ -113,23 +114,25 @@ class Replay(Host):
 
 def _matching(keys: Sequence[str], pattern: str) -> list[str]:
     """The recorded files that a pattern matches, where the recording does not say which there were. Keys are sorted."""
-    parts = pattern.split("/")
-    wild = [n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")]
-    rest = [n for n in range(wild[0] if wild else 0, len(parts)) if n not in wild]
-    start = "read " + "/".join(parts[: wild[0] if wild else len(parts)])
+    start = "read " + re.split(r"[*?[]", pattern, maxsplit=1)[0]
+    matches = _pattern(pattern).fullmatch
     found: list[str] = []
     for key in islice(keys, bisect_left(keys, start), None):
         if not key.startswith(start):
             break
-        path = key[len("read ") :]
-        names = path.split("/")
-        if (
-            len(names) == len(parts)
-            and all(names[n] == parts[n] for n in rest)
-            and all(fnmatchcase(names[n], parts[n]) for n in wild)
-        ):
-            found.append(path)
+        if matches(key, len("read ")):
+            found.append(key[len("read ") :])
     return found
+
+
+@cache
+def _pattern(pattern: str) -> re.Pattern[str]:
+    """The pattern of a tree: ``*``, ``?`` and ``[a-z]``, none of which goes beyond a slash."""
+    wild = {"*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*|\?|\[!?[^]]+\])", pattern)
+    return re.compile(
+        "".join(wild.get(p) or (p.replace("[!", "[^") if p.startswith("[") else re.escape(p)) for p in parts)
+    )
 
 
 class Recorder(Host):

@@ -69,6 +69,8 @@ RULES = (
     Rule("run smartctl *", "disks", 10, 600, 4 * MIB),
     Rule("run nvme *", "disks", 10, 600, 4 * MIB),
     Rule("run ethtool *", "net", 10, 30, 4 * MIB),
+    Rule("run journalctl -k *", "tools", 10, 30, 16 * MIB),
+    Rule("run dmesg*", "tools", 10, 30, 16 * MIB),
     Rule("run *", "tools", 10, 60, 4 * MIB),
 )
 

@@ -1,0 +1,264 @@
+"""The kernel log of this boot: what of it can be seen, and the lines that have a word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import cache
+
+from mlopsdoc import Answer, CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.clean import decode, one_line
+
+MOST = 20000  # lines of a boot that are asked for: as many as a few weeks have
+JOURNAL = ("journalctl", "-k", "-b", "-o", "short-iso", "--no-pager", "-n", str(MOST))
+FILES = ("/var/log/kern.log", "/var/log/messages", "/var/log/syslog")  # of a recording that has no more
+BANNER = b"Linux version "  # the first line of every boot
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+SAME_BOOT_S = 300  # two lines of one boot differ no more in when they say that it began
+# Lines that are no log but what journalctl and dmesg say of themselves.
+OWN_WORDS = (
+    b"-- No entries",
+    b"-- Logs begin",
+    b"-- Journal begins",
+    b"dmesg: ",
+    b"No journal files",
+    b"Hint: ",
+    b"      ",
+)
+JOURNAL_GROUP = "run as root, or as a member of the group systemd-journal (or adm)"
+
+_STAMP = (
+    r"(?:[A-Z][a-z]{2} )?(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<clock>[0-9:]{8})(?:[.,](?P<part>[0-9]{1,9}))?"
+    r" ?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_CTIME = (
+    r"(?:[A-Z][a-z]{2} )?(?P<month>[A-Z][a-z]{2}) {1,2}(?P<date>[0-9]{1,2}) (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.[0-9]{1,9})?(?: (?P<year>[0-9]{4}))?"
+)
+_UP = r"\[ {0,8}(?P<up>[0-9]{1,10}\.[0-9]{1,9})\]"
+_PREFIXES = (
+    _UP, rf"\[{_CTIME}\]", r"\[ {0,6}[TC][0-9]{1,8}\]", r"\[ {0,6}\+[0-9.]{1,16}\]",
+    r"\[[A-Z][a-z]{2}[0-9]{2} [0-9:]{5}\]",
+    r"<[0-9]{1,3}>", r"[0-9]{1,4},[0-9]{1,12},(?P<us>[0-9]{1,17}),[^;]{0,80};", r"[a-z]{3,8} {0,4}:[a-z]{3,8} {0,4}:",
+    _STAMP, _CTIME,
+)  # fmt: skip
+
+
+@cache
+def _pattern(source: str) -> re.Pattern[str]:
+    return re.compile(source)
+
+
+class KernelLine(Fact, frozen=True):
+    """One line: the message without what stands before it, and `line`, all of it, to be quoted.
+
+    at: seconds since the epoch, up: seconds since boot; None where the line does not tell. boot: which boot it is
+    of, 0 this one, 1 the one before it in the same text, and so on.
+    """
+
+    text: str
+    line: Line
+    at: float | None = None
+    up: float | None = None
+    boot: int = 0
+
+    def seconds_after(self, other: KernelLine) -> float | None:
+        """How long after the other it was written; None where that is not known."""
+        if self.at is not None and other.at is not None:
+            return self.at - other.at
+        return self.up - other.up if self.up is not None and other.up is not None else None
+
+
+class KernelLog(Fact, frozen=True):
+    """What the kernel wrote since this boot. Nothing is parsed before it is asked for: a log may have 16 MiB.
+
+    is_part: it was filtered or cut: what is not in it may have been written all the same. Otherwise it reaches without
+    a gap from its first line to `now`; is_whole: its first line is that of the boot. booted: when that was, if known.
+    Live `journalctl -k -b` is asked, which needs a group, else `dmesg`, whose buffer may have wrapped.
+    """
+
+    key: str
+    data: bytes
+    is_part: bool
+    is_whole: bool
+    booted: float | None
+    now: float
+
+    @classmethod
+    def read(cls, host: Host) -> KernelLog:
+        """Raises CannotSee where it may not be read or did not come in time, NothingHere where nobody asked for it."""
+        asked = [journal := host.run(*JOURNAL)]
+        if not (journal.said and _has_lines(journal)):
+            asked.append(host.run("dmesg"))
+        if not host.is_live and not any(_has_lines(answer) for answer in asked):
+            asked += [host.read(path) for path in FILES]
+        found = next((answer for answer in asked if _has_lines(answer)), None)
+        if found is None:
+            raise _unseen(asked)
+        data = found.data
+        begun = _start(data) >= 0
+        is_cut = found is journal and data.count(b"\n") >= MOST
+        is_part = not found.said or found.status == "truncated" or found.key.startswith("read ")
+        return cls(found.key, data, is_part, begun and not is_part and not is_cut, _booted(host), host.now())
+
+    def lines(self, *signs: bytes) -> list[KernelLine]:
+        """The lines of this boot that have one of these words, each once, in order of time."""
+        return [line for line in self.all_lines(*signs) if not line.boot]
+
+    def all_lines(self, *signs: bytes) -> list[KernelLine]:
+        """The same, those of earlier boots that stand in the same text too."""
+        begun = self._boots()
+        found: dict[str, KernelLine] = {}
+        for start, end in _places(self.data, signs):
+            raw = decode(self.data[start : min(end, start + 4000)])
+            boot = sum(start < place for place in begun)
+            found.setdefault(raw, self._parsed(raw, boot))
+        lines = list(found.values())
+        if not begun:
+            lines = _by_boot(lines)
+        return _in_order(lines)
+
+    @property
+    def since(self) -> float | None:
+        """When its first line of this boot was written, seconds since the epoch."""
+        start = max(0, _start(self.data))
+        for raw in decode(self.data[start : start + 4000]).split("\n")[:4]:
+            if (line := self._parsed(raw, 0)).at is not None:
+                return line.at
+        return None
+
+    def _boots(self) -> list[int]:
+        """Where the boots in this text begin, the newest last; none where no line tells."""
+        return [
+            start
+            for start, _ in _places(self.data, (BANNER, b"-- Reboot --", b"-- Boot "))
+            if _is_start(self.data, start)
+        ]
+
+    def _parsed(self, raw: str, boot: int) -> KernelLine:
+        text, at, up = split(raw, self.now)
+        if at is None and up is not None and self.booted is not None and not boot:
+            at = self.booted + up
+        return KernelLine(text, Line(self.key, one_line(raw, 400)), at, up, boot)
+
+
+def split(raw: str, now: float) -> tuple[str, float | None, float | None]:
+    """The message of a line, when it was written, and how long after boot. Years that are not told are guessed by
+    `now`; a clock without a zone is UTC. All of these are ``NVRM: ...`` at some time::
+
+        [ 1234.567890] NVRM: ...                                    4,1203,1234567890,-;NVRM: ...
+        [Mon Nov 23 03:10:00 2026] NVRM: ...                        kern  :warn  : [ 1234.567890] NVRM: ...
+        2026-11-23T03:10:00+0000 gpu-17 kernel: NVRM: ...           <4>[ 1234.567890][ T2210] NVRM: ...
+        Nov 23 03:10:00 gpu-17 kernel: [ 1234.567890] NVRM: ...     2026-11-23T03:10:00,123456+00:00 NVRM: ...
+    """  # fmt: skip
+    head, name, _ = raw[:200].partition("kernel: ")
+    text = raw[len(head) + len(name) :] if name else raw
+    found: dict[str, str] = {}
+    for part in (head, text) if name else (text,):
+        while match := next((m for p in _PREFIXES if (m := _pattern(p).match(part))), None):
+            found |= {key: value for key, value in match.groupdict().items() if value}
+            part = part[match.end() :].lstrip()
+        text = part
+    up = float(found["up"]) if "up" in found else int(found["us"]) / 1e6 if "us" in found else None
+    return text.strip(), _moment(found, now), up
+
+
+def _moment(found: dict[str, str], now: float) -> float | None:
+    try:
+        if "day" in found:
+            zone = found.get("zone", "Z").replace("Z", "+00:00")
+            stamp = f"{found['day']}T{found['clock']}{zone[:3]}:{zone[-2:]}"
+            return datetime.fromisoformat(stamp).timestamp() + float(f"0.{found.get('part', '0')}")
+        if "month" not in found or ("year" not in found and not now):
+            return None
+        year = int(found.get("year", 0)) or datetime.fromtimestamp(now, timezone.utc).year
+        hour, minute, second = (int(part) for part in found["time"].split(":"))
+        day = MONTHS.index(found["month"]) + 1, int(found["date"])
+        when = datetime(year, *day, hour, minute, second, tzinfo=timezone.utc)
+        late = "year" not in found and when.timestamp() > now + 86400
+        return (when.replace(year=year - 1) if late else when).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _has_lines(answer: Answer) -> bool:
+    """Whether it is a log: more than ``-- No entries --`` or ``dmesg: read kernel buffer failed: ...``."""
+    if answer.status not in ("ok", "truncated", "timeout"):
+        return False
+    return any(line.strip() and not line.startswith(OWN_WORDS) for line in answer.data[:4000].split(b"\n"))
+
+
+def _places(data: bytes, signs: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Where the lines that have a sign begin and end."""
+    found: dict[int, int] = {}
+    for sign in signs:
+        at = data.find(sign)
+        while at >= 0:
+            end = data.find(b"\n", at)
+            end = len(data) if end < 0 else end
+            found[data.rfind(b"\n", 0, at) + 1] = end
+            at = data.find(sign, end)
+    return sorted(found.items())
+
+
+def _is_start(data: bytes, start: int) -> bool:
+    line = data[start : start + 400].partition(b"\n")[0]
+    if line.startswith((b"-- Reboot --", b"-- Boot ")):
+        return True
+    return split(decode(line), 0.0)[0].startswith("Linux version ")
+
+
+def _start(data: bytes) -> int:
+    """Where the newest boot begins in a text; -1 where its first line is not there."""
+    return max((start for start, _ in _places(data, (BANNER,)) if _is_start(data, start)), default=-1)
+
+
+def _by_boot(lines: list[KernelLine]) -> list[KernelLine]:
+    """Lines that say both times tell which boot they are of, though its first line is not there."""
+    from msgspec.structs import replace
+
+    begun = [line.at - line.up for line in lines if line.at is not None and line.up is not None]
+    if not begun or max(begun) - min(begun) < SAME_BOOT_S:
+        return lines
+    newest: list[float] = []
+    for when in sorted(begun, reverse=True):
+        if not newest or newest[-1] - when > SAME_BOOT_S:
+            newest.append(when)
+    last = newest[0]
+    boots: list[KernelLine] = []
+    for line in lines:
+        if line.at is not None and line.up is not None:
+            last = line.at - line.up
+        boot = min(range(len(newest)), key=lambda n: abs(newest[n] - last))
+        boots.append(replace(line, boot=boot))
+    return boots
+
+
+def _in_order(lines: list[KernelLine]) -> list[KernelLine]:
+    """By time, where every line tells it; outputs that were pasted one below the other, and journalctl -r, overlap."""
+    for key in ("at", "up"):
+        if all(getattr(line, key) is not None for line in lines):
+            return sorted(lines, key=lambda line: (-line.boot, getattr(line, key)))
+    return lines
+
+
+def _booted(host: Host) -> float | None:
+    """``btime 1795366200`` of /proc/stat."""
+    answer = host.read("/proc/stat")
+    at = answer.data.find(b"\nbtime ") if answer.said else -1
+    word = answer.data[at + 7 : at + 30].split(b"\n")[0] if at >= 0 else b""
+    return float(word) if word.isdigit() else None
+
+
+def _unseen(asked: list[Answer]) -> NothingHere | CannotSee:
+    """Why no log is to be had. Of both tools the last refusal counts: only root may ask dmesg on many hosts::
+
+    dmesg: read kernel buffer failed: Operation not permitted
+    """
+    tried = [answer for answer in asked if answer.status not in ("absent", "not_captured")]
+    if not tried:
+        where = "is not in this recording" if any(a.status == "not_captured" for a in asked) else "cannot be read here"
+        return NothingHere(f"the kernel log {where}: neither journalctl -k nor dmesg")
+    words = one_line(decode(tried[-1].stderr).strip() or tried[-1].text.strip() or tried[-1].why or "no line", 200)
+    return CannotSee(f"the kernel log: {words}", JOURNAL_GROUP)

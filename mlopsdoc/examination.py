@@ -49,8 +49,8 @@ def set_up(
 ) -> Setup:
     """The checks that are selected, with profile and configuration; `site` false leaves out all that is local.
 
-    own: the profile that a recording brings along, which counts where none is named. Raises NoSuchCheck; WrongProfile and
-    WrongConfig for a profile that was named on the command line.
+    own: the profile that a recording brings along, which counts where none is named. Raises NoSuchCheck; for a
+    profile that was named on the command line WrongProfile and WrongConfig.
     """
     settings, wrong = config.load() if site else (config.Config(), [])
     found = catalog.find(drop_ins=site)

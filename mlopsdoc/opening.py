@@ -10,7 +10,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from mlopsdoc.examination import iso
-from mlopsdoc.hosts import foreign, merged, snapshot, transcript
+from mlopsdoc.hosts import merged, snapshot
+from mlopsdoc.hosts.archives import foreign
+from mlopsdoc.hosts.pasted import transcript
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Source
 

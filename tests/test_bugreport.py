@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsdoc.hosts import foreign
-from mlopsdoc.hosts.dates import date
+from mlopsdoc.hosts.archives import foreign
+from mlopsdoc.hosts.archives.tar import BadArchive
+from mlopsdoc.hosts.pasted.dates import date
 from mlopsdoc.hosts.recorder import Recording
-from mlopsdoc.hosts.tar import BadArchive
 
 from .program import mlopsdoc
 

@@ -20,9 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsdoc.hosts import foreign
-from mlopsdoc.hosts.files import CAPS, Files, Pace, Spool, clean_name, read_archive
-from mlopsdoc.hosts.tar import BadArchive, Stream, entries
+from mlopsdoc.hosts.archives import foreign
+from mlopsdoc.hosts.archives.files import CAPS, Files, Pace, Spool, clean_name, read_archive
+from mlopsdoc.hosts.archives.tar import BadArchive, Stream, entries
 
 from .program import environment, measured
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from mlopsdoc import catalog
-from mlopsdoc.hosts import archive, ring, snapshot
+from mlopsdoc.hosts import ring, snapshot
+from mlopsdoc.hosts.archives import archive
+from mlopsdoc.hosts.archives.tar import BadArchive
 from mlopsdoc.hosts.base import Answer, split, words
 from mlopsdoc.hosts.lanes import RULES, rule_for
 from mlopsdoc.hosts.recorder import Recorder, Recording, Replay
-from mlopsdoc.hosts.tar import BadArchive
 
 from .program import all_gone, environment
 

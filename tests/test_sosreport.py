@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlopsdoc.hosts import foreign
+from mlopsdoc.hosts.archives import foreign
 from mlopsdoc.hosts.recorder import Recording
 
 from .program import Ended, mlopsdoc

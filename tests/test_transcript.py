@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopsdoc import opening
-from mlopsdoc.hosts import transcript
-from mlopsdoc.hosts.commands import Canonical, canonical, is_command
 from mlopsdoc.hosts.merged import Differ, merge
-from mlopsdoc.hosts.moments import date_of
-from mlopsdoc.hosts.prompts import pipelines, prompt_of
+from mlopsdoc.hosts.pasted import transcript
+from mlopsdoc.hosts.pasted.commands import Canonical, canonical, is_command
+from mlopsdoc.hosts.pasted.moments import date_of
+from mlopsdoc.hosts.pasted.prompts import pipelines, prompt_of
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.opening import BadSource, recording, recordings
 from tests.program import measured, mlopsdoc

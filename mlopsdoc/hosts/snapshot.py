@@ -28,10 +28,10 @@ from urllib.parse import quote, unquote
 from msgspec import Meta, MsgspecError, Struct, convert, field, json
 
 from mlopsdoc import toml
-from mlopsdoc.hosts import archive
+from mlopsdoc.hosts.archives import archive
+from mlopsdoc.hosts.archives.tar import MIB, BadArchive
 from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, run_key, split, words
 from mlopsdoc.hosts.recorder import Recording
-from mlopsdoc.hosts.tar import MIB, BadArchive
 
 MAGIC = "mlopsdoc-snapshot"
 VERSION = 1
@@ -46,11 +46,12 @@ class BadSnapshot(ValueError):
 
 
 class Manifest(Struct):
-    """manifest.json. taken_at: seconds since the epoch, 0 where that is not known."""
+    """manifest.json. taken_at: seconds since the epoch, 0 where that is not known. profile: what the host should be."""
 
     taken_at: Annotated[float, Meta(ge=0, lt=1e11)] = 0.0
     unlisted: Literal["not_captured", "absent"] = "not_captured"
     complete: bool = True
+    profile: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Row(Struct):
@@ -138,6 +139,7 @@ def _lay_over(base: Recording, over: Recording, absent: list[str]) -> None:
     base.trees = {}  # patterns are matched against what there is now
     base.taken_at = over.taken_at or base.taken_at
     base.before = over.before or base.before
+    base.profile = over.profile or base.profile
 
 
 class _Folder(Mapping[str, bytes]):
@@ -180,6 +182,7 @@ def _parse(files: Mapping[str, bytes], digests: Digests = "required", prefix: st
     manifest = json.decode(files.get(f"{prefix}manifest.json", b"{}"), type=Manifest)
     recording = Recording(manifest.taken_at, unlisted=manifest.unlisted)
     recording.complete = manifest.complete
+    recording.profile = manifest.profile
     named: set[str] = set()
     for number, line in enumerate(files.get(f"{prefix}items.jsonl", b"").splitlines(), 1):
         try:
@@ -286,6 +289,8 @@ def files_of(
     about = {"taken_at": round(recording.taken_at, 3), "complete": recording.complete} | dict(manifest)
     if recording.unlisted != "not_captured":
         about["unlisted"] = recording.unlisted
+    if recording.profile:
+        about["profile"] = recording.profile
     files = {
         "SNAPSHOT": f"{MAGIC} {VERSION}\n".encode(),
         "manifest.json": json.format(json.encode(about), indent=1) + b"\n",

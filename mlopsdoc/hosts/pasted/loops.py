@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TypeAlias
 
-from mlopsdoc.hosts.pasted_files import (
+from mlopsdoc.hosts.pasted.files import (
     MAX_LINE,
     ONE_LINE,
     NotTold,
@@ -18,7 +18,7 @@ from mlopsdoc.hosts.pasted_files import (
     file_of,
     split_errors,
 )
-from mlopsdoc.hosts.prompts import pipelines
+from mlopsdoc.hosts.pasted.prompts import pipelines
 
 _CAT = r"(?:cat|head -n ?1|head -1|<) *(\S+)(?: 2>/dev/null)?"
 Piece: TypeAlias = tuple[str, str]  # text, variable, value (of a file), any

@@ -7,7 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import run_key, words
-from mlopsdoc.hosts.tools import LEAD, OTHERS, TOOLS, Form, Tool
+from mlopsdoc.hosts.pasted.tools import LEAD, OTHERS, TOOLS, Form, Tool
 
 
 class Canonical(NamedTuple):

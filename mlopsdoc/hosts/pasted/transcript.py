@@ -15,18 +15,18 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from mlopsdoc.hosts import outputs, shapes
 from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, split, words
-from mlopsdoc.hosts.commands import CONTAINER, Placed, place
-from mlopsdoc.hosts.margins import LOOKED_AT, strip_of
 from mlopsdoc.hosts.merged import Differ, short_name
-from mlopsdoc.hosts.moments import date_of, newest
-from mlopsdoc.hosts.outputs import typed_key
-from mlopsdoc.hosts.pasted_files import Said
-from mlopsdoc.hosts.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
+from mlopsdoc.hosts.pasted import outputs, shapes
+from mlopsdoc.hosts.pasted.commands import CONTAINER, Placed, place
+from mlopsdoc.hosts.pasted.files import Said
+from mlopsdoc.hosts.pasted.margins import LOOKED_AT, strip_of
+from mlopsdoc.hosts.pasted.moments import date_of, newest
+from mlopsdoc.hosts.pasted.outputs import typed_key
+from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
+from mlopsdoc.hosts.pasted.segments import CAP, Buffer, Segments, is_log
+from mlopsdoc.hosts.pasted.whole import is_ended
 from mlopsdoc.hosts.recorder import Recording
-from mlopsdoc.hosts.segments import CAP, Buffer, Segments, is_log
-from mlopsdoc.hosts.whole import is_ended
 
 MAX_BYTES, MAX_LINE = 256 << 20, 1 << 20
 MAX_CONTINUED = 40

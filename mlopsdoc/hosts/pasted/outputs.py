@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from mlopsdoc.hosts import loops, pasted_files, shapes
 from mlopsdoc.hosts.base import AnswerStatus, read_key, words
-from mlopsdoc.hosts.commands import CONTAINER, MANY_HOSTS, Canonical, canonical, place
-from mlopsdoc.hosts.pasted_files import NotTold, Said
-from mlopsdoc.hosts.prompts import Pipeline, pipelines
-from mlopsdoc.hosts.segments import Buffer, Segments, is_log, said_of
-from mlopsdoc.hosts.whole import is_whole
+from mlopsdoc.hosts.pasted import files, loops, shapes
+from mlopsdoc.hosts.pasted.commands import CONTAINER, MANY_HOSTS, Canonical, canonical, place
+from mlopsdoc.hosts.pasted.files import NotTold, Said
+from mlopsdoc.hosts.pasted.prompts import Pipeline, pipelines
+from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, said_of
+from mlopsdoc.hosts.pasted.whole import is_whole
 
 MAX_REPEAT = 4096
 # Commands that print nothing that could be evidence.
@@ -124,11 +124,11 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
     if effect == "changed":
         return Heard([], lines, False)
     is_part = is_cut or effect == "part"
-    if argv[0] in pasted_files.READERS and len(argv) > 1:
+    if argv[0] in files.READERS and len(argv) > 1:
         return _files(argv, lines, folder, is_part)
     if argv[0] in ("ls", "readlink"):
         try:
-            read = pasted_files.listed if argv[0] == "ls" else pasted_files.linked
+            read = files.listed if argv[0] == "ls" else files.linked
             found = read(argv, lines, folder)
         except NotTold:
             found = []
@@ -172,7 +172,7 @@ def _refused(argv: tuple[str, ...], asked: Canonical | None, lines: Sequence[str
     match = shapes.compiled(_NOT_FOUND).match(first)
     if match is not None and argv[0] in {(name or "").rpartition("/")[2] for name in match.groups()}:
         return [Said(key, "absent", why="no such command")]
-    if argv[0] in pasted_files.READERS or argv[0] in ("ls", "readlink") or key == "run journalctl":
+    if argv[0] in files.READERS or argv[0] in ("ls", "readlink") or key == "run journalctl":
         return None
     count = sum(bool(line.strip()) for line in lines)
     if count <= 4 and shapes.compiled(_DENIED).match(first):
@@ -225,7 +225,7 @@ def _repeated(line: str) -> list[str]:
 def _files(argv: tuple[str, ...], lines: list[str], folder: str, is_part: bool) -> Heard:
     lines, logs = _without_logs(argv, lines)
     try:
-        found = pasted_files.files_of(argv, lines, folder, is_part)
+        found = files.files_of(argv, lines, folder, is_part)
     except NotTold:
         return Heard(logs, lines, _explains_itself(argv, lines))
     said = logs

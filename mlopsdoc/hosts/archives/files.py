@@ -12,8 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
-from mlopsdoc.hosts.base import AnswerStatus
-from mlopsdoc.hosts.tar import (
+from mlopsdoc.hosts.archives.tar import (
     CHUNK,
     HARD_LINK,
     LINK,
@@ -30,6 +29,7 @@ from mlopsdoc.hosts.tar import (
     is_tar,
     packing_of,
 )
+from mlopsdoc.hosts.base import AnswerStatus
 
 CAPS = Caps(packed=4096 * MIB, unpacked=8192 * MIB, members=400_000, ratio=1000, header=1 << 16)
 MAX_KEPT, MAX_FILE = 512 * MIB, 16 * MIB

@@ -28,11 +28,11 @@ import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mlopsdoc.hosts.archives.files import MAX_FILE, Files, Piece, Row, Spool, joined
+from mlopsdoc.hosts.archives.tar import CHUNK, BadArchive, Cut, Stream
 from mlopsdoc.hosts.base import AnswerStatus, read_key
-from mlopsdoc.hosts.commands import canonical, is_command
-from mlopsdoc.hosts.dates import date
-from mlopsdoc.hosts.files import MAX_FILE, Files, Piece, Row, Spool, joined
-from mlopsdoc.hosts.tar import CHUNK, BadArchive, Cut, Stream
+from mlopsdoc.hosts.pasted.commands import canonical, is_command
+from mlopsdoc.hosts.pasted.dates import date
 
 SEPARATOR = b"_" * 44
 START, END = "Start of NVIDIA bug report log file", "End of NVIDIA bug report log file"

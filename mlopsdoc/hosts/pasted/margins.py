@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from mlopsdoc.hosts.prompts import prompt_of
-from mlopsdoc.hosts.shapes import compiled, start_of
+from mlopsdoc.hosts.pasted.prompts import prompt_of
+from mlopsdoc.hosts.pasted.shapes import compiled, start_of
 
 LOOKED_AT = 200  # lines
 _QUOTE = r"> ?"

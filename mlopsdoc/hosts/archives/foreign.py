@@ -20,11 +20,23 @@ from contextlib import closing
 from functools import partial
 from typing import IO, Any, cast
 
-from mlopsdoc.hosts import bugreport, moments, redfish, sosreport
+from mlopsdoc.hosts.archives import bugreport, redfish, sosreport
+from mlopsdoc.hosts.archives.files import (
+    CAPS,
+    LIMIT_S,
+    Files,
+    Pace,
+    Piece,
+    Row,
+    Spool,
+    fetch,
+    read_archive,
+    read_folder,
+)
+from mlopsdoc.hosts.archives.tar import MIB, OTHER_MAGICS, BadArchive, Stream, is_tar, packing_of
 from mlopsdoc.hosts.base import Answer
-from mlopsdoc.hosts.files import CAPS, LIMIT_S, Files, Pace, Piece, Row, Spool, fetch, read_archive, read_folder
+from mlopsdoc.hosts.pasted import moments
 from mlopsdoc.hosts.recorder import Recording
-from mlopsdoc.hosts.tar import MIB, OTHER_MAGICS, BadArchive, Stream, is_tar, packing_of
 
 MEMORY, CPU_S = 272 * MIB, 110
 MAX_ANSWER = 256 * MIB  # of rows, from the process to us
@@ -32,8 +44,11 @@ BATCH = 500
 NOTHING = (
     "it holds no evidence that mlopsdoc knows: no sosreport, insights archive, nvidia-bug-report or Redfish mockup"
 )
-_CODE = "import sys; sys.path.insert(0, sys.argv[2]); from mlopsdoc.hosts import foreign; foreign.work(sys.argv[1])"
-_PACKAGES = __file__.removesuffix("/mlopsdoc/hosts/foreign.py")
+_CODE = (
+    "import sys; sys.path.insert(0, sys.argv[2]); "
+    "from mlopsdoc.hosts.archives import foreign; foreign.work(sys.argv[1])"
+)
+_PACKAGES = __file__.removesuffix("/mlopsdoc/hosts/archives/foreign.py")
 Found = tuple[list[Row], float, bool, list[str]]  # the answers, when they were taken, whether all are there, notes
 
 

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
-from mlopsdoc.hosts.commands import is_command
+from mlopsdoc.hosts.pasted.commands import is_command
 
 MAX_COMMAND = 8192
 KEYWORDS = ("for", "while", "if", "until", "case", "{", "(")

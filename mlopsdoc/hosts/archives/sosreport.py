@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
+from mlopsdoc.hosts.archives.files import Files, Part, Piece, Row, joined
+from mlopsdoc.hosts.archives.tar import BadArchive
 from mlopsdoc.hosts.base import read_key, run_key
-from mlopsdoc.hosts.commands import canonical
-from mlopsdoc.hosts.dates import date
-from mlopsdoc.hosts.files import Files, Part, Piece, Row, joined
-from mlopsdoc.hosts.tar import BadArchive
+from mlopsdoc.hosts.pasted.commands import canonical
+from mlopsdoc.hosts.pasted.dates import date
 
 # The folder of a collector's commands; how many folders lie between it and a command's output; what it is.
 LAYOUTS = (("sos_commands/", "sosreport"), ("insights_commands/", "insights archive"))

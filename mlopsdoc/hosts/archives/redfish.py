@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mlopsdoc.hosts.archives.files import Files, Row
 from mlopsdoc.hosts.base import read_key
-from mlopsdoc.hosts.files import Files, Row
 
 SERVICE = "redfish/v1/index.json"
 

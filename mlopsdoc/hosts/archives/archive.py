@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from mlopsdoc.hosts.tar import FOLDER, MIB, PLAIN, BadArchive, Caps, Stream, entries
+from mlopsdoc.hosts.archives.tar import FOLDER, MIB, PLAIN, BadArchive, Caps, Stream, entries
 
 MAX_MEMBER = 16 * MIB
 CAPS = Caps(packed=256 * MIB, unpacked=512 * MIB, members=50_000, ratio=200, header=0)

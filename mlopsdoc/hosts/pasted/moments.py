@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cache
 
 from mlopsdoc.hosts.base import Answer
-from mlopsdoc.hosts.dates import date
+from mlopsdoc.hosts.pasted.dates import date
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 TAIL = 1 << 20  # characters looked at, from the end

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from mlopsdoc.hosts import shapes
 from mlopsdoc.hosts.base import read_key
-from mlopsdoc.hosts.json_shapes import json_key
-from mlopsdoc.hosts.pasted_files import Said, is_path, named_value
-from mlopsdoc.hosts.whole import SURE, is_whole
+from mlopsdoc.hosts.pasted import shapes
+from mlopsdoc.hosts.pasted.files import Said, is_path, named_value
+from mlopsdoc.hosts.pasted.json_shapes import json_key
+from mlopsdoc.hosts.pasted.whole import SURE, is_whole
 
 CAP = 16 << 20  # characters kept of one answer
 _STRINGS = r'"(?:[^"\\]|\\.)*"?'

@@ -18,15 +18,17 @@ from typing import NamedTuple
 from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, split, words
 from mlopsdoc.hosts.merged import Differ, short_name
 from mlopsdoc.hosts.pasted import outputs, shapes
-from mlopsdoc.hosts.pasted.commands import CONTAINER, Placed, place
+from mlopsdoc.hosts.pasted.commands import CONTAINER
 from mlopsdoc.hosts.pasted.files import Said
 from mlopsdoc.hosts.pasted.margins import LOOKED_AT, strip_of
 from mlopsdoc.hosts.pasted.moments import date_of, newest
 from mlopsdoc.hosts.pasted.outputs import typed_key
+from mlopsdoc.hosts.pasted.places import SHELLS, Placed, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
 from mlopsdoc.hosts.pasted.segments import CAP, Buffer, Segments, is_log
 from mlopsdoc.hosts.pasted.whole import is_ended
 from mlopsdoc.hosts.recorder import Recording
+from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE_TEXT, UNKNOWN_TEXT, OverLimit, Refused
 
 MAX_BYTES, MAX_LINE = 256 << 20, 1 << 20
 MAX_CONTINUED = 40
@@ -48,7 +50,6 @@ class Where(NamedTuple):
 
 
 HERE = Where()
-SHELLS = ("bash", "sh", "zsh", "ash", "dash", "fish")
 # What may be asked on the way to a host, or of a whole cluster, without being evidence of the machine it is typed at.
 BYSTANDERS = (
     "date", "hostname", "uname", "uptime", "whoami", "id", "pwd", "ls", "text", "job", "env", "sinfo", "squeue",
@@ -65,7 +66,7 @@ def is_text(head: bytes) -> bool:
 
 
 def load(path: str) -> Recording:
-    """The recording in a text file; raises ValueError where it is too large or none, Differ, OSError."""
+    """The recording in a text file; raises Refused where it is too large or none, Differ, OSError."""
     with open(path, "rb") as file:
         head = file.read(4)
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -79,13 +80,13 @@ def load(path: str) -> Recording:
         for line in chain(first, iter(lambda: text.readline(MAX_LINE), "")):
             count += len(line)
             if count > MAX_BYTES:
-                raise ValueError(f"it is text of more than {MAX_BYTES >> 20} MiB")
+                raise OverLimit(TOO_LARGE_TEXT.format(MAX_BYTES >> 20))
             reader.add(strip(line))
     if not reader.has_text:
-        raise ValueError("it is empty")
+        raise Refused(EMPTY)
     recording = reader.recording()
     if not recording.is_known and recording.understood == (0, 0) and not reader.may_be_a_log:
-        raise ValueError("nothing in this text is output that mlopsdoc knows")
+        raise Refused(UNKNOWN_TEXT)
     return recording
 
 

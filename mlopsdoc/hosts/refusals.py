@@ -1,0 +1,42 @@
+"""Why evidence is refused: every text of it, and the exceptions that carry one."""
+
+from __future__ import annotations
+
+
+class Refused(ValueError):
+    """What is wrong with evidence, on one line. Any other ValueError of a reader is a bug in it."""
+
+
+class Cut(Refused):
+    """It ends in the middle, or is damaged from some place on: what came before may be used."""
+
+
+class OverLimit(Refused):
+    """It is more than may be read, as a whole: what came before is not used either."""
+
+
+NO_FORM = (
+    "it is no form of evidence that mlopsdoc reads (snapshot, nvidia-bug-report, Redfish mockup, sosreport, "
+    "insights archive, text)"
+)
+EMPTY = "it is empty"
+UNKNOWN_TEXT = "nothing in this text is output that mlopsdoc knows"
+ENDS_EARLY, DAMAGED = "it ends in the middle", "it is no {}, or damaged"
+BAD_HEADER, NO_TAR = "a header is damaged", "a header is not that of a tar file"
+BAD_SIZE, CLAIMS = "a member of it claims a size that cannot be", "a member of it claims {} MiB"
+PACKED = "it is packed with {}, which is not read: unpack it first"
+NEEDS_PROGRAM = "it is packed with {0}, for which the program {0} is needed: unpack it first"
+SEVERAL_HOSTS = "it holds {} hosts, which are judged one at a time: {}"
+NO_BUG_REPORT = "it does not begin as an nvidia-bug-report does"
+POINTS_OUT = "the process that read it pointed outside it"
+# ---- limits
+TOO_LARGE, TOO_LARGE_TEXT = "it is larger than {} MiB", "it is text of more than {} MiB"
+GROWS = "it grows to more than {} times its size"
+MEMBERS, FILES, PARTS = (
+    "it has more than {} members",
+    "it has more than {} files",
+    "it is made of more than {} packed parts",
+)
+LONG_HEADER = "a header of it is {} bytes long"
+TIME, MEMORY = "reading it takes longer than {:.0f} s", "reading it takes more memory than {} MiB"
+TOO_MANY_ANSWERS = "there is more in it than {} MiB of answers"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mlopsdoc import Finding, check, critical, ok, unknown, warning
 from mlopsdoc.facts.power import PowerSupplies
+from mlopsdoc.facts.quantities import instant
 from mlopsdoc.facts.supplies import Supply
 
 LEVEL = {"warning": warning, "critical": critical}
@@ -14,7 +15,7 @@ TROUBLES = {
     "lost_or_out_of_range": ("critical", "has no input power, or of a wrong voltage"),
     "offline": ("critical", "is offline: no input power, or switched off"),
     "out_of_range": ("warning", "has input power of a wrong voltage"),
-    "predictive": ("warning", "foretells its failure"),
+    "predictive": ("warning", "predicts its own failure"),
     "config": ("warning", "does not fit the others, or is set up wrongly"),
     "warns": ("warning", "reports a warning"),
 }
@@ -49,7 +50,7 @@ def psu_redundancy(
 ) -> Iterator[Finding]:
     """A host whose supplies cannot spare one goes down with the first that fails, or throttles its GPUs at once.
 
-    A supply that failed or has no input is critical, one that foretells its failure or has a wrong voltage is a
+    A supply that failed or has no input is critical, one that predicts its own failure or has a wrong voltage is a
     warning (IPMI 2.0 sensor type 08h; Redfish Status, LineInputStatus). An empty bay is a fault only where the BMC
     says that redundancy is lost, where only one supply is left, or where `supplies` says how many there should be.
 
@@ -64,7 +65,7 @@ def psu_redundancy(
     found = list(_supplies(power)) + list(_bays(power, supplies))
     yield from found
     if not any(finding.status.value == "critical" or finding.code == "missing" for finding in found):
-        if power.redundancy in TOGETHER:
+        if power.redundancy in TOGETHER and all(supply.works for supply in power.supplies):
             yield _lost(power)
         else:
             yield from _margin(power, supply_watts, (warning_percent, critical_percent), line_208_percent)
@@ -89,6 +90,7 @@ def _supplies(power: PowerSupplies) -> Iterator[Finding]:
             subject=supply.subject,
             code=known[0],
             advice=DO[known[0]] + STEPS,
+            since=instant(supply.since) if supply.since else "",
             params={"PSU": supply.name},
             metrics={"drawn_w": power.drawn},
             evidence=[supply.line, power.redundancy_line],
@@ -127,6 +129,7 @@ def _bays(power: PowerSupplies, wanted: int) -> Iterator[Finding]:
                 code="missing",
                 advice=f"Put a supply of the same model in, or set checks.psu_redundancy.supplies = {len(there)} where "
                 f"that is all it should have{STEPS}",
+                since=instant(supply.since) if supply.since else "",
                 params={"PSU": supply.name},
                 metrics={"drawn_w": power.drawn},
                 evidence=[supply.line, power.redundancy_line],

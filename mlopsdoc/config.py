@@ -7,9 +7,11 @@ import stat
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, ValidationError, convert, field
+from msgspec.structs import replace
 
 from mlopsdoc import toml
+from mlopsdoc.hosts.bmc import Bmc
 
 ETC = "/etc/mlopsdoc"
 ROOT_STATE = "/var/lib/mlopsdoc"
@@ -20,12 +22,16 @@ class WrongConfig(ValueError):
 
 
 class Config(Struct, frozen=True):
-    """config.toml. profile: name or file. timeout_s: of a whole run. skip, checks: as in a profile, over it."""
+    """config.toml. profile: name or file. timeout_s: of a whole run. skip, checks: as in a profile, over it.
+
+    bmc: how it is asked over the network.
+    """
 
     profile: str = "generic"
     timeout_s: Annotated[float, Meta(gt=0, lt=86400)] = 60
     skip: dict[str, str] = field(default_factory=dict[str, str])
     checks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    bmc: Bmc | None = None
 
 
 def config_folders() -> list[str]:
@@ -110,16 +116,17 @@ def load() -> tuple[Config, list[str]]:
             continue
         for key, value in table.items():
             merged[key] = merged.get(key, {}) | value if isinstance(value, dict) else value
-    return Config(**merged), wrong
+    config = convert(merged, Config)
+    if config.bmc and (why := config.bmc.refusal()):
+        return replace(config, bmc=None), [*wrong, f"the BMC of config.toml is not asked: {why}"]
+    return config, wrong
 
 
 def _validate(path: str, table: Mapping[str, Any]) -> None:
-    import msgspec
-
     if unknown := set(table) - set(Config.__struct_fields__):
         known = ", ".join(Config.__struct_fields__)
         raise WrongConfig(f"{path}: no such key: {', '.join(sorted(unknown))} (known: {known})")
     try:
-        msgspec.convert(table, Config)
-    except msgspec.ValidationError as error:
+        convert(table, Config)
+    except ValidationError as error:
         raise WrongConfig(f"{path}: {error}") from None

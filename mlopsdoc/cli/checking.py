@@ -86,11 +86,11 @@ def _check_live(arguments: argparse.Namespace) -> int:
         raise Stop(NO_SOURCE, f"no such folder: {arguments.root}")
     states = config.state_folders()
     setup = set_up(arguments.select, arguments.profile)
-    deadline_s = arguments.timeout or setup.settings.timeout_s
+    deadline_s, bmc = arguments.timeout or setup.settings.timeout_s, setup.settings.bmc
     try:
         with (
             only_run(states),
-            closing(Live(nursery, root=arguments.root, states=states, deadline_s=deadline_s)) as live,
+            closing(Live(nursery, root=arguments.root, states=states, deadline_s=deadline_s, bmc=bmc)) as live,
         ):
             host = Recorder(live)
             ledger = Ledger(host)

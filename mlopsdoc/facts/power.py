@@ -6,58 +6,68 @@ from msgspec.structs import astuple, replace
 
 from mlopsdoc import Answer, CannotSee, Host, NothingHere
 from mlopsdoc.authoring import NEEDS_ROOT
-from mlopsdoc.facts import ipmi, ipmi_power, redfish_power
+from mlopsdoc.facts import ipmi, ipmi_power, redfish_power, sel
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.supplies import Group
 
 DEVICES = ("/dev/ipmi0", "/dev/ipmi/0", "/dev/ipmidev/0")
 SMBIOS = "/sys/firmware/dmi/entries/38-0"  # "IPMI Device Information"
-# What lists the sensors, and what then tells the power drawn.
+# What lists the sensors, what then tells the power drawn, and what the BMC logged.
 TOOLS = (
-    (("ipmitool", "sdr", "elist"), ("ipmitool", "dcmi", "power", "reading")),
-    (("ipmi-sensors",), ("ipmi-dcmi", "--get-system-power-statistics")),
+    (("ipmitool", "sdr", "elist"), ("ipmitool", "dcmi", "power", "reading"), ("ipmitool", "sel", "elist")),
+    (("ipmi-sensors",), ("ipmi-dcmi", "--get-system-power-statistics"), ("ipmi-sel",)),
 )
 INVENTORY = (("ipmitool", "fru", "print"), ("ipmitool", "fru"))
 NO_DEVICE = ("could not open device", "could not find inband device")
 UNSAID = ("absent", "not_captured")
 LOOK = "sudo ipmitool mc info shows whether it answers at all; the runbook has the steps"
+BY_LAN = "see whether address, user and password of [bmc] in config.toml are right; the runbook has the steps"
 LOAD = "sudo modprobe -a ipmi_si ipmi_devintf"
 INSTALL = "install ipmitool"
-NONE_HERE = "no BMC is known here: neither /dev/ipmi0 nor an IPMI device in SMBIOS"
+NONE_HERE = "no BMC is known here: neither /dev/ipmi0 nor an IPMI device in SMBIOS, nor [bmc] in config.toml"
 
 
 class PowerSupplies(Group, frozen=True):
     """Every power supply that the BMC knows, the redundancy it claims, and the watts that are drawn.
 
-    Signs, world-readable: /dev/ipmi0, or SMBIOS type 38 (/sys/firmware/dmi/entries/38-0). Only root may ask in band:
-    `ipmitool sdr elist`, `dcmi power reading` and, where there are two supplies or more, `fru print`; FreeIPMI where
-    ipmitool is not installed. Options that bound ipmitool (-N, -R) have no effect in band, where it waits 15 s for each
-    answer: what bounds it is the deadline of the question. A BMC that let one pass is not asked again.
-
-    Of recordings also Redfish, of a mockup folder or pasted. IPMI over the network (lanplus) and a live Redfish service
-    are not asked yet.
+    Signs: [bmc] in config.toml; and, world-readable, /dev/ipmi0 or SMBIOS type 38 (/sys/firmware/dmi/entries/38-0).
+    Asked over the network by Redfish or IPMI where [bmc] says so, else in band, which only root may: `ipmitool sdr
+    elist`, `dcmi power reading`, `fru print` where there are two supplies or more, `sel elist` where something is
+    wrong; FreeIPMI where ipmitool is not installed. In band ipmitool waits 15 s for each answer, whatever -N and -R
+    say: what bounds it is the deadline of the question. A BMC that let one pass is not asked again.
     """
 
     @classmethod
     def read(cls, host: Host, machine: Machine | None) -> PowerSupplies:
         """Raises NothingHere without a BMC or a supply, CannotSee when it does not tell."""
+        over = _over(host)
+        if over == "redfish":
+            if found := redfish_power.group(host, is_demanded=True):
+                return cls(*astuple(found))
+            raise NothingHere("Redfish lists no power supply: they are the enclosure's, or not monitored")
         has_device = any(host.link(path).status not in UNSAID for path in DEVICES)
-        has_bmc = has_device or host.link(SMBIOS).status not in UNSAID
-        if host.is_live and not has_device:
+        has_bmc = has_device or bool(over) or host.link(SMBIOS).status not in UNSAID
+        if host.is_live and not has_device and not over:
             raise _without_device(has_bmc, machine)
         statuses: set[str] = set()
-        for sensors, drawn in TOOLS:
+        for sensors, drawn, log in TOOLS:
             answer = host.run(*sensors)
             if answer.status not in UNSAID:
-                return cls(*astuple(_by_ipmi(host, answer, drawn, has_bmc, machine)))
+                return cls(*astuple(_by_ipmi(host, answer, (drawn, log), has_bmc, over, machine)))
             statuses.add(answer.status)
-        if found := redfish_power.group(host):
+        if not host.is_live and (found := redfish_power.group(host)):
             return cls(*astuple(found))
-        if not has_device:
+        if not has_device and not over:
             raise _without_device(has_bmc, machine)
         if "absent" not in statuses:
             raise CannotSee("the host has a BMC; what it says was not recorded")
         raise CannotSee("the host has a BMC, and neither ipmitool nor FreeIPMI is installed to ask it", INSTALL)
+
+
+def _over(host: Host) -> str:
+    """How the BMC is asked over the network, of ``{"over": "redfish"}``; empty where it is not."""
+    answer = host.probe("bmc")
+    return next((over for over in ("redfish", "ipmi") if answer.said and f'"{over}"' in answer.text), "")
 
 
 def _without_device(has_bmc: bool, machine: Machine | None) -> Exception:
@@ -70,23 +80,25 @@ def _without_device(has_bmc: bool, machine: Machine | None) -> Exception:
     return CannotSee("the host has a BMC (SMBIOS says so) and no /dev/ipmi0: its drivers are not loaded", LOAD)
 
 
-def _by_ipmi(host: Host, answer: Answer, drawn: tuple[str, ...], has_bmc: bool, machine: Machine | None) -> Group:
+def _by_ipmi(
+    host: Host, answer: Answer, more: tuple[tuple[str, ...], ...], has_bmc: bool, over: str, machine: Machine | None
+) -> Group:
     """The supplies by the sensors in an answer; raises NothingHere, CannotSee."""
     sensors = ipmi.sensors(answer)
     group = ipmi_power.group(sensors, (), None)
     if not group.supplies and not group.redundancy:
-        raise _refusal(answer, bool(sensors), has_bmc, machine)
+        raise _refusal(answer, bool(sensors), has_bmc, over, machine)
     if group.supplies and all(supply.presence == "unread" for supply in group.supplies):
         names = ", ".join(supply.name for supply in group.supplies)
         raise CannotSee(f"the BMC has no reading of any power supply ({names}): it was just started, or has hung", LOOK)
     if answer.status in ("timeout", "failed"):
         why = "it did not end" if answer.status == "timeout" else _words(answer)
         return replace(group, unseen=f"the BMC told of only a part of its sensors: {why}")
-    reading = ipmi.reading(host.run(*drawn))
-    made: list[ipmi.Made] = []
-    if sum(supply.presence == "present" for supply in group.supplies) > 1:
-        made = _inventory(host)
+    reading = ipmi.reading(host.run(*more[0]))
+    made = _inventory(host) if sum(supply.presence == "present" for supply in group.supplies) > 1 else []
     group = ipmi_power.group(sensors, made, reading)
+    if any(supply.troubles or supply.presence != "present" for supply in group.supplies):
+        group = sel.with_times(group, host.run(*more[1]), host.now())
     if answer.status == "truncated":
         return replace(group, unseen="only a part of what the BMC says is here: there may be other supplies")
     return group
@@ -100,24 +112,25 @@ def _inventory(host: Host) -> list[ipmi.Made]:
     return []
 
 
-def _refusal(answer: Answer, is_list: bool, has_bmc: bool, machine: Machine | None) -> Exception:
+def _refusal(answer: Answer, is_list: bool, has_bmc: bool, over: str, machine: Machine | None) -> Exception:
     """Why an answer that names no supply names none."""
-    why = _words(answer)
+    why, look = _words(answer), BY_LAN if over else LOOK
     if answer.status == "ok" and is_list:
         return NothingHere("the BMC lists no power supply: they are the enclosure's, or not monitored")
     if answer.status == "truncated":
         return NothingHere("what is here of the BMC's sensors has no power supply in it")
     if answer.status == "timeout":
-        return CannotSee(f"the BMC does not answer: {answer.key.removeprefix('run ')}: {answer.why}", LOOK)
+        return CannotSee(f"the BMC does not answer: {answer.key.removeprefix('run ')}: {answer.why}", look)
     if why.lower().startswith(NO_DEVICE):
         if not has_bmc:
             return NothingHere(f"no BMC can be asked here: {why}")
         if machine and not machine.is_root:
             return CannotSee("only root may ask the BMC", NEEDS_ROOT)
-    return CannotSee(f"the BMC cannot be asked: {why or 'it says nothing that can be understood'}", LOOK)
+    return CannotSee(f"the BMC cannot be asked: {why or 'it says nothing that can be understood'}", look)
 
 
 def _words(answer: Answer) -> str:
-    """The first words of a tool that failed, or ours."""
+    """The words of a tool that failed, or ours; ipmitool's own noise about HPM comes before them."""
     said = answer.stderr.decode("utf-8", "replace").strip() or answer.text.strip()
-    return said.partition("\n")[0][:200] or answer.why
+    lines = [line for line in said.splitlines() if not line.startswith("Get HPM.x")]
+    return lines[0][:200] if lines else answer.why

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 
 from msgspec.structs import replace
 
-from mlopsdoc import Answer, Host, Line
+from mlopsdoc import Answer, CannotSee, Host, Line
 from mlopsdoc.facts.ipmi import pattern
 from mlopsdoc.facts.supplies import SANE_VOLTS, SANE_WATTS, Group, Presence, Supply, label, sane
 from mlopsdoc.hosts.base import safe
@@ -21,6 +21,8 @@ from mlopsdoc.hosts.base import safe
 ROOT = "/redfish/v1/Chassis"
 MAX_MEMBERS = 64
 GONE = ("Absent",)
+HANGS = "no answer in time, so it was not asked further"
+LOOK = "see whether address, user and password of [bmc] in config.toml are right; the runbook has the steps"
 OFFLINE = ("UnavailableOffline",)
 HEALTH = {"OK": "full", "Warning": "degraded", "Critical": "lost"}
 ORDER = ("", "none", "full", "degraded", "lost")
@@ -28,44 +30,76 @@ Object: TypeAlias = Mapping[str, Any]
 NOTHING: Object = MappingProxyType({})
 
 
-def group(host: Host) -> Group | None:
+def group(host: Host, *, is_demanded: bool = False) -> Group | None:
     """The supplies of the first chassis that has any; None where Redfish says nothing of power here.
 
-    A GPU tray is a chassis of its own and its power is part of the host's: it is never added.
+    A GPU tray is a chassis of its own and its power is part of the host's: it is never added. Raises CannotSee where
+    a service should answer and does not.
     """
-    unseen: list[str] = []
-    for address in _links(_get(host, ROOT).get("Members")):
-        chassis = _get(host, address, unseen)
-        found = _of_subsystem(host, chassis, unseen) or _of_power(host, chassis, unseen)
-        if found:
-            return found
+    service = _Service(host)
+    members = _links(service.get(ROOT).get("Members"))
+    if is_demanded and ROOT in service.refused:
+        raise CannotSee(f"the BMC does not answer by Redfish: {service.refused[ROOT]}", LOOK)
+    for address in members[:MAX_MEMBERS]:
+        chassis = service.get(address)
+        if found := _of_subsystem(service, chassis) or _of_power(service, chassis):
+            return replace(found, unseen=service.said())
+    if is_demanded and service.refused:
+        raise CannotSee(service.said(), LOOK)
     return _cut_out(host)
 
 
-def _of_subsystem(host: Host, chassis: Object, unseen: list[str]) -> Group | None:
+class _Service:
+    """The resources of a Redfish service. refused: those that were linked to and not told, and why."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.refused: dict[str, str] = {}
+
+    def get(self, address: str, *, is_extra: bool = False) -> Object:
+        """A resource, or an empty one; one that does not matter much may be missing. After one that let its deadline
+        pass nothing is asked any more: a service that hangs costs one of them.
+        """
+        if not address or HANGS in self.refused.values():
+            return NOTHING
+        answer = self._host.read(address)
+        found = next(_values(answer), NOTHING)
+        if not found and not (is_extra and answer.status in ("absent", "not_captured")):
+            is_late = answer.status == "timeout" or answer.why.startswith("no answer within")
+            self.refused[address] = HANGS if is_late else answer.why or "it is empty"
+        return found
+
+    def said(self) -> str:
+        """What is not known, in words; empty where all is."""
+        names = ", ".join(list(self.refused)[:3])
+        why = next(iter(self.refused.values()), "")
+        return f"Redfish did not tell of {names}: {why}" if names else ""
+
+
+def _of_subsystem(service: _Service, chassis: Object) -> Group | None:
     """The newer model: a collection, one resource a supply, each with its metrics."""
     address = _link(chassis.get("PowerSubsystem"))
-    subsystem = _get(host, address)
+    subsystem = service.get(address)
     supplies: list[Supply] = []
-    for member in _links(_get(host, _link(subsystem.get("PowerSupplies"))).get("Members")):
-        given = _get(host, member, unseen)
-        if given:
-            supplies.append(_supply(given, _get(host, _link(given.get("Metrics"))), f"read {member}"))
+    for member in _links(service.get(_link(subsystem.get("PowerSupplies"))).get("Members")):
+        if given := service.get(member):
+            metrics = service.get(_link(given.get("Metrics")), is_extra=True)
+            supplies.append(_supply(given, metrics, f"read {member}"))
     if not supplies:
         return None
     environment = _link(chassis.get("EnvironmentMetrics"))
-    drawn = sane(_value(_get(host, environment).get("PowerWatts")), SANE_WATTS)
+    drawn = sane(_value(service.get(environment, is_extra=True).get("PowerWatts")), SANE_WATTS)
     line = Line(f"read {environment}", f"PowerWatts: {drawn:g}") if drawn else None
-    if drawn is None and (older := _of_power(host, chassis, unseen)):
+    if drawn is None and (older := _of_power(service, chassis)):
         drawn, line = older.drawn, older.drawn_line
     group = _together(_dicts(subsystem.get("PowerSupplyRedundancy")), "RedundancyType", f"read {address}")
-    return Group(tuple(supplies), *group, drawn=drawn, drawn_line=line, unseen=_said(unseen))
+    return Group(tuple(supplies), *group, drawn=drawn, drawn_line=line)
 
 
-def _of_power(host: Host, chassis: Object, unseen: list[str]) -> Group | None:
+def _of_power(service: _Service, chassis: Object) -> Group | None:
     """The older model: everything in one resource."""
     address = _link(chassis.get("Power"))
-    return _of_one(_get(host, address), f"read {address}", _said(unseen))
+    return _of_one(service.get(address, is_extra=True), f"read {address}", "")
 
 
 def _of_one(power: Object, key: str, unseen: str) -> Group | None:
@@ -196,18 +230,6 @@ def _spares(one: Object) -> bool:
     need = _number(one.get("MinNumNeeded")) or _number(one.get("MinNeededInGroup"))
     most = _number(one.get("MaxNumSupported")) or _number(one.get("MaxSupportedInGroup"))
     return need is None or most is None or most > need
-
-
-def _said(unseen: Sequence[str]) -> str:
-    return f"Redfish did not tell of {', '.join(unseen[:3])}" if unseen else ""
-
-
-def _get(host: Host, address: str, unseen: list[str] | None = None) -> Object:
-    """A resource, or an empty one; `unseen` takes those that were linked to and not told."""
-    found = next(_values(host.read(address)), NOTHING) if address else NOTHING
-    if unseen is not None and not found and address not in unseen:
-        unseen.append(address)
-    return found
 
 
 def _values(answer: Answer) -> Iterator[Object]:

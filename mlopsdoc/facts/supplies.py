@@ -20,7 +20,8 @@ class Supply(Fact, frozen=True):
     label: ``2`` or ``Bay 2``. name: as the BMC calls it. presence: absent is an empty bay, unread one of which the BMC
     has no reading. troubles: words of power_words. said: the BMC's words. watts: what it can give, None where nothing
     tells; at_line: at the voltage that it has now, else by its label; watts_from: who says so. volts: of its input,
-    None where that is not known or not sane. drawn: watts that it takes.
+    None where that is not known or not sane. drawn: watts that it takes. since: when its trouble began,
+    seconds since the epoch, where the BMC logged it.
     """
 
     label: str
@@ -34,6 +35,7 @@ class Supply(Fact, frozen=True):
     watts_from: str = ""
     volts: float | None = None
     drawn: float | None = None
+    since: float | None = None
 
     @property
     def subject(self) -> str:
@@ -42,7 +44,9 @@ class Supply(Fact, frozen=True):
     @property
     def works(self) -> bool:
         """Whether it gives power now, or would at once."""
-        return self.presence == "present" and not {"failed", "no_input", "lost_or_out_of_range"} & set(self.troubles)
+        return self.presence == "present" and not {"failed", "no_input", "lost_or_out_of_range", "offline"} & set(
+            self.troubles
+        )
 
 
 class Group(Fact, frozen=True):

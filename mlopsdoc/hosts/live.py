@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -23,26 +24,35 @@ from mlopsdoc.hosts.base import (
     run_key,
     tree_key,
 )
+from mlopsdoc.hosts.bmc import Bmc
 from mlopsdoc.hosts.lanes import Lane, rule_for
 from mlopsdoc.hosts.nursery import Nursery
 from mlopsdoc.hosts.recorder import Replay
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-OURS_ONLY = ("nvml", "devices", "redfish", "cpu")  # probes that see this kernel, whatever the root
+OURS_ONLY = ("nvml", "devices", "cpu")  # probes that see this kernel, whatever the root
 
 
 class Live(Host):
     """This machine. `root` is where its files are seen from, `states` the folders of what runs remember, ours first.
 
-    Questions end at `deadline_s` after now, answered or not. Commands always run on this machine.
+    Questions end at `deadline_s` after now, answered or not. Commands always run on this machine. With a `bmc` what
+    ipmitool or Redfish is asked goes to that one, under the same keys.
     """
 
     is_live = True
 
     def __init__(
-        self, nursery: Nursery, *, root: str = "/", states: Sequence[str] = (), deadline_s: float = 60
+        self,
+        nursery: Nursery,
+        *,
+        root: str = "/",
+        states: Sequence[str] = (),
+        deadline_s: float = 60,
+        bmc: Bmc | None = None,
     ) -> None:
         self._nursery = nursery
+        self._bmc = bmc
         self.root = os.path.realpath(root)
         self._states = states
         self.renew(deadline_s)
@@ -75,6 +85,9 @@ class Live(Host):
 
     def read(self, path: str) -> Answer:
         key = read_key(path)
+        if self._bmc and path.startswith("/redfish/v1/"):
+            how = json.dumps(self._bmc.redfish())
+            return _answer(key, self._ask(key, "probe", self.root, "redfish", (path, how)))
         return _answer(key, self._ask(key, "read", self.root, path))
 
     def link(self, path: str) -> Answer:
@@ -92,10 +105,15 @@ class Live(Host):
 
     def run(self, *argv: str) -> Answer:
         key = run_key(argv)
+        if self._bmc and self._bmc.over == "ipmi" and argv[0] == "ipmitool":
+            argv = self._bmc.ipmitool(argv[1:])
         return _answer(key, self._ask(key, "run", argv))
 
     def probe(self, name: str, *args: str) -> Answer:
         key = probe_key(name, args)
+        if name == "bmc":
+            over = json.dumps({"over": self._bmc.over}).encode() if self._bmc else b""
+            return Answer(key, "ok" if over else "absent", over, why="" if over else "config.toml has no [bmc]")
         if name in OURS_ONLY and not self._ours:
             return Answer(key, "not_captured", why=f"{self.root} is not this machine")
         return _answer(key, self._ask(key, "probe", self.root, name, args))

@@ -1,1 +1,1 @@
-"""Library -> plain data. The only importers of pynvml, psutil, pyudev and cpuinfo; each runs in a lane."""
+"""Library -> plain data. The only importers of pynvml, psutil, pyudev, cpuinfo and urllib3; each runs in a lane."""

@@ -69,7 +69,7 @@ def _live(channel: socket.socket, nursery: Nursery) -> None:
 
     states = config.state_folders()
     setup = examination.set_up()
-    live = Live(nursery, states=states)
+    live = Live(nursery, states=states, bmc=setup.settings.bmc)
     known: Recording | None = None
 
     @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mlopsdoc import catalog
+from mlopsdoc.authoring import Hardware
 from mlopsdoc.engine import run
 from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.base import Answer, AnswerStatus
@@ -152,7 +153,11 @@ def test_a_name_within_a_name_is_another_board() -> None:
 def test_all_links_inactive() -> None:
     sxm = "".join(HEAD.format(n=n, name="NVIDIA H100 80GB HBM3") + FAILED for n in range(8))
     assert pasted(s=sxm).status.value == "warning"  # MIG would explain it, and is not told
-    assert pasted(s=sxm, L=HEAD.format(n=0, name="NVIDIA H100 80GB HBM3") + "  MIG 3g.40gb\n").status.value == "skipped"
+    mig = "".join(
+        HEAD.format(n=n, name="NVIDIA H100 80GB HBM3") + "  MIG 3g.40gb Device 0: (UUID: x)\n" for n in range(8)
+    )
+    assert pasted(s=sxm, L=mig).status.value == "skipped"
+    assert pasted(s=sxm, L=mig.replace("MIG", "x")).status.value == "warning"
     assert pasted(s=HEAD.format(n=0, name="NVIDIA A100 80GB PCIe") + FAILED).status.value == "skipped"
     assert pasted(s=FAILED).status.value == "unknown"
 
@@ -169,3 +174,104 @@ def test_pasted_errors_are_notes() -> None:
 )
 def test_damaged_text_is_never_ok(text: str) -> None:
     assert pasted(s=text).status.value in ("skipped", "unknown")
+
+
+QUERY = """\
+Attached GPUs                             : {count}
+{gpus}"""
+GPU = """\
+GPU 00000000:{bus}:00.0
+    Product Name                          : {name}
+    MIG Mode
+        Current                           : {mig}
+        Pending                           : {mig}
+    Fabric
+        State                             : {state}
+        Status                            : {status}
+        CliqueId                          : {clique}
+        ClusterUUID                       : 00000000-0000-0000-0000-000000000000
+        Health
+            Bandwidth                     : {bandwidth}
+            Route Recovery in progress    : False
+            Route Unhealthy               : False
+            Access Timeout Recovery       : False
+"""
+BUSES = ("1B", "43", "52", "61", "9B", "BA", "C3", "D1")
+
+
+def queried(buses: tuple[str, ...] = BUSES, **about: str) -> str:
+    plain = {"name": "NVIDIA H200", "mig": "Disabled", "state": "Completed", "status": "Success", "clique": "0"}
+    said = plain | {"bandwidth": "Full"} | about
+    return QUERY.format(count=len(buses), gpus="".join(GPU.format(bus=bus, **said) for bus in buses))
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [
+        (queried(), "ok|skipped", ""),
+        (queried(state="In Progress", status="N/A", bandwidth="N/A"), "critical", "of 8 GPUs (GPU 0 (1b:00.0), "),
+        (queried(status="Insufficient Resources"), "critical", "NVML 23: resources were insufficient"),
+        (queried(status="Unknown Error"), "critical", "NVML 999"),
+        (queried(status="something new"), "critical", "could not be set up"),
+        (queried(bandwidth="Degraded"), "warning", "bandwidth is degraded"),
+        (queried(BUSES[:4], name="NVIDIA H100 80GB HBM3", state="N/A", status="N/A", clique="N/A"), "ok|skipped", ""),
+        (queried(BUSES[:1], name="NVIDIA H100 NVL", state="In Progress"), "unknown", "although no NVSwitch was seen"),
+        (
+            queried(BUSES[:4], clique="3") + queried(BUSES[4:], clique="5").partition("\n")[2],
+            "warning",
+            "is split (4 in clique 3, 4 in clique 5)",
+        ),
+    ],
+)
+def test_fabric_of_a_query(text: str, status: str, words: str) -> None:
+    host = Recording(NOW, unlisted="not_captured")
+    host.answers["run nvidia-smi -q"] = Answer("run nvidia-smi -q", "ok", text.encode())
+    result = judge(host)
+    assert result.status.value in status.split("|")
+    assert not words or words in "\n".join(finding.summary for finding in result.findings)
+
+
+def test_dark_links_are_of_the_gpus_that_are_listed() -> None:
+    """`nvlink -s` names no GPU where all links are down."""
+    host = Recording(NOW, unlisted="not_captured")
+    for key, text in {"run nvidia-smi nvlink -s": FAILED, "run nvidia-smi -q": queried(state="N/A")}.items():
+        host.answers[key] = Answer(key, "ok", text.encode())
+    (finding,) = judge(host).findings
+    assert finding.status.value == "critical" and "any of the 8 GPUs is up, their boards have 18" in finding.summary
+    key = "run nvidia-smi -q"
+    host.answers[key] = Answer(key, "ok", queried(state="N/A", name="NVIDIA B300 SXM6 AC").encode())
+    assert "8 GPUs is up, and SXM boards have them wired" in judge(host).findings[0].summary
+    for other in (queried(mig="Enabled"), queried(name="NVIDIA A100 80GB PCIe"), queried(name="NVIDIA L40S")):
+        host.answers[key] = Answer(key, "ok", other.replace("Completed", "N/A").encode())
+        assert judge(host).status.value == "skipped"
+
+
+def test_one_card_without_its_bridge(host: Recording) -> None:
+    """Of bridged pairs one card may be left over; where their number says that none is, it is the one that is dark."""
+    data = table(host)
+    gpus = data["gpus"]
+    for gpu in gpus:
+        gpu["pci"] = gpu["pci"].replace("0000:", "0001:")  # no board is known
+    dark = json.loads(json.dumps(gpus[3]).replace('"state": 1', '"state": 0').replace("0001:c3", "0001:c4"))
+    put(host, data | {"gpus": [*gpus, dark]})
+    assert judge(host).status.value == "ok"
+    put(host, data | {"gpus": [*gpus[:3], dark]})
+    assert judge(host).status.value == "warning"
+    for gpu in gpus:
+        gpu["values"]["virtualization"] = 1
+    assert judge(host).status.value == "warning"
+    put(host, data | {"gpus": [*gpus[:3], dark | {"values": {"virtualization": 1}}]})
+    assert judge(host).status.value == "ok"
+
+
+def test_a_profile_knows_how_many_links(host: Recording) -> None:
+    data = table(host)
+    for gpu in data["gpus"]:
+        gpu["pci"] = gpu["pci"].replace("0000:", "0001:")
+        gpu["links"] = gpu["links"][:8]
+    data["gpus"][2]["links"][:4] = [{"link": n, "values": {"state": 0}} for n in range(4)]
+    put(host, data)
+    assert judge(host).status.value == "ok"  # four links may be a bridge
+    checks = [catalog.find(drop_ins=False).checks["nvlink_errors"]]
+    (result,) = run(checks, Replay(host), Profile(hardware=Hardware(nvlinks=8)))
+    assert result.status.value == "critical" and "4 of 8 NVLinks are down (0-3)" in result.findings[0].summary

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlopsdoc import Before, CannotSee, Fact, Host, Line, NothingHere
-from mlopsdoc.facts import nvlink_text, nvml
+from mlopsdoc import Before, CannotSee, Fact, Hardware, Host, Line, NothingHere
+from mlopsdoc.facts import nvml
 from mlopsdoc.facts.gpu_signs import nothing_here
-from mlopsdoc.facts.gpus import GIVEN_AWAY
+from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
 from mlopsdoc.model import gpu_subject
 
 # Values that NVML encodes, nvml.h.
-REMOTE_SWITCH = 2
+REMOTE_SWITCH, INACTIVE = 2, 0
 VGPU_GUEST, PASSTHROUGH = 2, 1
-COUNTS = (
-    "replay", "recovery", "crc", "malformed", "overrun", "rx", "rx_remote", "rx_general", "integrity", "discards",
-    "recovered", "recovery_failed", "effective",
+COUNTS = frozenset(
+    ("replay", "recovery", "crc", "malformed", "overrun", "rx", "rx_remote", "rx_general", "integrity", "discards",
+     "recovered", "recovery_failed", "effective")
 )  # fmt: skip
 _TELLING = ("handle", "nvlink_links", "fabric")  # what must be had to know of the links
 _BRIDGE_OTHER = 0x0680  # the PCI class of an NVSwitch
@@ -31,6 +31,11 @@ class Board(Fact, frozen=True):
     links: int
     is_bridged: bool = False
     needs_switch: bool = False
+
+    @property
+    def is_wired(self) -> bool:
+        """Whether its links are always connected."""
+        return self.links > 0 and not self.is_bridged
 
 
 # PCI device id -> board: never by a part of the name ("GH200" contains "H200"). Boards whose links vary by product
@@ -68,20 +73,23 @@ class Link(Fact, frozen=True):
     @property
     def is_up(self) -> bool | None:
         """Asleep is up; None where it is not told."""
-        return None if self.state is None else self.state != nvlink_text.INACTIVE
+        return None if self.state is None else self.state != INACTIVE
 
 
 class Fabric(Fact, frozen=True):
-    """state: 0 not supported, 1 not started, 2 in progress, 3 completed; status: an NVML code, valid with state 3."""
+    """state: 0 not supported, 1 not started, 2 in progress, 3 completed; status: an NVML code, valid with state 3.
+    clique: of a fabric of several hosts, the partition; 0 where nothing tells one."""
 
     state: int
     status: int
     health_mask: int
     health_summary: int
+    clique: int
 
 
 class LinkedGpu(Fact, frozen=True):
-    """One GPU and its links. is_dark: nvidia-smi said that all are inactive, and named none."""
+    """One GPU and its links. is_dark: nvidia-smi said that all are inactive, and named none. is_sxm: its name says that
+    it is a module on a baseboard, whose links are always wired, however many they are."""
 
     index: int | None
     pci: str
@@ -94,7 +102,12 @@ class LinkedGpu(Fact, frozen=True):
     fabric: Fabric | None
     errors: dict[str, int]
     line: Line
-    is_dark: bool = False
+    is_dark: bool
+    is_sxm: bool
+
+    @property
+    def is_wired(self) -> bool:
+        return self.board.is_wired if self.board else self.is_sxm
 
     @property
     def label(self) -> str:
@@ -114,8 +127,9 @@ class LinkedGpu(Fact, frozen=True):
 class NvLinks(Fact, frozen=True):
     """The NVLinks of every GPU. `at`: seconds since the epoch, or 0.
 
-    From NVML, else from what nvidia-smi printed. has_switch: an NVSwitch was seen, on PCI or behind a link.
-    is_shared: other GPUs of this machine are given to virtual machines, or this is one that was given some.
+    From NVML, else from what nvidia-smi printed. has_switch: an NVSwitch was seen, on PCI or behind a link, or must be
+    there, for boards of four GPUs are the largest without. is_shared: other GPUs of this machine are given to virtual
+    machines, or this is one that was given some.
     """
 
     gpus: tuple[LinkedGpu, ...]
@@ -124,18 +138,19 @@ class NvLinks(Fact, frozen=True):
     is_shared: bool = False
 
     @classmethod
-    def read(cls, host: Host, pci: PciDevices | None) -> NvLinks:
+    def read(cls, host: Host, pci: PciDevices | None, named: Gpus | None, hardware: Hardware) -> NvLinks:
         """Raises NothingHere where no GPU has NVLinks, CannotSee where a board that has them does not tell."""
-        devices = {gpu.slot: gpu.device for gpu in pci.gpus()} if pci else {}
-        given_away = [gpu for gpu in pci.gpus() if gpu.driver in GIVEN_AWAY] if pci else []
-        held = {slot for slot in devices if slot not in {gpu.slot for gpu in given_away}}
+        listed = pci.gpus() if pci else ()
+        devices = {gpu.slot: gpu.device for gpu in listed}
+        held = [gpu for gpu in listed if gpu.driver not in GIVEN_AWAY]
         is_here = bool(held) or host.read("/proc/driver/nvidia/version").said
         nothing = NothingHere("no GPU with NVLinks") if is_here else nothing_here(host)
         if host.is_live and not is_here:
             raise nothing
         answer = host.probe("nvml", "links")
-        at = answer.at or host.now()
         if answer.status in ("absent", "not_captured"):
+            from mlopsdoc.facts import nvlink_text  # only where it was printed
+
             rows, key = nvlink_text.rows(host), "run nvidia-smi nvlink -s"
         else:
             key = answer.key
@@ -144,17 +159,22 @@ class NvLinks(Fact, frozen=True):
                 if error := nvml.part(said, "error"):
                     raise CannotSee(nvml.in_words(nvml.number(error, "code") or nvml.UNKNOWN), nvml.XID)
             except CannotSee:
-                if any(_has_links(devices[slot]) for slot in held):
+                if any(board.is_wired for gpu in held if (board := BOARDS.get(gpu.device))):
                     raise
                 raise nothing from None
             rows = nvml.rows(said)
-        gpus = tuple(_gpu(row, devices, key) for row in rows)
+        names = {gpu.pci: gpu.name for gpu in named or () if gpu.pci}
+        gpus = tuple(_gpu(row, devices, names, hardware.nvlinks, key) for row in rows)
         if not any(gpu.links or gpu.is_dark or gpu.fabric or _is_refused(gpu) for gpu in gpus):
             raise nothing
-        switches = [d for d in pci.devices if d.vendor == NVIDIA and d.kind >> 8 == _BRIDGE_OTHER] if pci else []
-        behind = any(link.remote == REMOTE_SWITCH for gpu in gpus for link in gpu.links)
+        has_switch = (
+            any(d.vendor == NVIDIA and d.kind >> 8 == _BRIDGE_OTHER for d in (pci.devices if pci else ()))
+            or any(link.remote == REMOTE_SWITCH for gpu in gpus for link in gpu.links)
+            or any(gpu.board and gpu.board.needs_switch for gpu in gpus)
+            or sum(gpu.is_wired for gpu in gpus) > 4
+        )
         is_guest = any(gpu.virtualization == PASSTHROUGH for gpu in gpus)
-        return cls(gpus, at, bool(switches) or behind, bool(given_away) or is_guest)
+        return cls(gpus, answer.at or host.now(), has_switch, len(held) < len(listed) or is_guest)
 
     def __iter__(self) -> Iterator[LinkedGpu]:
         return iter(self.gpus)
@@ -179,30 +199,26 @@ def _identity(gpu: LinkedGpu) -> str:
     return gpu.pci or gpu.uuid or f"{gpu.index}"
 
 
-def _has_links(device: str) -> bool:
-    """Whether a GPU of this PCI device id has NVLinks that are always connected."""
-    board = BOARDS.get(device)
-    return board is not None and board.links > 0 and not board.is_bridged
-
-
 def _is_refused(gpu: LinkedGpu) -> bool:
     return bool(gpu.board and gpu.board.links) and bool({*gpu.errors.values()} - {*nvml.NOT_OFFERED})
 
 
-def _gpu(row: Table, devices: Mapping[str, str], key: str) -> LinkedGpu:
+def _gpu(row: Table, devices: Mapping[str, str], names: Mapping[str, str], expected: int | None, key: str) -> LinkedGpu:
     pci, uuid = nvml.identity(row)
-    values, name = nvml.part(row, "values"), nvml.text(row, "name")
+    device, name = devices.get(pci, ""), nvml.text(row, "name") or names.get(pci, "")
+    values = nvml.part(row, "values")
     mig: Any = values.get("mig") or [None]
-    links = tuple(_link(link) for link in nvml.tables(row, "links"))
-    up = [link for link in links if link.is_up]
+    links = tuple([_link(link) for link in nvml.tables(row, "links")])
     index = nvml.number(row, "index")
-    quoted = f"{pci or f'GPU {index}'}: {len(up)} of {len(links)} links up"
+    up = sum(1 for link in links if link.is_up)
+    quoted = f"{pci or f'GPU {index}'}: {up} of {len(links)} links up"
+    board = BOARDS.get(device) or next((board for board in BOARDS.values() if name in board.names), None)
     return LinkedGpu(
         index=index,
         pci=pci,
         uuid=uuid,
-        kind=devices.get(pci, name),
-        board=BOARDS.get(devices.get(pci, "")) or next((b for b in BOARDS.values() if name in b.names), None),
+        kind=device or name,
+        board=board if expected is None else Board((), expected, needs_switch=bool(board and board.needs_switch)),
         is_mig=nvml.number({"mig": mig[0]}, "mig") == 1 if _is_list(mig) and mig[0] is not None else None,
         virtualization=nvml.number(values, "virtualization"),
         links=links,
@@ -210,26 +226,28 @@ def _gpu(row: Table, devices: Mapping[str, str], key: str) -> LinkedGpu:
         errors={name: code for name, code in nvml.codes(row).items() if name in _TELLING or code == nvml.LOST},
         line=Line(key, quoted if links else nvml.text(row, "failure", 200) or quoted),
         is_dark=bool(row.get("failure")),
+        is_sxm="SXM" in name,
     )
 
 
 def _link(row: Table) -> Link:
+    """Of 18 links of each of 8 GPUs: hence no call a value."""
     values = nvml.part(row, "values")
-    counts = {name: nvml.number(values, name) for name in COUNTS}
+    numbers = {name: value for name, value in values.items() if value.__class__ is int}
     return Link(
-        number=nvml.number(row, "link") or 0,
-        state=nvml.number(values, "state"),
-        speed_mbps=nvml.number(values, "speed_mbps"),
-        remote=nvml.number(values, "remote"),
-        counts={name: count for name, count in counts.items() if count is not None and count >= 0},
-        effective_ber=_ber(nvml.number(values, "effective_ber")),
-        errors=nvml.codes(row),
+        nvml.number(row, "link") or 0,
+        numbers.get("state"),
+        numbers.get("speed_mbps"),
+        numbers.get("remote"),
+        {name: count for name, count in numbers.items() if name in COUNTS and count >= 0},
+        _ber(numbers["effective_ber"]) if "effective_ber" in numbers else None,
+        nvml.codes(row) if row.get("errors") else {},
     )
 
 
-def _ber(encoded: int | None) -> float | None:
+def _ber(encoded: int) -> float:
     """Of NVML's exponent (bits 0-7) and mantissa (bits 8-11): mantissa x 10^-exponent; 15 and 255 are no errors."""
-    return None if encoded is None else (encoded >> 8 & 0xF) * 10.0 ** -(encoded & 0xFF)
+    return (encoded >> 8 & 0xF) * 10.0 ** -(encoded & 0xFF)
 
 
 def _fabric(said: Table) -> Fabric | None:

@@ -1,29 +1,91 @@
-"""What `nvidia-smi nvlink -s` and `-e` printed, in the shape and under the names of probes/nvml.py."""
+"""What nvidia-smi printed of NVLinks (`nvlink -s`, `nvlink -e`) and of the fabric (`-q`), as rows of probes/nvml.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mlopsdoc import Host
+from mlopsdoc import CannotSee, Host
+from mlopsdoc.facts import nvml, smi
 from mlopsdoc.facts.lines import whole_lines
+from mlopsdoc.facts.nvlink import INACTIVE
 from mlopsdoc.facts.nvml import Table
 
-INACTIVE = 0
+STATES = {"not started": 1, "in progress": 2, "completed": 3}
+STATUS = {"success": 0, "insufficient resources": 23}  # in NVML's codes
+# What -q says of a fabric's health -> shift in NVML's mask, and the value of each word.
+HEALTH = {
+    "fabric_bandwidth": (0, {"degraded": 1, "full": 2}),
+    "fabric_recovery": (2, {"true": 1, "false": 2}),
+    "fabric_route": (4, {"true": 1, "false": 2}),
+    "fabric_timeout": (6, {"true": 1, "false": 2}),
+}
+SUMMARY = {"healthy": 1, "unhealthy": 2, "limited capacity": 3}
 
 
 def rows(host: Host) -> list[Table]:
-    """What `nvidia-smi nvlink -s` and `-e` printed, as rows of probes/nvml.py."""
+    """A row a GPU, of all that was printed."""
     found: dict[str, dict[str, Any]] = {}
     for option, read in (("-s", _status), ("-e", _error)):
         answer = host.run("nvidia-smi", "nvlink", option)
         if answer.text:
             _printed(whole_lines(answer), read, found)
-    is_mig = any(line.lstrip().startswith("MIG ") for line in host.run("nvidia-smi", "-L").text.split("\n"))
     for row in found.values():
-        row["values"] = {"mig": [1, 1]} if is_mig else {}
         row["links"] = [{"link": number, "values": values} for number, values in sorted(row["links"].items())]
+    _add_queried(host, found)
+    _add_mig(host.run("nvidia-smi", "-L").text, found)
     return [*found.values()]
+
+
+def _add_queried(host: Host, found: dict[str, dict[str, Any]]) -> None:
+    """Addresses, names and fabric by the other outputs of nvidia-smi. What `nvlink -s` says of no GPU is of all."""
+    try:
+        printed = smi.ask(host)
+    except CannotSee:
+        return
+    if printed is None or not printed.rows:
+        return
+    dark = found.pop("", None)
+    for number, said in enumerate(printed.rows):
+        row = found.get(f"{said.index}") or next(
+            (row for row in found.values() if row["uuid"] == said.uuid != ""), None
+        )
+        if row is None:
+            row = found[f"{said.index}, {number}"] = {"index": said.index, "uuid": "", "name": "", "links": []}
+            row |= {"failure": dark["failure"]} if dark else {}
+        name = said.values.get("name") or row["name"]
+        row |= {"pci": said.pci, "uuid": said.uuid or row["uuid"], "name": name}
+        values = {"virtualization": said.values.get("virtualization")}
+        values |= {"mig": [said.values["mig_now"]] * 2} if "mig_now" in said.values else {}
+        row["values"] = values | _fabric(said)
+
+
+def _fabric(said: smi.Row) -> dict[str, Any]:
+    """Of the section Fabric; of its status only words that are known are told from other failures."""
+    words = {name: str(value).casefold() for name, value in said.values.items() if name.startswith("fabric_")}
+    if (state := STATES.get(words.get("fabric_state", ""))) is None:
+        return {}
+    status = STATUS.get(words.get("fabric_status", "success"), nvml.UNKNOWN)
+    clique = words.get("fabric_clique", "")
+    return {
+        "fabric": {
+            "state": state,
+            "status": code if (code := said.errors.get("fabric_status", 0)) not in (0, *nvml.NOT_OFFERED) else status,
+            "health_mask": sum(bits.get(words.get(name, ""), 0) << shift for name, (shift, bits) in HEALTH.items()),
+            "health_summary": SUMMARY.get(words.get("fabric_summary", ""), 0),
+            "clique": int(clique) if clique.isdecimal() and len(clique) < 10 else 0,
+        }
+    }
+
+
+def _add_mig(listed: str, found: dict[str, dict[str, Any]]) -> None:
+    """What -L lists below a GPU: ``  MIG 3g.40gb     Device  0: (UUID: MIG-...)``."""
+    index = ""
+    for line in listed.split("\n"):
+        words = line.split(None, 2)
+        index = words[1].rstrip(":") if words[:1] == ["GPU"] and len(words) > 1 else index
+        if words[:1] == ["MIG"] and index in found:
+            found[index].setdefault("values", {})["mig"] = [1, 1]
 
 
 def _printed(lines: Iterable[str], read: Callable[[str], dict[str, int]], rows: dict[str, dict[str, Any]]) -> None:
@@ -43,10 +105,10 @@ def _printed(lines: Iterable[str], read: Callable[[str], dict[str, int]], rows: 
         kind, _, digits = label.partition(" ")
         if kind == "GPU" and digits.isdecimal() and len(digits) < 4:
             name, _, uuid = rest.partition(" (UUID: ")
-            row, number = rows.setdefault(digits, {"index": int(digits), "links": {}}), -1
+            row, number = rows.setdefault(digits, {"index": int(digits), "uuid": "", "links": {}}), -1
             row |= {"name": name.strip(), "uuid": uuid.rstrip(") ")}
         elif "unable to retrieve nvlink information" in words.casefold() and "inactive" in words.casefold():
-            row = row or rows.setdefault("", {"links": {}})
+            row = row or rows.setdefault("", {"index": None, "uuid": "", "links": {}})
             row["failure"] = words
         elif row is not None:
             if kind == "Link" and digits.isdecimal() and len(digits) < 3:

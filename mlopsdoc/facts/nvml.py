@@ -35,6 +35,7 @@ CODES = {
         "driver library and kernel module have different versions",
         "after a driver update: stop all GPU processes and reload the modules, or reboot",
     ),
+    23: ("resources were insufficient", ""),
     999: ("an unknown error of the driver", "look at `sudo dmesg | grep -i -e nvrm -e xid`"),
 }
 

@@ -116,7 +116,10 @@ LINK_CALLS: dict[str, tuple[str, ...]] = {
 }
 # NVML_NVLINK_ERROR_DL_ of boards and drivers without those fields.
 LINK_COUNTERS = {"replay": 0, "recovery": 1, "crc": 2}
-FABRIC = {"state": "state", "status": "status", "health_mask": "healthMask", "health_summary": "healthSummary"}
+FABRIC = {
+    "state": "state", "status": "status", "health_mask": "healthMask", "health_summary": "healthSummary",
+    "clique": "cliqueId",
+}  # fmt: skip
 FABRIC_SINCE = 550  # on R535 asking for it can crash
 # The member of a field value's union, by valueType.
 _MEMBERS = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}

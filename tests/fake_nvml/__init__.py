@@ -82,7 +82,7 @@ def _gpu_lines(what: str, gpu: Mapping[str, Any]) -> Iterator[str]:
     for link in gpu.get("links", ()):
         yield from _link_lines(link)
     if fabric := gpu["values"].get("fabric"):
-        yield f"nvmlDeviceGetGpuFabricInfoV {' '.join(str(fabric[name]) for name in FABRIC)}"
+        yield f"nvmlDeviceGetGpuFabricInfoV {' '.join(str(fabric.get(name, 0)) for name in FABRIC)}"
     elif "fabric" in gpu["errors"]:
         yield f"nvmlDeviceGetGpuFabricInfoV !{gpu['errors']['fabric']}"
 

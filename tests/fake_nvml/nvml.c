@@ -147,11 +147,11 @@ int nvmlDeviceGetMigMode(device gpu, unsigned *now, unsigned *then) {
 struct fabric { unsigned version; unsigned char uuid[16]; int status; unsigned clique; unsigned char state; unsigned mask; unsigned char summary; };
 int nvmlDeviceGetGpuFabricInfoV(device gpu, struct fabric *out) {
     int code;
-    unsigned state, status, mask, summary;
+    unsigned state, status, mask, summary, clique;
     const char *said = answer(gpu, "nvmlDeviceGetGpuFabricInfoV", &code);
-    if (said && sscanf(said, "%u %u %u %u", &state, &status, &mask, &summary) != 4) code = INVALID_ARGUMENT;
+    if (said && sscanf(said, "%u %u %u %u %u", &state, &status, &mask, &summary, &clique) != 5) code = INVALID_ARGUMENT;
     if (code) return code;
-    out->state = (unsigned char)state; out->status = (int)status; out->mask = mask; out->summary = (unsigned char)summary;
+    out->state = (unsigned char)state; out->status = (int)status; out->mask = mask; out->summary = (unsigned char)summary; out->clique = clique;
     return SUCCESS;
 }
 

@@ -20,11 +20,9 @@ def write_processes(recording: Recording, root: Path) -> None:
         name, *_ = split(key.removeprefix("probe "))
         if answer.status != "ok" or not key.startswith("probe ") or name not in _WRITE:
             continue
-        said: dict[str, Any] = json.loads(answer.data)
-        rows = said if name == "processes" else {split(key)[2]: said}
-        for pid, row in rows.items():
-            if not row.get("gone") and not row.get("denied"):
-                _WRITE[name](root / "proc", pid, row, boot)
+        row: dict[str, Any] = json.loads(answer.data)
+        if not row.get("gone") and not row.get("denied"):
+            _WRITE[name](root / "proc", split(key)[2], row, boot)
 
 
 def _put(path: Path, text: str) -> None:

@@ -101,8 +101,7 @@ def moved(seconds: float, far: int) -> Recording:
     folder = "/sys/fs/cgroup/system.slice/slurmstepd.scope/job_4711/step_0/user/task_2"
     answer(recording, f"read {folder}/memory.numa_stat", f"anon N0={far} N1={far // 4}\nshmem N0=0 N1=0\n")
     started = recording.taken_at - seconds
-    key = "probe processes 41230 41231 41232 41233"
-    change(recording, key, lambda said: said["41232"].update(started=started))
+    change(recording, "probe processes 41232", lambda said: said.update(started=started))
     return recording
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from mlopsdoc import CannotSee, Fact, Host, Hurt
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts import nvml
@@ -79,12 +81,12 @@ def _pids(values: Table) -> list[tuple[int, int | None]]:
 
 
 def _looked_up(host: Host, pids: list[int]) -> Table:
-    if not pids:
-        return {}
-    try:
-        return nvml.table(host.probe("processes", *map(str, pids)))
-    except CannotSee:
-        return {}
+    """By pid: one question each, so that a recording of one run answers the questions of another."""
+    found: dict[str, object] = {}
+    for pid in pids:
+        with suppress(CannotSee):
+            found[str(pid)] = nvml.table(host.probe("processes", str(pid)))
+    return found
 
 
 def _process(pid: int, pci: str, used: int | None, about: object, whole: bool, name: str = "") -> GpuProcess:

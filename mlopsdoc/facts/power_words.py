@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 # What is looked for in the words of a state, the first that fits; "" is a state that says nothing of a fault.
 # ipmitool's words, then FreeIPMI's (offsets of IPMI 2.0, table 42-3, sensor type 08h), then those of generic sensors.
 SUPPLY = (
@@ -52,6 +54,7 @@ UNIT = (
 )
 
 
+@lru_cache(1024)
 def plain(words: str) -> str:
     """``non redundant sufficient from redundant``: small letters, and one space for whatever lies between them."""
     return " ".join("".join(char if char.isalnum() else " " for char in words.casefold()).split())

@@ -1,4 +1,4 @@
-"""What /proc says of some processes, through psutil: whose they are, since when, and in which job."""
+"""What /proc says of a process, through psutil: whose it is, since when, and in which job."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 WORDS, LENGTH = 12, 300  # of a command line: enough to know it again
 
 
-def read(root: str, *pids: str) -> dict[str, Any]:
-    """By pid::
+def read(root: str, pid: str) -> dict[str, Any]:
+    """One of::
 
-        {"4123": {"user": "alice", "command": "python train.py", "name": "python", "started": 1795390000.12,
-                  "cgroup": "0::/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0\\n"},
-         "4124": {"gone": true}, "4125": {"denied": true}}
+        {"user": "alice", "command": "python train.py", "name": "python", "started": 1795390000.12,
+         "cgroup": "0::/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0\\n"}
+        {"gone": true}
+        {"denied": true}
 
     `started` is in seconds since the epoch. What may not be seen of a process is missing from it. Below another
     root than / the user is a number: its names are not ours.
@@ -20,7 +21,7 @@ def read(root: str, *pids: str) -> dict[str, Any]:
     import psutil
 
     psutil.PROCFS_PATH = root.rstrip("/") + "/proc"
-    return {pid: _process(psutil, int(pid), names=root == "/") for pid in pids}
+    return _process(psutil, int(pid), names=root == "/")
 
 
 def _process(psutil: Any, pid: int, *, names: bool) -> dict[str, Any]:

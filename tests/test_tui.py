@@ -97,7 +97,7 @@ def test_areas_with_problems_come_first() -> None:
         result("gpus", "gpu", found("gpus", Status.CRITICAL, "GPU 1")),
         result("fans", "gpu", status=Status.SKIPPED),
     )
-    assert [row.name for row in rows(board)] == ["gpu", "gpus", "fans", "network", "nics", "storage", "disks"]
+    assert [row.name for row in rows(board)] == ["gpu", "gpus", "network", "nics", "storage", "disks", "gpu", "fans"]
     assert [row.name for row in rows(board, only_problems=True)] == ["gpu", "gpus", "network", "nics"]
 
 
@@ -196,7 +196,7 @@ def test_the_worst_finding_is_chosen_with_what_to_do_and_its_runbook() -> None:
     async def story(stage: Stage) -> None:
         text = await stage.sees("CRITICAL GPU 2 (9b:00.0)", "hurts", "\u2502 do ", "Runbook gpu_thermal")
         head = text.split("\n")[:2]
-        assert "gpu-17  RECORDING" in head[0] and "1 critical  2 warning  5 ok" in head[0]
+        assert "gpu-17  RECORDING" in head[0] and "1 critical  2 warning" in head[0]
         assert "of 2026-11-23 03:10 UTC" in head[1] and "actions are off" in head[1]
         assert text.index("[X]") < text.index("[!]") < text.index("[ok]")
         assert "GPU=0000:9b:00.0" in text
@@ -210,7 +210,7 @@ def test_moving_through_the_list_shows_what_is_chosen_and_levels_open_and_close(
         await stage.press("j", "j")
         await stage.sees("WARNING mount /var", "MOUNT=/var")
         await stage.press("G")
-        await stage.sees("cpu_thermal", ">[ok]")
+        await stage.sees(">[ok]")
         await stage.press("g", "enter")
         await stage.sees(">Finding")
         await stage.press("l")
@@ -227,7 +227,7 @@ def test_keys_for_problems_runbook_help_and_leaving() -> None:
     async def story(stage: Stage) -> None:
         await stage.sees("CRITICAL GPU 2")
         await stage.press("f")
-        await stage.until(lambda text: "[ok]" not in text and "5 more" in text)
+        await stage.until(lambda text: "[ok]" not in text and "more are fine" in text)
         await stage.press("b")
         await stage.until(lambda text: "Problems" not in text and "Meaning" in text)
         await stage.press("question_mark")
@@ -244,6 +244,75 @@ def test_keys_for_problems_runbook_help_and_leaving() -> None:
         assert stage.app.return_code == 0
 
     play(story, *bad_night())
+
+
+def test_finding_a_word_in_the_list_and_in_a_runbook() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 2")
+        await stage.press("slash", *"q/zfs")
+        await stage.sees("/ q/zfs")  # what is typed is no command
+        await stage.press("ctrl+u", *"ZFS", "enter")
+        await stage.sees("WARNING pool tank")
+        await stage.press("b", "slash", *"vendor", "enter")
+        await stage.until(lambda text: "vendor" in text.lower() and "Checks" not in text)
+        await stage.press("slash", *"no such word", "enter")
+        await stage.sees("'no such word' is not here")
+        await stage.press("slash", *"x", "escape", "escape")
+        await stage.sees("Checks")
+
+    play(story, *bad_night())
+
+
+def test_what_is_copied_and_saved_is_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 2")
+        await stage.press("y")
+        await stage.sees("copied to")
+        assert stage.app.clipboard == (tmp_path / "state/copied.txt").read_text()
+        assert "CRITICAL GPU 2 (9b:00.0)" in stage.app.clipboard
+        await stage.press("S")
+        await stage.sees("saved")
+
+    play(story, *bad_night())
+    saved = {path.suffix: path.read_text() for path in tmp_path.glob("mlopsdoc-*")}
+    assert "CRITICAL GPU 2 (9b:00.0)" in saved[".txt"] and saved[".svg"].startswith("<svg")
+
+
+def test_what_could_not_be_seen_is_listed_with_what_to_do() -> None:
+    plan, made = bad_night()
+    checks = [
+        replace(r, status=Status.UNKNOWN, reason="the BMC does not answer", fix="power-cycle it", findings=[])
+        if r.id == "psu_redundancy"
+        else r
+        for r in made.report.checks
+    ]
+
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 2")
+        await stage.press("i")
+        await stage.sees("psu_redundancy: the BMC does not answer", "power-cycle it", "This terminal")
+        await stage.press("i")
+        await stage.sees("Checks")
+
+    play(story, plan, wire.Made(replace(made.report, checks=checks)))
+
+
+def test_the_report_of_the_last_run_is_shown_until_there_is_a_new_one() -> None:
+    plan, made = bad_night()
+    live = replace(made.report, sources=[Source("live")])
+
+    async def story(stage: Stage) -> None:
+        stage.app.board.recall(live, 180.0)
+        await asyncio.get_running_loop().sock_sendall(stage.engine, wire.packed(replace(plan, live=True)))
+        await stage.sees("LAST RUN", "3 min ago", "[X]", "CRITICAL GPU 2")
+        await asyncio.get_running_loop().sock_sendall(stage.engine, wire.packed(wire.Made(live)))
+        await stage.until(lambda text: "LAST RUN" not in text and "LIVE" in text)
+
+    play(story)
 
 
 @pytest.mark.parametrize("at", [(160, 48), (100, 30), (60, 16), (40, 12), (20, 6)])
@@ -467,12 +536,11 @@ def test_hostile_names_in_a_recording_never_reach_the_terminal(open_terminal: Op
     (tmp_path / "reference").symlink_to(f"{SNAPSHOTS}/reference")
     recording = tmp_path / "hostile"
     shutil.copytree(f"{SNAPSHOTS}/bad_night", recording)
-    processes = Path(SNAPSHOTS) / "reference/probes/processes 41230 41231 41232 41233.json"
-    rows = json.loads(processes.read_text())
-    for row in rows.values():
+    for processes in (Path(SNAPSHOTS) / "reference/probes").glob("processes *.json"):
+        row = json.loads(processes.read_text())
         row["command"] = row["name"] = "".join(HOSTILE[:7])
         row["user"] = "[/dev/sda]"
-    (recording / "probes" / processes.name).write_text(json.dumps(rows))
+        (recording / "probes" / processes.name).write_text(json.dumps(row))
     hostname = recording / "files/proc/sys/kernel/hostname"
     hostname.parent.mkdir(parents=True)
     hostname.write_text(HOSTILE[0] + HOSTILE[5])

@@ -50,7 +50,20 @@ def _screen(sources: list[str] | None, at: str | None) -> int:
 
     if sources:
         _open_recording(sources, at)  # so that what is wrong with it is said in words, here
-    return open_screen(sources or [], _moment(at))
+    return open_screen(sources or [], _moment(at), None if sources else _recalled())
+
+
+def _recalled() -> tuple[Report, float] | None:
+    """What the last run found, said in a line while the screen is still being loaded."""
+    from mlopsdoc import config, latest
+
+    found = latest.find(config.state_folders())
+    if found:
+        from mlopsdoc.report.text import age, headline
+
+        report, age_s = found
+        say(f"{report.host.name}, {age(age_s)} ago: {headline(report)}\n")
+    return found
 
 
 def demo(_: argparse.Namespace) -> int:
@@ -74,7 +87,7 @@ def _check_live(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     from contextlib import closing
 
-    from mlopsdoc import config, examination
+    from mlopsdoc import config, examination, latest
     from mlopsdoc.engine import Ledger
     from mlopsdoc.hosts.live import Live
     from mlopsdoc.hosts.lock import Held, only_run
@@ -97,6 +110,8 @@ def _check_live(arguments: argparse.Namespace) -> int:
             results = list(examination.examine(setup, ledger))
             report = examination.report(setup, ledger, results, [examination.live_source(live)], started)
             examination.remember(host, states)
+            if not arguments.select and arguments.root == "/":
+                latest.keep(states, report)
     except Held as held:
         raise Stop(LOCKED, str(held)) from None
     code = _deliver(report, arguments)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
-def open_screen(sources: list[str], at: float | None) -> int:
+if TYPE_CHECKING:
+    from mlopsdoc.model import Report
+
+
+def open_screen(sources: list[str], at: float | None, recalled: tuple[Report, float] | None = None) -> int:
     """Show this machine, or a recording of one (of several sources), until the reader has had enough; the exit code.
 
     Call it on a terminal, before any thread is started: it forks the process that runs the checks. `at` is
     the moment of a recording that does not tell it. The caller has found out that the sources can be read.
+    recalled: the report of an earlier run and its age, to be shown until there is a new one.
     """
     import os
     import socket
@@ -22,4 +28,4 @@ def open_screen(sources: list[str], at: float | None) -> int:
     from mlopsdoc.tui.app import show  # the slow import, while the other process already asks
     from mlopsdoc.tui.feed import Feed
 
-    return show(Feed(ours, pid))
+    return show(Feed(ours, pid), recalled)

@@ -13,25 +13,31 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key, Resize
 
-from mlopsdoc.tui import bars, leaving, pages
+from mlopsdoc.model import Report
+from mlopsdoc.tui import bars, clipboard, leaving, pages
 from mlopsdoc.tui.board import Board
 from mlopsdoc.tui.body import Body
 from mlopsdoc.tui.canvas import Canvas
+from mlopsdoc.tui.exporting import exported
 from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.messages import EngineEnded, EngineSaid
 from mlopsdoc.tui.pane import Pane
+from mlopsdoc.tui.prompt import Prompt
 from mlopsdoc.tui.wire import Again, Pause
 
 PANES = ("checks", "finding", "runbook")
+OVER = ("book", "help", "doctor")  # what hides the panes
 BUG = 70
 OFF = "this is a recording: it does not change, and actions are off"
 
 
-def show(feed: Feed) -> int:
-    """Run the app on this terminal; the exit code."""
+def show(feed: Feed, recalled: tuple[Report, float] | None) -> int:
+    """Run the app on this terminal; the exit code. recalled: the report of an earlier run, and its age."""
     if not os.isatty(2):
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where textual draws
     app = Doctor(feed)
+    if recalled:
+        app.board.recall(*recalled)
     leaving.on_signals(app.leave)
     try:
         app.run(mouse=False)
@@ -42,7 +48,7 @@ def show(feed: Feed) -> int:
 
 
 class Doctor(App[int]):
-    """One screen. `at` is the pane that is looked at, or `book` or `help`, which hide the others."""
+    """One screen. `at` is the pane that is looked at, or one of OVER."""
 
     TITLE = "mlopsdoc"
     CSS_PATH = "app.tcss"
@@ -60,6 +66,12 @@ class Doctor(App[int]):
         Binding("r", "again"),
         Binding("R", "again_all"),
         Binding("p", "pause"),
+        Binding("slash", "find"),
+        Binding("n", "find_again(1)"),
+        Binding("N", "find_again(-1)"),
+        Binding("y", "copy"),
+        Binding("S", "export"),
+        Binding("i", "doctor"),
         Binding("question_mark", "help"),
         Binding("q", "quit"),
         Binding("ctrl+c", "tell_quit", priority=True),
@@ -76,14 +88,17 @@ class Doctor(App[int]):
         self.notice = ""
         self.heard = monotonic()
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.header, self.footer = Canvas(id="header"), Canvas(id="footer")
+        self.header, self.footer = Canvas(id="header"), Prompt(id="footer")
         self.body = Body(self.board, id="body")
         self.help = Pane("Keys and signs", id="help")
+        self.doctor = Pane("What could not be seen", id="doctor")
+        self.wanted = ""  # what was last searched for
 
     def compose(self) -> ComposeResult:
         yield self.header
         yield self.body
         yield self.help
+        yield self.doctor
         yield self.footer
 
     def on_mount(self) -> None:
@@ -92,6 +107,7 @@ class Doctor(App[int]):
         utf8 = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "") == "utf8"
         self.screen.set_class(not utf8, "-ascii")
         self._look_at("checks")
+        self._draw()
         self.loop = asyncio.get_running_loop()
         self.set_interval(5, self._count_silence)
         self.feed.start(self.post_message)
@@ -132,11 +148,11 @@ class Doctor(App[int]):
 
     def _draw_bars(self, width: int) -> None:
         self.header.paint(bars.header(self.board, width))
-        self.footer.paint(bars.footer(self.board, self.notice, width))
+        self.footer.say(bars.footer(self.board, self.notice, width))
 
     def _look_at(self, where: str) -> None:
         self.at = where
-        for name in (*PANES, "book", "help"):
+        for name in (*PANES, *OVER):
             self.screen.set_class(name == where, f"-at-{name}")
         self.query_one("#runbook" if where == "book" else f"#{where}", Pane).focus()
 
@@ -158,7 +174,7 @@ class Doctor(App[int]):
             self.action_book()
 
     def action_step_back(self) -> None:
-        if self.at in ("book", "help"):
+        if self.at in OVER:
             self._look_at(self.came_from)
         elif self.at != "checks":
             self._look_at(PANES[PANES.index(self.at) - 1])
@@ -178,6 +194,35 @@ class Doctor(App[int]):
 
     def action_help(self) -> None:
         self._over("help")
+
+    def action_doctor(self) -> None:
+        self.doctor.show("What could not be seen", lambda width: pages.doctor_page(self.board, width), from_top=True)
+        self._over("doctor")
+
+    @property
+    def _pane(self) -> Pane:
+        return self.query_one("#runbook" if self.at == "book" else f"#{self.at}", Pane)
+
+    def action_find(self) -> None:
+        self.footer.ask("/", self._find)
+
+    def _find(self, wanted: str | None) -> None:
+        if wanted:
+            self.wanted = wanted
+            self.action_find_again(1)
+
+    def action_find_again(self, step: int) -> None:
+        if not self.wanted:
+            self._tell("/ searches")
+        elif not self._pane.find(self.wanted, step):
+            self._tell(f"{self.wanted!r} is not here")
+
+    def action_copy(self) -> None:
+        pane = self.body.finding if self.at == "checks" else self._pane
+        self._tell(clipboard.copy(pane.text(), self.copy_to_clipboard))
+
+    def action_export(self) -> None:
+        self._tell(exported(self))
 
     def _over(self, where: str) -> None:
         if self.at == where:

@@ -48,6 +48,8 @@ def _state(board: Board) -> tuple[str, str, str]:
     if report.sources and not board.plan.live:
         return "RECORDING", _recorded(report.sources[0]), "value"
     clock = report.taken_at[11:16]
+    if board.recalled_s is not None:
+        return "LAST RUN", f"{clock} UTC, {age(board.recalled_s)} ago: looking again", "warning"
     if board.paused:
         return "PAUSED", f"as of {clock} UTC", "warning"
     if board.silent_s > SILENT_S:

@@ -50,10 +50,16 @@ class Board:
         self.plan = Plan(True, [], {})
         self.results: dict[str, Result] = {}
         self.report: Report | None = None
+        self.recalled_s: float | None = None  # the age of the report while it is that of an earlier run
         self.awaited: set[str] = set()
         self.trouble = ""
         self.paused = False
         self.silent_s = 0.0  # how long the engine has said nothing
+
+    def recall(self, report: Report, age_s: float) -> None:
+        """Show what an earlier run found until this one has found it anew."""
+        self.hear(Made(report))
+        self.recalled_s = age_s
 
     def hear(self, said: Said) -> None:
         if isinstance(said, Plan):
@@ -63,7 +69,7 @@ class Board:
             self.results[said.result.id] = said.result
             self.awaited.discard(said.result.id)
         elif isinstance(said, Made):
-            self.report = said.report
+            self.report, self.recalled_s = said.report, None
             self.results = {result.id: result for result in said.report.checks}
             self.awaited = set()
             self.trouble = ""
@@ -98,7 +104,7 @@ class Board:
 
 
 def rows(board: Board, *, only_problems: bool = False) -> list[Row]:
-    """Areas and their checks, problems first; what another finding explains stands below that one."""
+    """Areas and their checks: those with problems, then those that are fine. Effects stand below their cause."""
     planned = {check.id: check for check in board.plan.checks}
     for result in board.results.values():
         planned.setdefault(result.id, Planned(result.id, result.area, result.title))
@@ -106,11 +112,11 @@ def rows(board: Board, *, only_problems: bool = False) -> list[Row]:
     areas: list[tuple[int, list[Row]]] = []
     for area in AREAS:
         groups = [_check_rows(board, check, folded) for check in planned.values() if check.area == area]
-        groups = [group for group in groups if group and not (only_problems and _order(group) > 2)]
-        if groups:
-            groups.sort(key=_order)
-            found = [row for group in groups for row in group]
-            areas.append((_order(found), [Row(f"area {area}", "", "", None, 0, area, ""), *found]))
+        for is_fine in (False,) if only_problems else (False, True):
+            some = sorted((g for g in groups if g and (_order(g) > _ORDER[None]) is is_fine), key=_order)
+            if some:
+                found = [row for group in some for row in group]
+                areas.append((_order(found), [Row(f"area {area} {is_fine}", "", "", None, 0, area, ""), *found]))
     return [row for _, area_rows in sorted(areas, key=lambda pair: pair[0]) for row in area_rows]
 
 
@@ -136,7 +142,7 @@ def _folded(board: Board) -> Folded:
 def _check_rows(board: Board, check: Planned, folded: Folded) -> list[Row]:
     """A check and what it found wrong; none when all of that stands below a cause."""
     result = board.results.get(check.id)
-    running = check.id in board.awaited
+    running = check.id in board.awaited and board.recalled_s is None
     if result is None:
         return [Row(check.id, check.id, "", None, 0, check.id, "running", running)]
     elsewhere = {finding.key for effects in folded.values() for _, finding in effects}

@@ -61,6 +61,16 @@ class Checks(Pane):
             self.post_message(Chosen(self.chosen))
         self._lay_out()
 
+    def _found_at(self) -> int:
+        return self._chosen
+
+    def _go_to(self, line: int) -> bool:
+        """The row of that line is chosen, if it can be."""
+        if not self._rows[line].check:
+            return False
+        self.action_move(line - self._chosen)
+        return True
+
     def draw(self) -> None:
         """With the chosen row in sight, and the name of its area if that is the line above."""
         if self._chosen < self.top + 1:

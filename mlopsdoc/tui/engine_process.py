@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Rounds: TypeAlias = Callable[[bool], AbstractContextManager[tuple[Host, list[Source]]]]
 
 REST_S = 2.0
+KEEP_EVERY_S = 60.0  # a report for the next start of the screen
 
 
 def serve(channel: socket.socket, sources: list[str], at: float | None) -> NoReturn:
@@ -81,7 +82,7 @@ def _live(channel: socket.socket, nursery: Nursery) -> None:
         examination.remember(recorder, states)
         known = recorder.recording
 
-    Examiner(channel, setup, rounds, live=True).work(orders, every_s=REST_S)
+    Examiner(channel, setup, rounds, live=True, states=states).work(orders, every_s=REST_S)
 
 
 def _recorded(channel: socket.socket, sources: list[str], at: float | None) -> None:
@@ -138,13 +139,17 @@ class Orders:
 class Examiner:
     """Holds rounds, and says what is new in each."""
 
-    def __init__(self, channel: socket.socket, setup: Setup, rounds: Rounds, *, live: bool) -> None:
+    def __init__(
+        self, channel: socket.socket, setup: Setup, rounds: Rounds, *, live: bool, states: Sequence[str] = ()
+    ) -> None:
         from mlopsdoc.tui import wire
 
         self._channel = channel
         self._setup = setup
         self._rounds = rounds
         self._wire = wire
+        self._states = states
+        self._kept = -KEEP_EVERY_S
         self._results: dict[str, Result] = {}
         self._told: dict[str, Result] = {}
         planned = [wire.Planned(check.id, check.area, check.title) for check in setup.checks]
@@ -170,7 +175,7 @@ class Examiner:
         """All checks, over fresh answers where there are any; with a wish, what it names and all answers new."""
         from msgspec.structs import replace
 
-        from mlopsdoc import examination
+        from mlopsdoc import examination, latest
         from mlopsdoc.engine import Ledger
 
         started = time.monotonic()
@@ -182,7 +187,11 @@ class Examiner:
                 self._results[result.id] = result
                 self._tell()
             results = list(self._results.values())
-            self._say(self._wire.Made(examination.report(self._setup, ledger, results, sources, started)))
+            report = examination.report(self._setup, ledger, results, sources, started)
+            if started - self._kept > KEEP_EVERY_S:
+                latest.keep(self._states, report)
+                self._kept = started
+            self._say(self._wire.Made(report))
 
     def _tell(self) -> None:
         """Say every result that differs from what was said of it, folded as things stand now."""

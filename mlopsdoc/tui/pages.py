@@ -11,6 +11,7 @@ from mlopsdoc.runbook import parse as runbook
 from mlopsdoc.runbook.markdown import Block
 from mlopsdoc.runbook.parse import BadRunbook, Runbook
 from mlopsdoc.runbook.step import Step
+from mlopsdoc.tui import terminal
 from mlopsdoc.tui.board import Board, Row
 from mlopsdoc.tui.words import Line, beside, joined, literal, paragraph
 
@@ -20,9 +21,13 @@ Enter l          open: from the list to the finding, to its runbook
 Esc h            back one level; never quits
 Tab              next pane
 f                problems only, or all checks
+/ n N            find in what is looked at; the next one, the one before
 b                the runbook on the whole screen
 r R              ask again: what the selected check reads, everything
 p                pause: nothing is asked until p is pressed again
+y                copy what is looked at: to tmux or the clipboard, and into a file
+S                save the screen as a picture (SVG) and as text
+i                what could not be seen, and how to change that
 ? q              this page, quit
 
 [X]  critical: work or data suffer or are unprotected now
@@ -164,6 +169,22 @@ def runbook_file(path: str, params: dict[str, str], width: int) -> list[Line]:
 @lru_cache(32)
 def _load(path: str) -> Runbook:
     return runbook.load(path)
+
+
+def doctor_page(board: Board, width: int) -> list[Line]:
+    """What could not be judged and why, what there is nothing of, and which terminal this is."""
+    by_status = {
+        status: [r for r in board.results.values() if r.status is status] for status in (Status.UNKNOWN, Status.SKIPPED)
+    }
+    parts: list[list[Line]] = []
+    for status, title in ((Status.UNKNOWN, "Not seen"), (Status.SKIPPED, "Not here")):
+        parts.append(paragraph(f"{title}: {len(by_status[status]) or 'nothing'}", width, "heading"))
+        for result in by_status[status]:
+            lines = paragraph(result.reason, width, "", (f"{result.id}: ", status.value))
+            parts.append([*lines, *(beside("do", result.fix, width) if result.fix else [])])
+    parts.append(paragraph("This terminal", width, "heading"))
+    parts.append([line for word, text in terminal.facts() for line in beside(word, text, width)])
+    return joined(parts)
 
 
 def help_page(width: int) -> list[Line]:

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 
 from mlopsdoc.tui.canvas import Canvas
-from mlopsdoc.tui.words import Line, size
+from mlopsdoc.tui.words import Line, as_text, size
 
 # The lines of a pane, for a width.
 Page: TypeAlias = Callable[[int], list[Line]]
@@ -39,12 +39,13 @@ class Pane(Canvas, can_focus=True):
         self.top = 0
         self._page: Page = no_page
         self._lines: list[Line] = []
+        self._marked = -1  # the line that was found
 
     def show(self, title: str, page: Page, *, from_top: bool) -> None:
         self.heading = title
         self._page = page
         if from_top:
-            self.top = 0
+            self.top, self._marked = 0, -1
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -65,7 +66,33 @@ class Pane(Canvas, can_focus=True):
     def draw(self) -> None:
         self.top = max(0, min(self.top, len(self._lines) - self.rows))
         # All that follows, not only what fits: the layout may be about to give more room.
-        self.paint([self._heading(), *(((self.INDENT, ""), *line) for line in self._lines[self.top :])])
+        seen: list[Line] = [((self.INDENT, ""), *line) for line in self._lines[self.top :]]
+        if self.top <= self._marked < self.top + len(seen):
+            seen[self._marked - self.top] = tuple((text, "cursor") for text, _ in seen[self._marked - self.top])
+        self.paint([self._heading(), *seen])
+
+    def find(self, wanted: str, step: int) -> bool:
+        """Go to the next line (step 1) or the last one (-1) with a text in it, round the end; whether any has it."""
+        start = self._found_at()
+        for distance in range(1, len(self._lines) + 1):
+            n = (start + step * distance) % len(self._lines)
+            if wanted.casefold() in as_text(self._lines[n]).casefold() and self._go_to(n):
+                return True
+        return False
+
+    def _found_at(self) -> int:
+        return self._marked if self._marked >= 0 else self.top - 1
+
+    def _go_to(self, line: int) -> bool:
+        self._marked = line
+        if not self.top <= line < self.top + self.rows:
+            self.top = line - self.rows // 3
+        self.draw()
+        return True
+
+    def text(self, width: int = 100) -> str:
+        """All of it as plain text."""
+        return "".join(f"{as_text(line).rstrip()}\n" for line in self._page(width))
 
     def _heading(self) -> Line:
         mark = ">" if self.has_focus else " "

@@ -13,6 +13,11 @@ Line: TypeAlias = tuple[Span, ...]
 MARGIN = 9
 
 
+def as_text(line: Line) -> str:
+    """Without its styles."""
+    return "".join(text for text, _ in line)
+
+
 def size(text: str) -> int:
     """The cells that a text takes. A flood of combining marks takes some as well, or it would never end."""
     return len(text) if text.isascii() else max(cell_len(text), len(text) // 4)

@@ -61,7 +61,7 @@ def parser() -> Parser:
     seal.add_argument("verb", choices=("seal",), help="seal: write the digest of every answer")
     seal.add_argument("folder", metavar="DIR")
 
-    actions = verbs.add_parser("runbook", help="list, show and lint runbooks").add_subparsers(
+    actions = verbs.add_parser("runbook", help="list, show, run and lint runbooks").add_subparsers(
         metavar="VERB", required=True, parser_class=Parser
     )
     actions.add_parser("list", help="list the runbooks").set_defaults(run="runbooks:list_runbooks")
@@ -70,10 +70,26 @@ def parser() -> Parser:
     shown.add_argument("--set", action="append", default=[], metavar="K=V", help="a value for the commands")
     shown.add_argument("--format", choices=("text", "markdown", "html"), default="text")
     shown.set_defaults(run="runbooks:show_runbook")
+    running = actions.add_parser("run", help="run one step of a runbook", description=RUN)
+    running.add_argument("name", metavar="NAME")
+    running.add_argument("--step", default="", metavar="ID", help="which step: its id or number (without: list them)")
+    running.add_argument("--set", action="append", default=[], metavar="K=V", help="a value, else the finding's")
+    running.add_argument("--undo", action="store_true", help="run what takes the step back")
+    running.add_argument("--dry-run", action="store_true", help="say what would be run and touched, and run nothing")
+    running.add_argument("--yes", action="store_true", help="do not ask before a step marked tune or jobs")
+    running.add_argument("--allow", choices=("kills",), help="do not ask before a step marked kills either")
+    running.add_argument("--unrecorded", action="store_true", help="run it though it cannot be recorded")
+    running.add_argument("--root", default="/", metavar="DIR", help="where checks see files; steps run on this host")
+    running.set_defaults(run="running:run")
+    _add_source(running, default=argparse.SUPPRESS)
     lint = actions.add_parser("lint", help="look for mistakes in runbooks", description=LINT)
     lint.add_argument("paths", nargs="*", metavar="PATH", help="files or folders (default: all that are found)")
     lint.add_argument("--json", action="store_true")
     lint.set_defaults(run="runbooks:lint_runbooks")
+
+    audit = verb("audit", "auditing:audit", "what was run, by whom, with what result", AUDIT)
+    audit.add_argument("verb", choices=("show", "verify"))
+    audit.add_argument("--markdown", action="store_true", help="show it as a timeline for a ticket")
     return top
 
 
@@ -82,6 +98,11 @@ NEW = "Write checks/CHECK.py, runbooks/CHECK.md and snapshots/CHECK_trips/ to st
 SHOW = "Print a JSON report as text, JSON or markdown; the exit code is that of the report."
 DEMO = "Open the screen on a recorded bad night that comes with mlopsdoc; without a terminal, print its report."
 SHOW_RUNBOOK = "Print a runbook. Values given with --set are set before each command that uses them; nothing is run."
+RUN = (
+    "Run one step of a runbook and record it: its finding must stand, and its check is asked again afterwards. Exit "
+    "code: 0 well, 1 the step failed, 2 its check is still not ok, 3 the check cannot tell, 69 nothing was run."
+)
+AUDIT = "Show which steps were run; verify: whether the log is as it was written (exit code 1 when it is not)."
 LINT = "Print what is wrong with runbooks, a line each. Exit code 1 when there is an error, 0 otherwise."
 
 

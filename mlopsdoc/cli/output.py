@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlopsdoc.model import Report
 
 USAGE, NO_DATA, NO_SOURCE, BUG, CANNOT_CREATE, NOT_WRITTEN, LOCKED, BAD_CONFIG = 64, 65, 66, 70, 73, 74, 75, 78
+NOTHING_RUN, NO_PERMISSION = 69, 77  # of a step
 
 
 class Stop(Exception):

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mlopsdoc.clean import decode, one_line
-from mlopsdoc.cli.output import NO_DATA, NO_SOURCE, USAGE, Stop, say
+from mlopsdoc.cli.output import NO_DATA, NO_SOURCE, USAGE, Stop, note, say
 
 if TYPE_CHECKING:
     import argparse
@@ -39,20 +39,41 @@ def _parsed(path: str) -> Runbook:
         raise Stop(NO_SOURCE, f"{path}: {error.strerror}") from None
 
 
-def show_runbook(arguments: argparse.Namespace) -> int:
-    """Print a runbook. Values given with --set are set before each command that uses them; nothing is run."""
+def _path_of(wanted: str) -> str:
+    """Where the runbook of that name is: a site's own before ours, if it may be loaded."""
     from mlopsdoc import catalog
-    from mlopsdoc.model import parameter_fits
-    from mlopsdoc.report import runbooks
 
-    path = catalog.find().runbooks.get(arguments.name)
-    if path is None:
-        raise Stop(USAGE, f"no such runbook: {arguments.name} (see `mlopsdoc runbook list`)")
+    found = catalog.find()
+    for path, why in found.refused.items():
+        if os.path.basename(path) == f"{wanted}.md":
+            note(f"{path} is not loaded: {why}")
+    if wanted not in found.runbooks:
+        raise Stop(USAGE, f"no such runbook: {wanted} (see `mlopsdoc runbook list`)")
+    return found.runbooks[wanted]
+
+
+def book_of(name: str) -> Runbook:
+    """The runbook of that name."""
+    return _parsed(_path_of(name))
+
+
+def given_values(pairs: Sequence[str]) -> dict[str, str]:
+    """The values of --set."""
+    from mlopsdoc.model import parameter_fits
+
     values: dict[str, str] = {}
-    for pair in arguments.set:
+    for pair in pairs:
         name, _, values[name] = pair.partition("=")
         if not parameter_fits(name, values[name]):
             raise Stop(USAGE, f"--set {pair}: no parameter has that name and form")
+    return values
+
+
+def show_runbook(arguments: argparse.Namespace) -> int:
+    """Print a runbook. Values given with --set are set before each command that uses them; nothing is run."""
+    from mlopsdoc.report import runbooks
+
+    path, values = _path_of(arguments.name), given_values(arguments.set)
     if arguments.format == "markdown":
         with open(path, "rb") as file:
             say(decode(file.read()))

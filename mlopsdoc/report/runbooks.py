@@ -220,7 +220,8 @@ The first word after `sh` says what the command may do:
 | --- | --- | --- |
 | `needs=root` | is run as root | as you |
 | `timeout=60s` | is ended after that time (`s`, `m`, `h`) | 60s |
-| `verify=CHECK` | the check that is run afterwards | none |
+| `verify=CHECK` | the check that must be ok afterwards, asked until it is | none |
+| `within=5m` | how long that may take | 60s |
 | `on_hup=finish` or `stop` | what becomes of it when the terminal dies | `stop` for look, else `finish` |
 | `undo=none` | there is no way back; the prose says why | a fence `sh undo` says how to go back |
 

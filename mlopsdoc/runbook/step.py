@@ -17,6 +17,7 @@ from mlopsdoc.runbook.shell import scan
 
 TOUCHES = ("look", "tune", "jobs", "kills")  # what a step may do to the machine, the harmless first
 TIMEOUT_S = 60
+WITHIN_S = 60
 MAX_TIMEOUT_S = 86400
 SHELL = ("/bin/sh", "-euc")
 SHELL_HAS = frozenset(("HOME", "IFS", "OPTARG", "OPTIND", "PATH", "PPID", "PWD"))
@@ -36,8 +37,9 @@ class Step(Struct, frozen=True, kw_only=True):
     """One command for one purpose, or (without a command) something to be done by hand.
 
     id: the slug of its title, unique in the runbook. touch: one of TOUCHES; what is not understood counts as
-    "kills". uses: the variables that it must be given. on_hup: what becomes of it when the terminal dies.
-    no_undo: there is no way back, says the runbook. wrong: why it must not be run, as the runbook is in error.
+    "kills". uses: the variables that it must be given. verify: the check that must be ok at most within_s seconds
+    later. on_hup: what becomes of it when the terminal dies. no_undo: there is no way back, says the runbook. wrong:
+    why it must not be run, as the runbook is in error.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Step(Struct, frozen=True, kw_only=True):
     root: bool = False
     timeout_s: int = TIMEOUT_S
     verify: str = ""
+    within_s: int = WITHIN_S
     on_hup: Literal["finish", "stop"] = "stop"
     uses: tuple[str, ...] = ()
     undo: str = ""
@@ -190,6 +193,7 @@ ATTRIBUTES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "needs": ("root", _one_of(root=True)),
     "timeout": ("timeout_s", _seconds),
     "verify": ("verify", _word),
+    "within": ("within_s", _seconds),
     "on_hup": ("on_hup", _one_of(finish="finish", stop="stop")),
     "undo": ("no_undo", _one_of(none=True)),
 }

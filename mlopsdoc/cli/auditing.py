@@ -1,0 +1,46 @@
+"""`audit show | verify`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlopsdoc.cli.output import NO_DATA, Stop, note, say
+
+if TYPE_CHECKING:
+    import argparse
+
+    from mlopsdoc.audit import Log
+
+HONEST = "whoever may write the log and audit.head can write both anew: only a copy elsewhere shows that"
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """Show which steps were run, or say whether the logs are as they were written."""
+    from mlopsdoc import config
+    from mlopsdoc.audit import logs
+
+    found = logs(config.state_folders())
+    if not found:
+        note("nothing was run yet: there is no audit log")
+    try:
+        return _verify(found) if arguments.verb == "verify" else _show(found, is_markdown=arguments.markdown)
+    except OSError as error:
+        raise Stop(NO_DATA, f"{error.filename}: {error.strerror}") from None
+
+
+def _verify(found: list[Log]) -> int:
+    is_broken = False
+    for log in found:
+        problems = log.problems()
+        is_broken |= bool(problems)
+        whole = f"{log.path}: {len(log.lines())} lines, unbroken; {HONEST}\n"
+        say("".join(f"{log.path}: {problem}\n" for problem in problems) or whole)
+    return int(is_broken)
+
+
+def _show(found: list[Log], *, is_markdown: bool) -> int:
+    from mlopsdoc.report import steps
+
+    entries = [entry for log in found for entry in log.entries()]
+    say(steps.audit_markdown(entries) if is_markdown else steps.audit_text(entries))
+    return 0

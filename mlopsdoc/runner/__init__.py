@@ -1,0 +1,1 @@
+"""Runs one step of a runbook in a process of its own, and records it."""

@@ -1,0 +1,101 @@
+"""What a run leaves in the audit log: that it begins, before it does; how it ended; what its check said then."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from mlopsdoc.audit import Entry, Log
+from mlopsdoc.runner.outlet import Output
+from mlopsdoc.runner.plan import Ended, Plan, Warned
+
+
+class Record:
+    """The lines of one run. Where they cannot be written a step that changes something is refused."""
+
+    def __init__(self, wanted: Plan, tell: Callable[[Warned], None]) -> None:
+        self._plan = wanted
+        self._tell = tell
+        self._log = Log(wanted.states[0]) if wanted.states else None
+
+    @property
+    def log_path(self) -> str:
+        """Where the output goes."""
+        return f"{self._log.folder}/runs/{self._plan.run}.log" if self._log else ""
+
+    def begin(self) -> str:
+        """Why the step must not begin, or nothing."""
+        try:
+            if self._log is None:
+                raise OSError(2, "there is no folder for it")
+            self._log.reserve()
+            self._log.append(_started(self._plan))
+        except OSError as error:
+            where = f" in {self._log.folder}" if self._log else ""
+            what = f"what is run cannot be recorded{where}: {error.strerror}"
+            if self._plan.touch != "look" and not self._plan.unrecorded:
+                return f"{what}; nothing was run (--unrecorded runs it all the same)"
+            self._log = None
+            self._tell(Warned(what))
+        return ""
+
+    def ended(self, said: Ended, output: Output) -> None:
+        self._write(
+            Entry(
+                at=now(),
+                event="ended",
+                run=self._plan.run,
+                exit=said.exit,
+                seconds=said.seconds,
+                why=said.why,
+                left=said.left,
+                output_bytes=output.size,
+                output_sha256=output.sha256,
+                log=output.path,
+                log_is_cut=output.is_cut,
+            )
+        )
+
+    def looked(self, after: str, summary: str) -> None:
+        entry = Entry(
+            at=now(), event="looked", run=self._plan.run, check=self._plan.check, after=after, summary=summary
+        )
+        self._write(entry)
+
+    def _write(self, entry: Entry) -> None:
+        if self._log is None:
+            return
+        try:
+            try:
+                self._log.append(entry)
+            except OSError:
+                self._log.release()  # a step that fills the disk leaves this much for the line that says so
+                self._log.append(entry)
+        except OSError as error:
+            self._tell(Warned(f"{self._log.path}: {error.strerror}: how it {entry.event} is not recorded"))
+
+    def close(self) -> None:
+        if self._log:
+            self._log.release()
+
+
+def _started(wanted: Plan) -> Entry:
+    """Who does it from where, and what it is."""
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    return Entry(
+        at=now(), event="started", run=wanted.run, host=os.uname().nodename, user=user,
+        sudo_user=os.environ.get("SUDO_USER", ""), ssh=os.environ.get("SSH_CONNECTION", ""), tty=wanted.tty,
+        runbook=wanted.runbook, step=wanted.step, title=wanted.title, touch=wanted.touch, is_undo=wanted.is_undo,
+        argv=wanted.argv, values=wanted.uses, check=wanted.check, before=wanted.before,
+    )  # fmt: skip
+
+
+def now() -> str:
+    """RFC 3339, UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

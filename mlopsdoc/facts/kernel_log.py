@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from functools import cache
+from functools import cache, lru_cache
 
 from mlopsdoc import Answer, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import decode, one_line
@@ -28,20 +28,20 @@ OWN_WORDS = (
 )
 JOURNAL_GROUP = "run as root, or as a member of the group systemd-journal (or adm)"
 
-_STAMP = (
+_ISO = (
     r"(?:[A-Z][a-z]{2} )?(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<clock>[0-9:]{8})(?:[.,](?P<part>[0-9]{1,9}))?"
     r" ?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _CTIME = (
-    r"(?:[A-Z][a-z]{2} )?(?P<month>[A-Z][a-z]{2}) {1,2}(?P<date>[0-9]{1,2}) (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
-    r"(?:\.[0-9]{1,9})?(?: (?P<year>[0-9]{4}))?"
+    r"\[?(?:[A-Z][a-z]{2} )?(?P<month>[A-Z][a-z]{2}) {1,2}(?P<date>[0-9]{1,2}) (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.[0-9]{1,9})?(?: (?P<year>[0-9]{4}))?\]?"
 )
-_UP = r"\[ {0,8}(?P<up>[0-9]{1,10}\.[0-9]{1,9})\]"
-_PREFIXES = (
-    _UP, rf"\[{_CTIME}\]", r"\[ {0,6}[TC][0-9]{1,8}\]", r"\[ {0,6}\+[0-9.]{1,16}\]",
-    r"\[[A-Z][a-z]{2}[0-9]{2} [0-9:]{5}\]",
-    r"<[0-9]{1,3}>", r"[0-9]{1,4},[0-9]{1,12},(?P<us>[0-9]{1,17}),[^;]{0,80};", r"[a-z]{3,8} {0,4}:[a-z]{3,8} {0,4}:",
-    _STAMP, _CTIME,
+_PREFIX = "|".join(
+    (
+        r"\[ {0,8}(?P<up>[0-9]{1,10}\.[0-9]{1,9})\]", _ISO, _CTIME, r"\[ {0,6}(?:[TC]|\+[0-9]{0,6}\.)[0-9]{1,8}\]",
+        r"\[[A-Z][a-z]{2}[0-9]{2} [0-9:]{5}\]", r"<[0-9]{1,3}>", r"[a-z]{3,8} {0,4}:[a-z]{3,8} {0,4}:",
+        r"[0-9]{1,4},[0-9]{1,12},(?P<us>[0-9]{1,17}),[^;]{0,80};",
+    )
 )  # fmt: skip
 
 
@@ -51,17 +51,23 @@ def _pattern(source: str) -> re.Pattern[str]:
 
 
 class KernelLine(Fact, frozen=True):
-    """One line: the message without what stands before it, and `line`, all of it, to be quoted.
+    """One line: the message without what stands before it, and `raw`, all of it; key: the answer it was read from.
 
     at: seconds since the epoch, up: seconds since boot; None where the line does not tell. boot: which boot it is
     of, 0 this one, 1 the one before it in the same text, and so on.
     """
 
     text: str
-    line: Line
+    raw: str
+    key: str
     at: float | None = None
     up: float | None = None
     boot: int = 0
+
+    @property
+    def line(self) -> Line:
+        """To be quoted."""
+        return Line(self.key, one_line(self.raw, 400))
 
     def seconds_after(self, other: KernelLine) -> float | None:
         """How long after the other it was written; None where that is not known."""
@@ -112,8 +118,8 @@ class KernelLog(Fact, frozen=True):
         found: dict[str, KernelLine] = {}
         for start, end in _places(self.data, signs):
             raw = decode(self.data[start : min(end, start + 4000)])
-            boot = sum(start < place for place in begun)
-            found.setdefault(raw, self._parsed(raw, boot))
+            if raw not in found:
+                found[raw] = self._parsed(raw, sum(start < place for place in begun))
         lines = list(found.values())
         if not begun:
             lines = _by_boot(lines)
@@ -140,7 +146,7 @@ class KernelLog(Fact, frozen=True):
         text, at, up = split(raw, self.now)
         if at is None and up is not None and self.booted is not None and not boot:
             at = self.booted + up
-        return KernelLine(text, Line(self.key, one_line(raw, 400)), at, up, boot)
+        return KernelLine(text, raw, self.key, at, up, boot)
 
 
 def split(raw: str, now: float) -> tuple[str, float | None, float | None]:
@@ -153,31 +159,41 @@ def split(raw: str, now: float) -> tuple[str, float | None, float | None]:
         Nov 23 03:10:00 gpu-17 kernel: [ 1234.567890] NVRM: ...     2026-11-23T03:10:00,123456+00:00 NVRM: ...
     """  # fmt: skip
     head, name, _ = raw[:200].partition("kernel: ")
-    text = raw[len(head) + len(name) :] if name else raw
-    found: dict[str, str] = {}
-    for part in (head, text) if name else (text,):
-        while match := next((m for p in _PREFIXES if (m := _pattern(p).match(part))), None):
-            found |= {key: value for key, value in match.groupdict().items() if value}
-            part = part[match.end() :].lstrip()
+    at = up = None
+    text = raw
+    prefix = _pattern(_PREFIX)
+    for part in (head, raw[len(head) + len(name) :]) if name else (raw,):
         text = part
-    up = float(found["up"]) if "up" in found else int(found["us"]) / 1e6 if "us" in found else None
-    return text.strip(), _moment(found, now), up
+        while match := prefix.match(text):
+            if match["up"] or match["us"]:
+                up = float(match["up"] or int(match["us"]) / 1e6)
+            elif match["day"]:
+                at = _iso(match["day"], match["clock"], match["zone"] or "Z")
+                at = at if at is None else at + float(f"0.{match['part'] or 0}")
+            elif match["month"]:
+                at = _ctime(match["month"], match["date"], match["time"], match["year"] or "", now)
+            text = text[match.end() :].lstrip()
+    return text.strip(), at, up
 
 
-def _moment(found: dict[str, str], now: float) -> float | None:
+@lru_cache(64)
+def _iso(day: str, clock: str, zone: str) -> float | None:
+    zone = zone.replace("Z", "+00:00")
     try:
-        if "day" in found:
-            zone = found.get("zone", "Z").replace("Z", "+00:00")
-            stamp = f"{found['day']}T{found['clock']}{zone[:3]}:{zone[-2:]}"
-            return datetime.fromisoformat(stamp).timestamp() + float(f"0.{found.get('part', '0')}")
-        if "month" not in found or ("year" not in found and not now):
+        return datetime.fromisoformat(f"{day}T{clock}{zone[:3]}:{zone[-2:]}").timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+@lru_cache(64)
+def _ctime(month: str, date: str, clock: str, year: str, now: float) -> float | None:
+    try:
+        if not year and not now:
             return None
-        year = int(found.get("year", 0)) or datetime.fromtimestamp(now, timezone.utc).year
-        hour, minute, second = (int(part) for part in found["time"].split(":"))
-        day = MONTHS.index(found["month"]) + 1, int(found["date"])
-        when = datetime(year, *day, hour, minute, second, tzinfo=timezone.utc)
-        late = "year" not in found and when.timestamp() > now + 86400
-        return (when.replace(year=year - 1) if late else when).timestamp()
+        years = int(year) if year else datetime.fromtimestamp(now, timezone.utc).year
+        hour, minute, second = (int(part) for part in clock.split(":"))
+        when = datetime(years, MONTHS.index(month) + 1, int(date), hour, minute, second, tzinfo=timezone.utc)
+        return (when if year or when.timestamp() <= now + 86400 else when.replace(year=years - 1)).timestamp()
     except (ValueError, OverflowError):
         return None
 

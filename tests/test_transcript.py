@@ -84,6 +84,16 @@ GPU 00000000:4F:00.0
     ECC Errors
         Volatile
             SRAM Correctable              : 0
+    Processes                             : None
+"""
+XML = """<?xml version="1.0" ?>
+<nvidia_smi_log>
+<attached_gpus>1</attached_gpus>
+<gpu id="00000000:4F:00.0">
+<product_name>NVIDIA H200</product_name>
+<processes/>
+</gpu>
+</nvidia_smi_log>
 """
 SMART = """smartctl 7.4 2023-08-01 r5530 [x86_64-linux-6.8.0] (local build)
 === START OF INFORMATION SECTION ===
@@ -224,7 +234,7 @@ def test_prose_is_no_command() -> None:
 def test_filters_make_parts() -> None:
     for command in ("dmesg | grep -i nvrm", "dmesg -T | tail -20", "sudo dmesg | grep -v usb | sort | head"):
         assert said(f"$ {command}\n{KERNEL}$ \n")["run dmesg"] == ("truncated", KERNEL)
-    assert said(f"$ dmesg | less\n{KERNEL}$ \n")["run dmesg"] == ("ok", KERNEL)
+    assert said(f"$ dmesg | tee /tmp/x\n{KERNEL}$ \n")["run dmesg"] == ("ok", KERNEL)
     assert said(f"$ dmesg | grep -nA1 NVRM\n7:{KERNEL.splitlines()[0]}\n--\n9-{KERNEL.splitlines()[1]}\n")[
         "run dmesg"
     ] == ("truncated", KERNEL)
@@ -232,6 +242,88 @@ def test_filters_make_parts() -> None:
         "$ lspci -vvv | grep ACSCtl | sort | uniq -c\n      2 \t\tACSCtl:\tSrcValid+\n      1 \t\tACSCtl:\tSrcValid-\n"
     )
     assert counted["run lspci -vvv"] == ("truncated", "\t\tACSCtl:\tSrcValid+\n" * 2 + "\t\tACSCtl:\tSrcValid-\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "dmesg | less", "dmesg | sudo more", "dmesg -W", "dmesg -w", "dmesg -u", "dmesg -l err", "dmesg -T --follow",
+        "journalctl -kf", "journalctl -k -e", "dmesg | sed -n 1,5p", "dmesg | sed '/usb/d'",
+        "dmesg | awk '/NVRM/ && !/x/'", "dmesg | awk 'NR<9'", "bash -c 'dmesg | tail'",
+        "su - root -c 'dmesg | tail'", "ssh gpu-9 'sudo dmesg | tail' | head",
+    ],
+)  # fmt: skip
+def test_what_shows_a_part(command: str) -> None:
+    assert said(f"$ {command}\n{KERNEL}$ \n")["run dmesg"] == ("truncated", KERNEL)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "journalctl -kb -1", "journalctl -xkb-1", "journalctl -k -b -2", "journalctl --boot=-1 -k",
+        "journalctl -k -b all", "journalctl -k -D /mnt/log", "journalctl -k --file=x.journal",
+        "journalctl -km", "journalctl -k --root /mnt",
+        "cat /var/log/kern.log.1", "cat /var/log/dmesg", "zcat /var/log/syslog.2.gz",
+    ],
+)  # fmt: skip
+def test_another_boot_or_another_journal_is_not_this_one(command: str) -> None:
+    assert "run dmesg" not in keys(f"$ {command}\n{KERNEL}$ \n")
+
+
+@pytest.mark.parametrize(
+    "filter", ["sed 's/NVRM/X/'", "sed -n 's/a/b/p'", "awk '{print}'", "grep -c x", "grep -o x", "cut -c1-9"]
+)
+def test_what_changes_lines_is_no_answer(filter: str) -> None:
+    assert not transcript.parse(f"$ nvidia-smi -q | {filter}\n42\n$ \n").is_known
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "[...]", "...", "…", "[snip]", "[ snip ]", "<snip>", "---8<---", "--- 8< ---", "<truncated>", "*** cut ***",
+        "(output truncated)", "[12 lines omitted]", "--More--", "--More--(12%)", ":", "lines 1-23", "snip", "[…]",
+    ],
+)  # fmt: skip
+def test_marks_of_a_cut(mark: str) -> None:
+    assert said(f"$ nvidia-smi -L\nGPU 0: NVIDIA H200 (UUID: GPU-1)\n{mark}\n$ \n")["run nvidia-smi -L"] == (
+        "truncated",
+        "GPU 0: NVIDIA H200 (UUID: GPU-1)\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["   -       0        0        1      removed", "  removed  REMOVED  0  0  0", "(END)", "cut here: x"]
+)
+def test_what_is_no_mark_of_a_cut(line: str) -> None:
+    assert said(f"$ mdadm --detail /dev/md7\n/dev/md7:\n{line}\n$ \n")["run mdadm --detail %2Fdev%2Fmd7"][0] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        ("edac-util -v", "run edac-util -v"), ("ras-mc-ctl --errors", "run ras-mc-ctl --errors"),
+        ("systemctl status nvidia-fabricmanager.service -l", "run systemctl status nvidia-fabricmanager"),
+        ("journalctl -u nvidia-fabricmanager.service -b", "run journalctl -u nvidia-fabricmanager"),
+        ("rdma link show", "run rdma link"), ("lspci -tv", "run lspci -t"), ("dkms status", "run dkms status"),
+        ("nvme smart-log /dev/nvme0", "run nvme smart-log %2Fdev%2Fnvme0"),
+        ("nvidia-smi mig -lgi", "run nvidia-smi mig -lgi"),
+        ("mdadm -D /dev/md0", "run mdadm --detail %2Fdev%2Fmd0"), ("ethtool -S ens1", "run ethtool -S ens1"),
+        ("kubectl logs nvidia-device-plugin-x", "run kubectl logs nvidia-device-plugin-x"), ("df -H", "run df -H"),
+    ],
+)  # fmt: skip
+def test_keys_of_commands(command: str, key: str) -> None:
+    found = canonical(tuple(command.split()))
+    assert found is not None
+    assert found.key == key
+
+
+def test_what_filters_find_is_no_refusal() -> None:
+    line = "[ 12.000001] audit: apparmor=1 denied: Operation not permitted\n"
+    assert said(f"$ dmesg | grep -i denied\n{line}$ \n")["run dmesg"] == ("truncated", line)
+    line = "   Permission denied for user x\n"
+    assert said(f"$ nvidia-smi -q | grep -i denied\n{line}$ \n")["run nvidia-smi -q"] == ("truncated", line)
+    refused = "dmesg: read kernel buffer failed: Operation not permitted\n"
+    assert said(f"$ dmesg | grep -i denied\n{refused}$ \n")["run dmesg"][0] == "denied"
 
 
 def test_filters_that_change_lines_are_not_understood() -> None:
@@ -255,6 +347,34 @@ def test_several_commands_in_a_line() -> None:
     assert joined["run zpool status"] == ("truncated", POOL)
     assert joined["run numactl -H"] == ("truncated", NUMA)
     assert said(f"$ cd /tmp && clear; numactl -H\n{NUMA}")["run numactl -H"] == ("ok", NUMA)
+
+
+def test_bare_separators() -> None:
+    for mark in ("---", "-n ---", "'=== x ==='"):
+        text = mark.removeprefix("-n ").strip("'")
+        answers = said(f"$ cat /proc/mdstat; echo {mark}; numactl -H\n{MDSTAT}{text}\n{NUMA}$ \n")
+        assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
+        assert answers["run numactl -H"] == ("ok", NUMA)
+    answers = said(f"$ numactl -H; echo; uname -r\n{NUMA}\n6.8.0\n$ \n")
+    assert answers["run numactl -H"] == ("ok", NUMA)
+    assert answers["run uname -r"] == ("ok", "6.8.0\n")
+    answers = said(f"$ cat /proc/mdstat; echo; numactl -H\n{MDSTAT}\n{NUMA}$ \n")  # which blank line is it?
+    assert (answers["read /proc/mdstat"][0], answers["run numactl -H"]) == ("truncated", ("truncated", NUMA))
+
+
+@pytest.mark.parametrize(
+    ("between", "output", "status"),
+    [
+        ("&& echo yes || echo no", "no", "absent"),
+        ("|| echo missing", "missing", "absent"),
+        ("&& echo there", "there", "truncated"),
+        ("|| echo missing && echo there", "there", None),
+        ("|| echo missing", "", None),
+    ],
+)
+def test_tests_of_files(between: str, output: str, status: str | None) -> None:
+    answer = transcript.parse(f"$ test -e /dev/ipmi0 {between}\n{output}\n$ \n").answers.get("read /dev/ipmi0")
+    assert (answer.status if answer else None) == status
 
 
 def test_output_that_went_to_a_file() -> None:
@@ -542,10 +662,17 @@ def test_links_and_nodes() -> None:
             "truncated",
         ),
         ('{"critical_warning":4,"avail_spare":100}\n', "run nvme smart-log -o json", "ok"),
-        ('{"output_version":{"command":"zpool status"},\n "pools":{}}\n', "run zpool status -j", "ok"),
+        ('{"output_version":{"command":"zpool status"},\n "pools":{}}\n', "run zpool status -j", "truncated"),
         ('{"@odata.id":"/redfish/v1/Chassis/1/Power","PowerSupplies":[]}\n', "read /redfish/v1/Chassis/1/Power", "ok"),
         ('{"@odata.type":"#Power.v1_5_0.Power"}\n', "run redfish Power", "truncated"),
-        ('<?xml version="1.0" ?>\n<nvidia_smi_log>\n<gpu id="0"/>\n</nvidia_smi_log>\n', "run nvidia-smi -q -x", "ok"),
+        (XML, "run nvidia-smi -q -x", "ok"),
+        (XML.replace("<processes/>", ""), "run nvidia-smi -q -x", "truncated"),
+        (QUERY.replace("    Processes", "    Fan Speed"), "run nvidia-smi -q", "truncated"),
+        (
+            "4f:00.0 3D controller: NVIDIA Corporation GH100\n\tKernel driver in use: nvidia\n",
+            "run lspci -v",
+            "truncated",
+        ),
         ('<?xml version="1.0" ?>\n<nvidia_smi_log>\n<gpu id="0">\n', "run nvidia-smi -q -x", "truncated"),
     ],
 )

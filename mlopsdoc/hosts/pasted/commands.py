@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from functools import cache
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import run_key, words
+from mlopsdoc.hosts.pasted.places import after_options, place
 from mlopsdoc.hosts.pasted.tools import LEAD, OTHERS, TOOLS, Form, Tool
 
 
@@ -19,33 +21,12 @@ class Canonical(NamedTuple):
     header: str = ""
 
 
-class Placed(NamedTuple):
-    """Where a command runs: `host` of ssh, or `container` (as in ``pod job-0``); and the command there."""
-
-    words: tuple[str, ...]
-    host: str = ""
-    container: str = ""
-    target: str = ""  # of an ssh that opens a shell
-
-    @property
-    def in_container(self) -> bool:
-        return bool(self.container)
-
-
-# Words in front of a command that change nothing of its output, and their options with a value.
-WRAPPERS = {
-    "sudo": "-u -g -p -C -h -r -t", "doas": "-u", "env": "-u -C", "timeout": "-k -s", "time": "-f -o", "nice": "-n",
-    "nohup": "", "stdbuf": "-o -i -e", "watch": "-n", "unbuffer": "", "command": "", "exec": "", "ionice": "-c -n",
-    "chrt": "",
-}  # fmt: skip
-SSH_TAKES = "-p -i -l -o -J -F -c -b -e -m -L -R -D -W -w"
-# What asks other hosts, many at once: whose output is whose, only their own headings tell.
-MANY_HOSTS = (
-    "pssh", "parallel-ssh", "pdsh", "clush", "ansible", "salt", "dsh", "mussh", "cssh", "parallel", "bolt", "fab",
-    "kubectl", "gcloud", "aws", "oc",
-)  # fmt: skip
-EXEC_TAKES = "-u -w -e -c -n --user --workdir --env --container --namespace"
 CONTAINER = ("docker", "exec", "container")
+JOURNAL_TAKES = ("-u", "-p", "-n", "-S", "-U", "-g", "-o", "-t", "-c")
+OTHER_JOURNALS = (
+    "-D", "--directory", "--file", "-i", "-m", "--merge", "-M", "--machine", "--root", "--image", "--namespace",
+    "--user",
+)  # fmt: skip
 NOISE = ("--no-pager", "--color=always", "--color=never", "--color", "--color=auto")
 PROSE = frozenset(
     word
@@ -79,57 +60,10 @@ def is_command(argv: tuple[str, ...]) -> bool:
     return _canonical(argv) is not None or (argv[0] in OTHERS and len(argv) > 1 and any(map(_is_no_word, argv[1:])))
 
 
-def place(argv: tuple[str, ...]) -> Placed:
-    """The command itself, without what starts it, and where it runs."""
-    host, container = "", ""
-    for _ in range(8):  # ssh gpu-17 sudo docker exec job nvidia-smi
-        argv = _unwrapped(argv)
-        name = argv[0].rpartition("/")[2] if argv else ""
-        if name == "ssh":
-            left = _after_options(argv[1:], SSH_TAKES)
-            if len(left) < 2:
-                return Placed(argv, host, container, left[0].rpartition("@")[2] if left else "")
-            host, argv = left[0].rpartition("@")[2], left[1:]
-        elif name in ("docker", "podman", "nerdctl", "kubectl", "crictl") and argv[1:2] == ("exec",):
-            left = _after_options(argv[2:], EXEC_TAKES)
-            if len(left) < 2:
-                break
-            container = f"{'pod' if name == 'kubectl' else 'container'} {left[0].removeprefix('pod/')}"
-            left = _after_options(left[1:], EXEC_TAKES)
-            argv = left[1:] if left[:1] == ("--",) else left
-        elif len(argv) == 1 and " " in argv[0] and (host or container):
-            argv = tuple(argv[0].split())  # ssh host 'nvidia-smi -q'
-        else:
-            break
-    return Placed(argv, host, container)
-
-
-def _unwrapped(argv: tuple[str, ...]) -> tuple[str, ...]:
-    while argv:
-        name = argv[0].rpartition("/")[2]
-        if name in WRAPPERS:
-            inner = _after_options(argv[1:], WRAPPERS[name])[1 if name == "timeout" else 0 :]
-            if not inner:
-                return argv  # env, or sudo -i
-            argv = inner
-        elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=.*", argv[0], re.DOTALL):
-            argv = argv[1:]
-        else:
-            return (name, *argv[1:]) if name else argv
-    return argv
-
-
-def _after_options(argv: tuple[str, ...], takes: str) -> tuple[str, ...]:
-    n = 0
-    while n < len(argv) and argv[n].startswith("-") and argv[n] != "--":
-        n += 2 if argv[n] in takes.split() else 1
-    return argv[n:]
-
-
 def _canonical(argv: tuple[str, ...]) -> Canonical | None:
     if not argv:
         return None
-    if argv[0] == "journalctl" and _is_other_boot(argv):
+    if argv[0] == "journalctl" and _is_other_journal(argv):
         return Canonical(run_key(argv))
     named = _named(argv)
     if named is None:
@@ -149,18 +83,36 @@ def _file(argv: tuple[str, ...]) -> Canonical | None:
     return None
 
 
-def _is_other_boot(argv: tuple[str, ...]) -> bool:
-    """Whether an earlier boot is meant: ``-b -1``, ``--boot=-2``, ``-b1``."""
-    for n, word in enumerate(argv):
-        if word in ("-b", "--boot"):
-            value = argv[n + 1] if n + 1 < len(argv) else ""
-        elif word.startswith(("--boot=", "-b")):
-            value = word.removeprefix("--boot=").removeprefix("-b")
+def _is_other_journal(argv: tuple[str, ...]) -> bool:
+    """Whether an earlier boot is meant, or the journal of another place, or a form that holds more than lines.
+
+    ``-b -1``, ``-kb -1``, ``-xb-1``, ``--boot=-2``; ``-D /mnt/log``, ``--file x.journal``, ``-m``; ``-o export``.
+    """
+    for n, word in enumerate(argv[1:], 1):
+        following = argv[n + 1] if n + 1 < len(argv) else ""
+        name, equals, value = word.partition("=")
+        if name in OTHER_JOURNALS or name in ("--list-boots", "--header", "--disk-usage", "--verify"):
+            return True
+        if name == "--boot":
+            value = value if equals else following
+        elif name in ("-o", "--output"):
+            if (value if equals else following) in ("export", "verbose", "json-pretty", "json-sse", "json-seq"):
+                return True
+            continue
+        elif word.startswith("-") and not word.startswith("--"):
+            letters = _pattern(r"-([a-zA-Z]*)(.*)").fullmatch(word)
+            head = letters[1] if letters else ""
+            flags = head[: next((m for m, letter in enumerate(head) if f"-{letter}" in JOURNAL_TAKES), len(head))]
+            if any(f"-{letter}" in OTHER_JOURNALS for letter in flags):
+                return True
+            if "b" not in flags:
+                continue
+            value = word[word.index("b") + 1 :] or following
         else:
             continue
-        if re.fullmatch(r"-?[1-9][0-9]{0,4}|[0-9a-f]{32}", value):
+        if _pattern(r"[-+]?[1-9][0-9]{0,4}|-0[0-9]+|[0-9a-f]{32}([-+][0-9]+)?|all").fullmatch(value):
             return True
-    return any(word == "--list-boots" for word in argv)
+    return False
 
 
 @cache
@@ -173,7 +125,7 @@ def _named(argv: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
     name, rest = argv[0].removesuffix(".exe"), argv[1:]
     if rest and f"{name} {rest[0]}" in TOOLS and rest[0].startswith("-"):
         return f"{name} {rest[0]}", rest[1:]
-    after = _after_options(rest, LEAD.get(name, ""))
+    after = after_options(rest, LEAD.get(name, ""))
     before = rest[: len(rest) - len(after)]
     if name == "ipmitool" and "-c" not in before:
         before = ()
@@ -205,6 +157,7 @@ def _of_form(
         return None
     if not operands and form.operands == "must":
         return None
+    operands, values = (tuple(word.removesuffix(".service") for word in words) for words in (operands, values))
     key = (*form.key.split(), *values)
     if form.operands in ("kept", "must"):
         key += operands
@@ -227,9 +180,9 @@ def _parsed(tool: Tool, args: tuple[str, ...]) -> tuple[list[tuple[str, str]], t
     takes = tool.takes.split()
     options: list[tuple[str, str]] = []
     operands: list[str] = []
-    left = list(args)
+    left = deque(args)
     while left:
-        word = left.pop(0)
+        word = left.popleft()
         if not word.startswith("-") or word == "-":
             operands.append(word)
             continue
@@ -240,9 +193,9 @@ def _parsed(tool: Tool, args: tuple[str, ...]) -> tuple[list[tuple[str, str]], t
             name, value = letters[-1]
             options += letters[:-1]
         if name in takes and not value and not equals:
-            value = left.pop(0) if left else ""
+            value = left.popleft() if left else ""
         elif name.startswith("--query-") and not equals and left and not left[0].startswith("-"):
-            value = left.pop(0)
+            value = left.popleft()
         options.append((same.get(name, name), value))
     return options, tuple(operands)
 

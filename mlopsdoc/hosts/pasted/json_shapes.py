@@ -27,27 +27,43 @@ def json_key(value: Any) -> str:
         return read_key(address.rstrip("/"))
     if named := _redfish_type(table):
         return f"run redfish {named}"
-    if "smartctl" in keys:
+    smartctl = table.get("smartctl")
+    if isinstance(smartctl, dict) and {"version", "exit_status"} & set(cast(dict[str, Any], smartctl)):
         device = cast(dict[str, Any], table["device"]) if isinstance(table.get("device"), dict) else {}
         name = str(device.get("name", ""))
         is_device = name.startswith("/dev/") and len(name) < 64
         return f"run smartctl -j -a {words((name,))}" if is_device else "run smartctl -j -a"
+    if {"pools", "output_version"} <= keys and isinstance(table["output_version"], dict):
+        command = str(cast(dict[str, Any], table["output_version"]).get("command", ""))
+        return f"run {command} -j" if command in ("zpool status", "zpool list") else ""
+    if rows := next((key for name, inner, key in ROWS if _has_rows(table.get(name), inner)), ""):
+        return rows
     return next((key for needed, key in JSON if needed <= keys), "")
 
 
+def _has_rows(value: Any, needed: set[str]) -> bool:
+    """Whether a value is a list of tables that have these names."""
+    rows = cast(Sequence[Any], value) if isinstance(value, list) else ()
+    return bool(rows) and isinstance(rows[0], dict) and needed <= set(cast(dict[str, Any], rows[0]))
+
+
+# What nothing else has: names that stand beside each other, or in the rows of a list.
 JSON = (
-    ({"pools", "output_version"}, "run zpool status -j"),
-    ({"pools"}, "run zpool status -j"),
-    ({"critical_warning"}, "run nvme smart-log -o json"),
-    ({"Devices"}, "run nvme list -o json"),
-    ({"lscpu"}, "run lscpu -J"),
-    ({"blockdevices"}, "run lsblk -J"),
-    ({"filesystems"}, "run findmnt -J"),
-    ({"MESSAGE"}, "log"),
+    ({"critical_warning", "avail_spare"}, "run nvme smart-log -o json"),
+    ({"MESSAGE", "__REALTIME_TIMESTAMP"}, "log"),
+    ({"MESSAGE", "_TRANSPORT"}, "log"),
 )
+ROWS = (
+    ("Devices", {"DevicePath"}, "run nvme list -o json"),
+    ("Devices", {"Subsystems"}, "run nvme list -o json"),
+    ("lscpu", {"field", "data"}, "run lscpu -J"),
+    ("blockdevices", {"name"}, "run lsblk -J"),
+    ("filesystems", {"target", "source"}, "run findmnt -J"),
+)
+# Redfish without its type, by what stands beside each other in no other interface.
 REDFISH = (
-    ({"EntryCode"}, "LogEntry"),
-    ({"EntryType", "Severity"}, "LogEntry"),
+    ({"Created", "Severity", "EntryCode"}, "LogEntry"),
+    ({"Created", "Severity", "EntryType"}, "LogEntry"),
     ({"Created", "Severity", "Message"}, "LogEntry"),
     ({"PowerSupplies"}, "Power"),
     ({"PowerControl"}, "Power"),
@@ -70,6 +86,12 @@ def _redfish_type(value: dict[str, Any]) -> str:
     named = str(value.get("@odata.type", ""))
     if match := re.match(r"#([A-Za-z]{1,64})\b", named):
         return str(match[1])
-    if "@odata.id" in value or "Status" in value or "Created" in value or "PowerSupplies" in value:
+    status = value.get("Status")
+    has_status = isinstance(status, dict) and bool(
+        {"State", "Health", "HealthRollup"} & set(cast(dict[str, Any], status))
+    )
+    is_array = any(_has_rows(value.get(name), {"Status"}) for name in ("PowerSupplies", "Temperatures", "PowerControl"))
+    is_array = is_array or _has_rows(value.get("PowerSupplies"), {"MemberId"})
+    if "@odata.id" in value or has_status or "Created" in value or is_array:
         return next((name for needed, name in REDFISH if needed <= set(value)), "")
     return ""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import AnswerStatus, read_key, words
 from mlopsdoc.hosts.pasted import files, loops, shapes
-from mlopsdoc.hosts.pasted.commands import CONTAINER, MANY_HOSTS, Canonical, canonical, place
+from mlopsdoc.hosts.pasted.commands import CONTAINER, Canonical, canonical
 from mlopsdoc.hosts.pasted.files import NotTold, Said
-from mlopsdoc.hosts.pasted.prompts import Pipeline, pipelines
+from mlopsdoc.hosts.pasted.places import MANY_HOSTS, place
+from mlopsdoc.hosts.pasted.prompts import Pipeline, joints, pipelines
+from mlopsdoc.hosts.pasted.refusals import refusal
 from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, said_of
 from mlopsdoc.hosts.pasted.whole import is_whole
 
-MAX_REPEAT = 4096
+MAX_REPEAT, MAX_REPEATED = 4096, 1 << 18
 # Commands that print nothing that could be evidence.
 SILENT = (
     "cd", "export", "sleep", "clear", "exit", "logout", "set", "unset", "source", ".", "alias", "mkdir", "rm", "cp",
@@ -22,27 +26,12 @@ SILENT = (
     "nano", "history",
 )  # fmt: skip
 SILENT_WORDS = {(), *((word,) for word in SILENT)}
-WHOLE_FILTERS = ("cat", "less", "more", "tee", "most", "bat")
-PART_FILTERS = ("grep", "egrep", "fgrep", "zgrep", "head", "tail", "sort", "uniq", "tac", "rg", "ag")
-LOG_FILES = ("/var/log/kern", "/var/log/syslog", "/var/log/messages", "/var/log/dmesg", "/dev/kmsg")
+PAGERS = ("less", "more", "most", "bat", "batcat", "pg", "view")
+GREPS = ("grep", "egrep", "fgrep", "zgrep", "rg", "ag", "ack")
+PART_FILTERS = ("head", "tail", "sort", "uniq", "tac", "strings")
+# Their lines of the kernel are a part of what dmesg says; not those of files that were put aside: kern.log.1.
+LOG_FILES = ("/var/log/kern.log", "/var/log/syslog", "/var/log/messages", "/dev/kmsg")
 KNOWN_FILES = ("/proc/", "/sys/", "/etc/", "/run/", "/dev/", "/var/log/")
-_NOT_FOUND = (
-    r"zsh: command not found: (\S+)|Command '(\S+)' not found"
-    r"|(?:-?(?:ba|z|k|da|a)?sh: )?(?:line )?(?:[0-9]+: )*(?:sudo: |exec: |env: |timeout: failed to run command )?"
-    r"['\u2018\"]?([\w./+-]{1,80})['\u2019\"]?: (?:command )?not found\b.{0,40}$"
-    r"|.{0,80}exec: \"([\w./-]+)\": executable file not found"
-)
-_DENIED = (
-    r".{0,200}(?:[Pp]ermission denied|Operation not permitted|[Mm]ust be (?:run as )?root|[Rr]equires? root"
-    r"|need to be root|are you root\?|root privileges|Insufficient Permissions)"
-)
-_FAILED = (
-    r"NVIDIA-SMI has failed|Failed to initialize|No devices were found|Unable to determine the device handle"
-    r"|NVIDIA-SMI couldn't|Could not open device|Error: |error: |ERROR: |The ZFS modules are not loaded|cannot open '"
-    r"|mdadm: (?:cannot|No |must)|Unit \S+ could not be found|.{0,60}(?:unrecognized|invalid|[Uu]nknown) option|Usage: "
-    r"|Invalid combination|ipmi_\w+: |ipmi-\w+: |Smartctl open device|.{0,100}No such device|NVML: |Cannot get "
-    r"|No such file"
-)
 
 
 class Heard(NamedTuple):
@@ -57,28 +46,38 @@ class Heard(NamedTuple):
 
 def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
     """What a command line and its output say. is_cut: lines are missing."""
-    lines = list(output.lines)
-    while lines and not lines[-1].strip():
-        lines.pop()
-    while lines and not lines[0].strip():
-        lines.pop(0)
+    lines = _trimmed(list(output.lines))
     try:
         parts = [pipeline for pipeline in pipelines(command) if not pipeline[-1].is_silent]
     except ValueError:
         return Heard([], lines, False)
     if reaches_others(command, parts):
         asked = canonical(parts[0][0].words) if len(parts) == 1 else None
-        return Heard([Said(typed_key(command), "truncated", _text(lines))], None, asked is not None)
+        jobs = [said for said in _segmented(lines) if said.key == "run job"]
+        return Heard([Said(typed_key(command), "truncated", _text(lines)), *jobs], None, asked is not None)
     if command.lstrip().startswith("for "):
         return _loop(command, lines)
     if len(parts) >= 2 and parts[0][0].words[0] in ("test", "["):
-        return _tested(parts, lines)
+        return _tested(parts, joints(command), lines)
     parts = [pipeline for pipeline in parts if place(pipeline[0].words).words[:1] not in SILENT_WORDS]
     if not parts:
         return Heard([], lines if any(lines) else None, True, True)
     if len(parts) > 1:
         return _several(parts, lines, folder, is_cut)
+    if script := place(parts[0][0].words).script:
+        filters = "".join(f" | {shlex.join(simple.words)}" for simple in parts[0][1:])
+        return hear(script + filters, output, folder, is_cut=is_cut)
     return _one(parts[0], lines, folder, is_cut)
+
+
+def _trimmed(lines: list[str]) -> list[str]:
+    """The lines without those that are blank at both ends."""
+    full = (n for n, line in enumerate(lines) if line.strip())
+    first = next(full, None)
+    if first is None:
+        return []
+    last = next(n for n in range(len(lines) - 1, -1, -1) if lines[n].strip())
+    return lines[first : last + 1]
 
 
 def typed_key(command: str) -> str:
@@ -93,7 +92,7 @@ def reaches_others(command: str, parts: Sequence[Pipeline]) -> bool:
     for pipeline in parts:
         for simple in pipeline:
             placed = place(simple.words)
-            if placed.words[:1] and placed.words[0] in MANY_HOSTS and not placed.container:
+            if placed.is_many or (placed.words[:1] and placed.words[0] in MANY_HOSTS and not placed.container):
                 return True
             is_loop_of_ssh = is_loop and any(word.rpartition("/")[2] in ("ssh", "rsh") for word in simple.words)
             if is_loop_of_ssh or "$" in placed.host or "$" in placed.container:
@@ -117,7 +116,7 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
     if len(argv) == 0:
         return Heard([], lines, False)
     asked = canonical(argv)
-    refused = _refused(argv, asked, lines)
+    refused = _refused(argv, asked, lines, len(pipeline) > 1)
     if refused is not None:
         return Heard(refused)
     effect, lines = _filtered(pipeline, lines)
@@ -125,7 +124,7 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
         return Heard([], lines, False)
     is_part = is_cut or effect == "part"
     if argv[0] in files.READERS and len(argv) > 1:
-        return _files(argv, lines, folder, is_part)
+        return _files(argv, lines, folder, is_part or argv[0] in PAGERS)
     if argv[0] in ("ls", "readlink"):
         try:
             read = files.listed if argv[0] == "ls" else files.linked
@@ -137,6 +136,8 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
         return Heard([], lines, _explains_itself(argv, lines))
     if _is_anothers(asked, lines):
         return Heard(_parts(_segmented(lines)), None, False)
+    if is_log(asked.key) and lines and lines[0].startswith("{"):
+        return Heard(_parts(_segmented(lines)))  # journalctl -o json
     return Heard(list(_distributed(asked, lines, is_part)))
 
 
@@ -163,51 +164,70 @@ def _explains_itself(argv: tuple[str, ...], lines: Sequence[str]) -> bool:
     return bool(known) and all(known)
 
 
-def _refused(argv: tuple[str, ...], asked: Canonical | None, lines: Sequence[str]) -> list[Said] | None:
+def _refused(
+    argv: tuple[str, ...], asked: Canonical | None, lines: Sequence[str], is_filtered: bool
+) -> list[Said] | None:
     """The answer of a command that could not run, or was not allowed to."""
-    first = next((line for line in lines if line.strip()), "")
     key = asked.key if asked else "run " + words(argv)
-    if len(first) > 1000:
-        return None
-    match = shapes.compiled(_NOT_FOUND).match(first)
-    if match is not None and argv[0] in {(name or "").rpartition("/")[2] for name in match.groups()}:
+    is_reader = argv[0] in files.READERS or argv[0] in ("ls", "readlink") or key == "run journalctl"
+    why = refusal(argv[0], lines, is_log=is_log(key), is_filtered=is_filtered, is_known=asked is not None)
+    first = next((line.strip() for line in lines if line.strip()), "")[:200]
+    if why == "absent":
         return [Said(key, "absent", why="no such command")]
-    if argv[0] in files.READERS or argv[0] in ("ls", "readlink") or key == "run journalctl":
+    if why is None or is_reader:
         return None
-    count = sum(bool(line.strip()) for line in lines)
-    if count <= 4 and shapes.compiled(_DENIED).match(first):
-        return [Said(key, "denied", why=first.strip()[:200])]
-    if count <= 6 and asked is not None and not is_log(key) and shapes.compiled(_FAILED).match(first):
-        foreign = [line for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)]
-        own = [line for line in lines if line not in foreign]
-        return [Said(key, "failed", _text(own), first.strip()[:200]), *_segmented(foreign)]
-    return None
+    if why == "denied":
+        return [Said(key, "denied", why=first)]
+    foreign = [line for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)]
+    own = [line for line in lines if line not in foreign]
+    return [Said(key, "failed", _text(own), first), *_segmented(foreign)]
+
+
+# What a filter leaves of its input, by its name: the options it may have, and whether lines are missing afterwards.
+_GREP_LOSES = r"-[a-zA-Z]*[coLlqbZ]|--(?:count|only-matching|files-.*|quiet|byte-offset)"
+_SED_PRINTS = r"(?:[0-9$,+~]+|/[^/]*/(?:I?,(?:[0-9+$]+|/[^/]*/))?I?)p;?|/[^/]*/I?d"
+_AWK_CHOOSES = r"!?/[^/]*/(?: *(?:&&|\|\|) *!?/[^/]*/){0,8}|NR *[<>=!]=? *[0-9]+(?: *&& *NR *[<>=!]=? *[0-9]+)?"
+
+
+def _effect(name: str, args: Sequence[str]) -> str:
+    """``whole``, ``part`` or ``changed``: what a filter makes of an output. A pager shows a screen of it."""
+    options = [arg for arg in args if arg.startswith("-")]
+    if name in ("cat", "tee"):
+        return "whole" if all(option in ("-a", "-n", "-u", "-") for option in options) else "changed"
+    if name == "jq" or (name.startswith("python") and "json.tool" in args):
+        return "whole" if name != "jq" or [arg for arg in args if not arg.startswith("-")] in ([], ["."]) else "changed"
+    if name in PAGERS:
+        return "part"
+    if name in GREPS:
+        return "changed" if any(shapes.compiled(_GREP_LOSES).fullmatch(option) for option in options) else "part"
+    if name in PART_FILTERS:
+        return "part"
+    if name in ("sed", "awk", "gawk", "mawk"):
+        scripts = [arg for arg in args if not arg.startswith("-") or name != "sed"]
+        form = _SED_PRINTS if name == "sed" else _AWK_CHOOSES
+        told = len(scripts) == 1 and shapes.compiled(form).fullmatch(scripts[0].strip()) is not None
+        prints = name != "sed" or ("-n" in options) == scripts[0].rstrip("; ").endswith("p") if told else False
+        return "part" if told and prints else "changed"
+    return "changed"
 
 
 def _filtered(pipeline: Pipeline, lines: list[str]) -> tuple[str, list[str]]:
-    """``whole``, ``part`` or ``changed``, and the lines as they were before counts and numbers were put in front."""
+    """The same of all filters, and the lines as they were before counts and numbers were put in front."""
     effect = "whole"
     for simple in pipeline[1:]:
         name, *args = place(simple.words).words or ("",)
+        one = _effect(name, args)
+        if one == "changed":
+            return one, lines
+        effect = "part" if one == "part" else effect
         flags = "".join(arg[1:] for arg in args if arg.startswith("-") and not arg.startswith("--"))
-        if (
-            name in WHOLE_FILTERS
-            or (name == "jq" and args == ["."])
-            or (name.startswith("python") and "json.tool" in args)
-        ):
-            continue
-        if name in PART_FILTERS and not (name.endswith("grep") and ("c" in flags or "o" in flags)):
-            effect = "part"
-            if name.endswith("grep"):
-                lines = _ungrepped(lines, "n" in flags)
-            elif name == "uniq" and "c" in flags:
-                lines = [line for counted in lines for line in _repeated(counted)]
-        elif (name == "sed" and "-n" in args) or (
-            name == "awk" and len(args) == 1 and re.fullmatch(r"/[^/]+/", args[0])
-        ):
-            effect = "part"
-        else:
-            return "changed", lines
+        if name in GREPS:
+            lines = _ungrepped(lines, "n" in flags or "--line-number" in args)
+        elif name == "cat" and "n" in flags:
+            lines = [re.sub(r"^ {0,8}[0-9]{1,9}\t", "", line, count=1) for line in lines]
+        elif name == "uniq" and "c" in flags:
+            lines, is_all = _counted(lines)
+            effect = effect if is_all else "part"
     return effect, lines
 
 
@@ -216,10 +236,16 @@ def _ungrepped(lines: Sequence[str], numbered: bool) -> list[str]:
     return [re.sub(r"^[0-9]{1,9}[:-]", "", line) for line in lines] if numbered else lines
 
 
-def _repeated(line: str) -> list[str]:
-    r"""``     12 \tACSCtl: ...``, as `uniq -c` counts, is that line 12 times."""
-    match = re.match(r" *([0-9]{1,7}) (.*)$", line)
-    return [match[2]] * min(int(match[1]), MAX_REPEAT) if match else [line]
+def _counted(counted: Sequence[str]) -> tuple[list[str], bool]:
+    r"""``     12 \tACSCtl: ...``, as `uniq -c` counts, is that line 12 times, up to a sum; whether that was all."""
+    lines: list[str] = []
+    for line in counted:
+        match = shapes.compiled(r" {0,7}([0-9]{1,7}) (.*)$").match(line)
+        count = min(int(match[1]), MAX_REPEAT) if match else 1
+        if len(lines) + count > MAX_REPEATED:
+            return lines, False
+        lines += [match[2] if match else line] * count
+    return lines, True
 
 
 def _files(argv: tuple[str, ...], lines: list[str], folder: str, is_part: bool) -> Heard:
@@ -233,13 +259,12 @@ def _files(argv: tuple[str, ...], lines: list[str], folder: str, is_part: bool) 
         if one.status == "ok" and is_whole(one.key, one.text) is False:
             one = one._replace(status="truncated")
         path = one.key.partition(" ")[2]
-        if path.startswith(LOG_FILES):
+        if path in LOG_FILES:
             said += [one] if not one.text else [Said(one.key, "truncated"), *_segmented(one.text.split("\n")[:-1])]
         else:
             said.append(one)
             if not path.startswith(KNOWN_FILES):
-                inside = _segmented(one.text.split("\n")[:-1])
-                said += _parts(inside) if is_part or one.status != "ok" else inside
+                said += _parts(_segmented(one.text.split("\n")[:-1]))  # nobody knows of when, or of which host
     return Heard(said)
 
 
@@ -276,6 +301,7 @@ def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Itera
     if asked.header:
         own.add(asked.header)
     foreign: list[str] = []
+    shape = -1  # of what was pasted below
     tool = asked.key.removeprefix(f"run {words(CONTAINER)} ").removeprefix("run ").partition(" ")[0]
     is_foreign = False
     for line in lines:
@@ -283,8 +309,9 @@ def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Itera
         if start is not None:
             same = start.key.startswith((f"run {tool}", asked.key)) or start.key in shapes.PLAIN
             is_foreign = not same and start.key != "run job"
+            shape = start.number if is_foreign else shape
         elif is_foreign and line.strip():
-            is_foreign = bool(foreign) and _goes_on(foreign, line)
+            is_foreign = shapes.goes_on(shape, line)
         (foreign.append if is_foreign else own.add)(line)
     if not foreign or any(line.strip() for line in own.lines):
         yield said_of(asked.key, own, is_part=is_part or asked.is_part)
@@ -292,12 +319,6 @@ def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Itera
     jobs = [line for line in own.lines if (start := shapes.start_of(line)) is not None and start.key == "run job"]
     if jobs and not is_log(asked.key):
         yield Said("run job", "truncated", _text(jobs))
-
-
-def _goes_on(foreign: Sequence[str], line: str) -> bool:
-    """Whether a line goes on with what was pasted below an output."""
-    start = next((start for known in reversed(foreign) if (start := shapes.start_of(known)) is not None), None)
-    return start is not None and shapes.goes_on(start.number, line)
 
 
 def _journal(asked: Canonical, lines: Sequence[str], is_part: bool) -> Iterator[Said]:
@@ -320,16 +341,29 @@ def _loop(command: str, lines: list[str]) -> Heard:
         return Heard([], lines, _explains_itself((), lines))
 
 
-def _tested(parts: Sequence[Pipeline], lines: Sequence[str]) -> Heard:
+# What `test` and `echo` say together: by what stands between them, what each line of output means.
+_TESTED: dict[tuple[str, ...], tuple[AnswerStatus, ...]] = {
+    ("&&", "||"): ("truncated", "absent"),
+    ("&&",): ("truncated",),
+    ("||",): ("absent",),
+}
+
+
+def _tested(parts: Sequence[Pipeline], between: tuple[str, ...], lines: Sequence[str]) -> Heard:
     """``test -e PATH && echo yes || echo no``: whether a file is there; what is in it, nobody said."""
     test = [word for word in parts[0][0].words[1:] if word != "]"]
     echoes = [" ".join(part[0].words[1:]) for part in parts[1:] if part[0].words[0] == "echo"]
-    said = next((line.strip() for line in lines if line.strip()), "")
+    said = [line.strip() for line in lines if line.strip()]
+    means = _TESTED.get(between, ())
     if len(test) != 2 or test[0] not in ("-e", "-f", "-d", "-c", "-r", "-s") or len(echoes) != len(parts) - 1:
         return Heard([], lines, False)
-    if not test[1].startswith("/") or said not in echoes or len(set(echoes)) != len(echoes):
+    if not test[1].startswith("/") or len(means) != len(echoes) or len(set(echoes)) != len(echoes):
         return Heard([], lines, False)
-    status: AnswerStatus = "truncated" if said == echoes[0] else "absent"
+    if len(said) != 1 or said[0] not in echoes:
+        return Heard([], lines, False)  # no output may be no answer: `set -e`, a cut
+    status = means[echoes.index(said[0])]
+    if status == "absent" and test[0] in ("-r", "-s"):
+        return Heard([], lines, False)  # it may be there, and not readable or empty
     return Heard([Said(read_key(test[1]), status, why="" if status == "truncated" else "not there")])
 
 
@@ -349,29 +383,53 @@ def _several(parts: Sequence[Pipeline], lines: list[str], folder: str, is_cut: b
 
 
 def _sections(parts: Sequence[Pipeline], lines: list[str]) -> list[tuple[Pipeline, list[str]]] | None:
-    """Each command with its lines, where the words of an `echo` stand between any two; else None."""
+    """Each command with its lines, where the words of an `echo` stand between any two; else None.
+
+    A separator tells where commands end only if it stands there as often as it was printed: a bare `echo` not where
+    an output has blank lines of its own.
+    """
+    texts = [_echoed(part[0].words) if part[0].words[0] in ("echo", "printf") else None for part in parts]
+    while texts and texts[0] == "":
+        parts, texts = parts[1:], texts[1:]  # the blank lines at both ends are gone
+    while texts and texts[-1] == "":
+        parts, texts = parts[:-1], texts[:-1]
+    wanted = Counter(text for text in texts if text is not None)
+    if any("$" in text for text in wanted):
+        return None
+    there = Counter(bare for line in lines if (bare := line.strip()) in wanted)
+    if there != wanted:
+        return None
     found: list[tuple[Pipeline, list[str]]] = []
-    left = list(lines)
-    is_apart = True
-    for part in parts:
-        if part[0].words[0] == "echo":
-            text = " ".join(word for word in part[0].words[1:] if not word.startswith("-"))
-            if text.strip() not in [line.strip() for line in left] or "$" in text:
+    at, is_apart = 0, True
+    for part, text in zip(parts, texts):
+        if text is None:
+            if not is_apart:
                 return None
-            at = [line.strip() for line in left].index(text.strip())
-            if found:
-                found[-1] = (found[-1][0], left[:at])
-            elif at:
-                return None
-            left, is_apart = left[at + 1 :], True
-        elif not is_apart:
-            return None
-        else:
             found.append((part, []))
             is_apart = False
-    if found:
-        found[-1] = (found[-1][0], found[-1][1] or left)
+            continue
+        section: list[str] = []
+        while at < len(lines) and lines[at].strip() != text:
+            section.append(lines[at])
+            at += 1
+        if at == len(lines) or (is_apart and any(line.strip() for line in section)):
+            return None
+        if not is_apart:
+            found[-1][1].extend(section)
+        at, is_apart = at + 1, True
+    if is_apart and any(line.strip() for line in lines[at:]):
+        return None
+    if found and not is_apart:
+        found[-1][1].extend(lines[at:])
     return found or None
+
+
+def _echoed(argv: tuple[str, ...]) -> str:
+    """What `echo` or `printf` prints: ``echo -n ---`` is three dashes."""
+    args = list(argv[1:])
+    while argv[0] == "echo" and args and re.fullmatch(r"-[neE]{1,3}", args[0]):
+        del args[0]
+    return " ".join(args).replace("\\n", " ").strip()
 
 
 # ---- what an answer says besides

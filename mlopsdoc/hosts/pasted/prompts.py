@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
@@ -137,14 +138,14 @@ def pipelines(text: str) -> list[Pipeline]:
     simples: list[Simple] = []
     words: list[str] = []
     is_silent = False
-    tokens = _tokens(text)
+    tokens = deque(_tokens(text))
     while tokens:
-        kind, value = tokens.pop(0)
+        kind, value = tokens.popleft()
         if kind == "word":
             words.append(value)
         elif kind == "into":
             if tokens and tokens[0][0] == "word":
-                target = tokens.pop(0)[1]
+                target = tokens.popleft()[1]
                 is_silent = is_silent or (value in (">", ">>", "1>", "&>", ">|") and target != "/dev/stdout")
         elif kind == "pipe" or value in (";", "&", "&&", "||"):
             if words:
@@ -160,6 +161,11 @@ def pipelines(text: str) -> list[Pipeline]:
     if simples:
         found.append(tuple(simples))
     return found
+
+
+def joints(text: str) -> tuple[str, ...]:
+    """What stands between the pipelines of a command line: ``&&``, ``||``, ``;``."""
+    return tuple(value for kind, value in _tokens(text) if kind == "end")
 
 
 _INTO = r"(?:&>>?|[0-9]?>[>|]?(?:&[0-9-])?|[0-9]?<<?<?)"

@@ -16,6 +16,7 @@ from mlopsdoc.hosts.pasted.whole import SURE, is_whole
 CAP = 16 << 20  # characters kept of one answer
 _STRINGS = r'"(?:[^"\\]|\\.)*"?'
 MAX_JSON_LINE = 1 << 20
+XML_HEAD = 5  # lines, within which XML says what it is
 
 
 class Buffer:
@@ -60,6 +61,7 @@ class Segments:
         self._lead: list[str] = []  # lines of which the next one tells whose they are
         self._path = ""
         self._block: _Block | None = None
+        self._is_plain = False
         self._logs: dict[str, Buffer] = {}
         self.strangers = Buffer(cap=1 << 20)
 
@@ -123,7 +125,7 @@ class Segments:
         elif pair := named_value(line):
             self._end()
             self._keep(Said(read_key(pair[0]), "truncated", f"{pair[1]}\n"))
-        elif _opens_block(line):
+        elif not self._is_plain and _opens_block(line):
             self._end()
             self._block = _Block(line)
             if self._block.is_closed:
@@ -162,8 +164,10 @@ class Segments:
         for said in answers:
             self._keep(said)
         if not answers:
+            self._is_plain = True  # what opened a block was none: its lines may be a log
             for line in block.lines.lines:
-                self.strangers.add(line)
+                self.add(line)
+            self._is_plain = False
 
     def _end(self) -> None:
         self._blank, self._lead = 0, []
@@ -184,8 +188,8 @@ def said_of(key: str, buffer: Buffer, *, is_part: bool | None = None) -> Said:
     """An output as an answer. is_part: whether a command left lines out; None where there is no command, and only the
     form of the output itself can tell that it is whole."""
     text = buffer.text
-    if key == "run lspci -vvv" and "\n\t" not in text and "\n " not in text and not text[:1].isspace():
-        key = "run lspci"
+    if key == "run lspci -vvv" and not shapes.compiled(shapes.LSPCI_DEEP).search(text):
+        key = "run lspci -v" if "\n\t" in text or "\n " in text or text[:1].isspace() else "run lspci"
     whole = is_whole(key, text)
     if whole is None or (is_part is None and key not in SURE):
         whole = is_part is False
@@ -205,6 +209,7 @@ class _Block:
     def __init__(self, line: str) -> None:
         self.lines = Buffer()
         self._is_xml = line.lstrip().startswith("<")
+        self._is_known = False
         self._depth = 0
         self.is_closed = False
         self.add(line)
@@ -212,7 +217,8 @@ class _Block:
     def add(self, line: str) -> None:
         self.lines.add(line)
         if self._is_xml:
-            self.is_closed = "</nvidia_smi_log>" in line
+            self._is_known = self._is_known or "<nvidia_smi_log" in line
+            self.is_closed = "</nvidia_smi_log>" in line or (not self._is_known and len(self.lines.lines) > XML_HEAD)
         else:
             plain = shapes.compiled(_STRINGS).sub("", line) if len(line) < MAX_JSON_LINE else line
             self._depth += plain.count("{") + plain.count("[") - plain.count("}") - plain.count("]")
@@ -221,8 +227,9 @@ class _Block:
     def answers(self) -> list[Said]:
         text = self.lines.text
         if self._is_xml:
-            is_ok = self.is_closed and not self.lines.is_cut
-            return [Said("run nvidia-smi -q -x", "ok" if is_ok else "truncated", text)] if "<gpu" in text else []
+            is_ok = is_whole("run nvidia-smi -q -x", text) and not self.lines.is_cut
+            said = Said("run nvidia-smi -q -x", "ok" if is_ok else "truncated", text)
+            return [said] if self._is_known and "<gpu" in text else []
         try:
             value: Any = json.loads(text) if self.is_closed and not self.lines.is_cut else None
         except (ValueError, RecursionError):
@@ -231,7 +238,7 @@ class _Block:
         if key == "log":
             rows = cast(Sequence[Any], value) if isinstance(value, list) else (value,)
             return [_journal(cast(dict[str, Any], row)) for row in rows if isinstance(row, dict)]
-        part = key.startswith("run redfish") or not key
+        part = key.startswith(("run redfish", "run zpool "))  # of one pool it looks the same
         return [Said(key, "truncated" if part else "ok", text)] if key else []
 
 

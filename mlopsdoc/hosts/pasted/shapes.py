@@ -136,6 +136,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape("run env", r"(?:NCCL|CUDA|UCX|NVIDIA)_\w+=", _NO),
     Shape("run uptime", r"\s*[0-9]{2}:[0-9]{2}:[0-9]{2} up .*load average:"),
 )  # fmt: skip
+# What `lspci -v` does not print.
+LSPCI_DEEP = r"(?m)^[ \t]*(?:Control|Status|(?:Lnk|Dev|ACS|UE|CE|AER|Root)(?:Cap|Sta|Ctl|Svrt|Msk)2?|Region [0-9]):"
 # A line that any table may begin with.
 BORDER = r"\+[-=]{5,}\+$|\+-[-+]{10,}\+$|[A-Z][a-z]{2} [A-Z][a-z]{2} +[0-9]{1,2} [0-9:]{8} [0-9]{4}\s*$|={10,}$"
 # Shapes so plain that they never interrupt the output of a command.
@@ -184,7 +186,7 @@ def start_of(line: str) -> Start | None:
     if "{}" in key:
         what = match[f"w{found}"]
         what = f"/dev/{what}" if "nvme" in key and not what.startswith("/") else what
-        return Start(found, key.replace("{}", words((what,))))
+        return Start(found, key.replace("{}", words((what.removesuffix(".service"),))))
     return Start(found, log_key(line) if key == "log" else key)
 
 
@@ -205,3 +207,15 @@ def log_key(line: str) -> str:
     match = compiled(_IDENT).match(line)
     name = match[1] or match[2] or match[3] if match else "kernel"
     return "run dmesg" if name == "kernel" else "run journalctl"
+
+
+_LOG = (
+    r"(?:<[0-9]{1,3}>)?\[ {0,8}[0-9]{1,9}\.[0-9]{6}\] |\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "
+    r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} [\w.-]{1,255} [^\s:]{1,128}: "
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\S{0,14} [\w.-]{1,255} [^\s:]{1,128}: "
+)
+
+
+def is_log_line(line: str) -> bool:
+    """Whether a line of a log begins here, as dmesg, journalctl and syslog write it."""
+    return compiled(_LOG).match(line) is not None

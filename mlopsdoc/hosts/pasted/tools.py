@@ -41,8 +41,8 @@ PATH = r"(/|\./|~|[*.]).*"
 _RECORDS = "all|full|compact|event|mclocs|fru|generic"
 NUMBER = r"[0-9]{1,6}"
 NAME = r"[A-Za-z][A-Za-z0-9_.:@-]*"
+UNIT = r"[\w.@:\\-]+"
 
-ANY = Tool({"*": Form("", "kept")})  # its output is what it was asked for, whatever that was
 ALONE = Tool({"": Form("")})
 
 # Options with a value that may stand before a subcommand.
@@ -140,7 +140,6 @@ TOOLS: dict[str, Tool] = {
         clusters=False,
     ),
     "nvidia-smi vgpu": Tool({"": Form("nvidia-smi vgpu"), "-q": Form("nvidia-smi vgpu -q")}, clusters=False),
-    "nvidia-smi conf-compute": ANY,
     "zpool status": Tool(
         {
             "": Form("zpool status", "part"),
@@ -157,15 +156,15 @@ TOOLS: dict[str, Tool] = {
          "-j": Form("zpool list -j", "part")},
         takes="-T", plain="-T -p -P -L -g --json-int", same="--json=-j",
     ),
-    "zpool history": ANY, "zpool events": ANY, "zpool get": ANY, "zpool iostat": ANY, "zpool import": ANY,
-    "zfs list": ANY, "zfs get": ANY, "arcstat": ANY, "arc_summary": ANY, "zpool clear": ANY, "zpool scrub": ANY,
     "dmesg": Tool(
-        {"": Form("dmesg")},
+        {"": Form("dmesg"), "-J": Form("dmesg -J")},
         takes="-l -f -n -s --since --until --time-format",
-        plain="-T -t -H -w -W -P -x -k -r -u -d -e -S --color -L --time-format -n -s --noescape",
-        part="-l -f --since --until",
+        plain="-T -t -H -P -x -k -r -d -e -S -c --color -L --time-format -n --noescape",
+        part="-l -f -w -W -u -s --since --until",
         same="--ctime=-T --human=-H --follow=-w --follow-new=-W --nopager=-P --decode=-x --kernel=-k --raw=-r "
-        "--reltime=-e --notime=-t --level=-l --facility=-f --userspace=-u --show-delta=-d --syslog=-S",
+        "--reltime=-e --notime=-t --level=-l --facility=-f --userspace=-u --show-delta=-d --syslog=-S "
+        "--buffer-size=-s --read-clear=-c --json=-J"
+        " --console-level=-n",
     ),
     "journalctl": Tool(
         {
@@ -175,13 +174,13 @@ TOOLS: dict[str, Tool] = {
             "-t": Form("journalctl -t"),
             "-u": Form("journalctl -u"),
         },
-        takes="-u -p -n -S -U -g -o -t -D -i --file --until --since -c",
-        plain="-o -a -q -x -r -f -l --no-hostname --no-full --utc --no-tail -e -m -D --file -b -0 -d",
-        part="-p -n -S -U -g --boot-offset -c -e",
+        takes="-u -p -n -S -U -g -o -t -c",
+        plain="-o -a -q -x -r -l --no-hostname --no-full --utc --no-tail -b -0 -d",
+        part="-p -n -S -U -g -c -e -f",
         keeps="-u -t",
         same="--dmesg=-k --unit=-u --boot=-b --since=-S --until=-U --grep=-g --priority=-p --lines=-n --output=-o "
         "--identifier=-t --no-pager=-a --all=-a --quiet=-q --catalog=-x --reverse=-r --follow=-f --full=-l "
-        "--pager-end=-e --merge=-m --directory=-D --cursor=-c",
+        "--pager-end=-e --cursor=-c",
         looks=r"[A-Z_]+=\S+|/\S+",
     ),
     "lspci": Tool(
@@ -212,9 +211,10 @@ TOOLS: dict[str, Tool] = {
         plain="-c -v -z", keeps="-p", takes="-p", looks=NUMBER,
     ),
     "df": Tool(
-        {"": Form("df", "part"), "-i": Form("df -i", "part")},
+        {"": Form("df", "part"), "-H": Form("df -H", "part"),
+         "-i": Form("df -i", "part"), "-H -i": Form("df -i", "part")},
         takes="-t -x",
-        plain="-h -H -k -T -a -P --sync --no-sync",
+        plain="-h -k -T -a -P --sync --no-sync --total",
         part="-t -x -l",
         same="--human-readable=-h --si=-H --print-type=-T --all=-a --portability=-P --inodes=-i --local=-l --type=-t "
         "--exclude-type=-x",
@@ -228,14 +228,11 @@ TOOLS: dict[str, Tool] = {
     "ipmitool sdr info": ALONE,
     "ipmitool sensor": Tool({"": Form("ipmitool sensor")}),
     "ipmitool sensor list": Tool({"": Form("ipmitool sensor")}),
-    "ipmitool sensor get": ANY, "ipmitool sensor reading": ANY, "ipmitool sdr get": ANY,
     "ipmitool sel": Tool({"": Form("ipmitool sel info")}),
     "ipmitool sel info": Tool({"": Form("ipmitool sel info")}),
     "ipmitool sel list": Tool({"": Form("ipmitool sel elist", "part")}, looks="first|last|[0-9]+"),
     "ipmitool sel elist": Tool({"": Form("ipmitool sel elist", "part")}, looks="first|last|[0-9]+"),
-    "ipmitool sel get": ANY, "ipmitool sel time": ANY, "ipmitool sel clear": ALONE,
-    "ipmitool chassis": ANY, "ipmitool power": ANY, "ipmitool dcmi": ANY, "ipmitool fru": ANY, "ipmitool mc": ANY,
-    "ipmitool lan": ANY, "ipmitool bmc": ANY, "ipmitool raw": ANY, "ipmitool user": ANY, "ipmitool channel": ANY,
+    "ipmitool sel clear": ALONE,
     "ipmi-sensors": Tool(
         {"": Form("ipmi-sensors"), "-v": Form("ipmi-sensors -v")},
         takes="-t -h -u -p -r -s -W -D -l -R -T -n --sensor-types --record-ids",
@@ -256,7 +253,6 @@ TOOLS: dict[str, Tool] = {
         same="--hostname=-h --username=-u --password=-p --workaround-flags=-W --driver-type=-D --verbose=-v --info=-i "
         "--sensor-types=-t --exclude-sensor-types=-T --privilege-level=-l --display-range=-d",
     ),
-    "ipmi-dcmi": ANY, "ipmi-chassis": ANY, "bmc-info": ANY, "ipmi-fru": ANY, "ipmi-power": ANY,
     "mdadm": Tool(
         {"-D": Form("mdadm --detail", "must"), "-E": Form("mdadm --examine", "must"),
          "-D -s": Form("mdadm --detail --scan")},
@@ -280,8 +276,6 @@ TOOLS: dict[str, Tool] = {
     ),
     "nvme list": Tool({"": Form("nvme list"), "-o json": Form("nvme list -o json")}, takes="-o", keeps="-o", plain="-v",
                       same="--output-format=-o"),
-    "nvme id-ctrl": ANY, "nvme error-log": ANY, "nvme fw-log": ANY, "nvme list-subsys": ANY, "nvme self-test-log": ANY,
-    "nvme get-feature": ANY, "nvme id-ns": ANY,
     "ibstat": Tool({"": Form("ibstat", "part")}, part="-s -p -l", looks=NAME),
     "ibstatus": Tool({"": Form("ibstatus", "part")}, looks=NAME),
     "ibv_devinfo": Tool({"": Form("ibv_devinfo"), "-v": Form("ibv_devinfo -v")}, takes="-d -i", part="-d -i -l"),
@@ -293,47 +287,73 @@ TOOLS: dict[str, Tool] = {
         "--show-coalesce=-c --show-channels=-l",
         looks=NAME,
     ),
-    "ip link": ANY, "ip addr": ANY, "ip a": ANY, "ip route": ANY, "rdma link": ANY, "rdma dev": ANY, "rdma res": ANY,
-    "rdma statistic": ANY, "ibdev2netdev": ANY, "mlxlink": ANY, "mstlink": ANY, "mlxconfig": ANY, "perfquery": ANY,
-    "mst": ANY, "mlxfwmanager": ANY, "flint": ANY, "ofed_info": ANY, "iblinkinfo": ANY, "sminfo": ANY,
     "cpupower frequency-info": Tool({"": Form("cpupower frequency-info")}, takes="-c", part="-c"),
-    "cpupower idle-info": ANY, "cpupower monitor": ANY, "turbostat": ANY, "x86_energy_perf_policy": ANY,
     "rdmsr": Tool(
         {"": Form("rdmsr", "must"), "-f": Form("rdmsr -f", "must"), "-d": Form("rdmsr -d", "must")},
         takes="-p -f", plain="-0 -c -x", part="-p -a",
         keeps="-f", same="--decimal=-d --processor=-p --bitfield=-f --all=-a", looks=r"(0x)?[0-9A-Fa-f]+",
     ),
-    "systemctl is-active": ANY, "systemctl is-enabled": ANY, "systemctl is-failed": ANY, "systemctl status": ANY,
-    "systemctl show": ANY, "systemctl list-units": ANY, "systemctl list-timers": ANY, "systemctl --failed": ANY,
-    "systemctl daemon-reload": ANY, "systemctl restart": ANY, "systemctl start": ANY, "systemctl stop": ANY,
-    "systemctl --version": ANY, "systemctl cat": ANY, "systemctl list-unit-files": ANY, "systemctl enable": ANY,
-    "systemctl list-dependencies": ANY, "systemctl reload": ANY, "systemctl disable": ANY,
+    "systemctl status": Tool({"": Form("systemctl status", "must")}, takes="-n -o", plain="-n -o -l -a",
+                             same="--lines=-n --output=-o --full=-l --all=-a", looks=UNIT),
+    "systemctl is-active": Tool({"": Form("systemctl is-active", "must")}, looks=UNIT),
+    "systemctl is-enabled": Tool({"": Form("systemctl is-enabled", "must")}, looks=UNIT),
+    "systemctl is-failed": Tool({"": Form("systemctl is-failed", "must")}, looks=UNIT),
+    "rdma link": Tool({"": Form("rdma link", "drop"), "-d": Form("rdma link", "drop")}, looks="show|list"),
+    "rdma dev": Tool({"": Form("rdma dev", "drop"), "-d": Form("rdma dev", "drop")}, looks="show|list"),
+    "ibdev2netdev": Tool({"": Form("ibdev2netdev"), "-v": Form("ibdev2netdev -v")}),
+    "edac-util": Tool({"": Form("edac-util"), "-v": Form("edac-util -v"), "-s": Form("edac-util -s"),
+                       "-r": Form("edac-util -r", "part")}, same="--verbose=-v --status=-s --report=-r"),
+    "ras-mc-ctl": Tool({f"--{flag}": Form(f"ras-mc-ctl --{flag}") for flag in
+                        ("errors", "summary", "error-count", "status", "layout", "mainboard", "print-labels")}),
+    "dkms status": Tool({"": Form("dkms status", "part"), "-m": Form("dkms status", "part", True)}, takes="-m -v -k",
+                        part="-v -k", looks=r"\S+"),
     "uname": Tool({"": Form("uname"), "-r": Form("uname -r"), "-a": Form("uname -a"), "-m": Form("uname -m"),
                    "-n": Form("uname -n"), "-v": Form("uname -v")}, same="--kernel-release=-r --all=-a --nodename=-n"),
     "hostname": Tool({"": Form("hostname"), "-s": Form("hostname"), "-f": Form("hostname -f")}),
     "date": Tool({"": Form("date", "drop")}, plain="-u -R -I -s --iso-8601 --rfc-3339", same="--utc=-u", looks=r"\+.+"),
     "uptime": Tool({"": Form("uptime"), "-s": Form("uptime -s"), "-p": Form("uptime -p")}),
     "free": Tool({"": Form("free")} | {f"-{unit}": Form(f"free -{unit}") for unit in "hmgbk"}),
-    "lsblk": ANY, "taskset": ANY,
-    "dcgmi health": ANY, "dcgmi diag": ANY, "dcgmi discovery": ANY, "dcgmi nvlink": ANY, "dcgmi dmon": ANY,
-    "dcgmi topo": ANY, "dcgmi stats": ANY,
-    "dkms status": ANY, "dkms install": ANY, "dkms autoinstall": ANY, "dkms build": ANY, "mokutil": ANY,
-    "dpkg": Tool({"-l": Form("dpkg -l", "part")}, same="--list=-l"), "dpkg-query": ANY, "rpm": ANY,
-    "apt list": ANY, "apt policy": ANY, "apt-cache policy": ANY, "yum list": ANY, "dnf list": ANY, "apt-mark": ANY,
-    "lsmod": Tool({"": Form("lsmod")}), "modinfo": ANY, "modprobe": ANY, "nvcc": ANY, "dmidecode": ANY, "lshw": ANY,
-    "lsb_release": ANY, "mount": Tool({"": Form("mount")}), "findmnt": ANY, "env": ALONE, "printenv": ANY,
-    "getconf": ANY,
-    "sensors": ANY, "ps": ANY, "top": ANY, "pidstat": ANY, "mpstat": ANY, "iostat": ANY, "vmstat": ANY, "sar": ANY,
-    "lstopo": ANY, "lstopo-no-graphics": ANY, "hwloc-ls": ANY, "nproc": ALONE, "id": ANY, "whoami": ALONE, "w": ALONE,
-    "sysctl": ANY, "ulimit": ANY, "prlimit": ANY, "fuser": ANY, "lsof": ANY, "setpci": ANY, "ldconfig": ANY,
-    "ras-mc-ctl": ANY, "edac-util": ANY, "mcelog": ANY, "storcli": ANY, "storcli64": ANY, "perccli64": ANY,
-    "megacli": ANY, "tune2fs": ANY, "du": ANY, "last": ANY, "who": ALONE, "sestatus": ANY, "timedatectl": ANY,
-    "chronyc": ANY, "scontrol": ANY, "sinfo": ANY, "squeue": ANY, "docker ps": ANY, "docker info": ANY, "kubectl": ANY,
-    "docker inspect": ANY, "nvidia-ctk": ANY, "nvidia-container-cli": ANY, "nvidia-debugdump": ANY, "rocm-smi": ANY,
-    "nv-fabricmanager": ANY, "nvswitch-audit": ANY, "lsscsi": ANY, "sg_ses": ANY, "multipath": ANY, "pvs": ANY,
-    "vgs": ANY, "lvs": ANY, "xfs_info": ANY, "btrfs": ANY, "tuned-adm": ANY, "cpuid": ANY, "ip": ANY, "ss": ANY,
-    "redfishtool": ANY, "racadm": ANY, "nvidia-bug-report.sh": ANY, "gpustat": ANY, "nvtop": ANY, "nccl-tests": ANY,
+    "dpkg": Tool({"-l": Form("dpkg -l", "part")}, same="--list=-l"),
+    "lsmod": Tool({"": Form("lsmod")}),
+    "mount": Tool({"": Form("mount")}), "env": ALONE,
+    "nproc": ALONE, "whoami": ALONE, "w": ALONE,
+    "who": ALONE,
 }  # fmt: skip
+
+# Their output is what they were asked for, whatever that was: the key is the command as it was typed.
+AS_TYPED = (
+    "apt list, apt policy, apt-cache policy, apt-mark, arc_summary, arcconf, arcstat, bandwidthTest, bcache, "
+    "beegfs-ctl, bjobs, blkid, bmc-info, bpftrace, btrfs, chronyc, cma_roce_mode, coredumpctl, cpuid, cpupower "
+    "idle-info, cpupower monitor, crictl, cryptsetup, ctr, dcb, dcgmi config, dcgmi diag, dcgmi discovery, "
+    "dcgmi dmon, dcgmi group, dcgmi health, dcgmi modules, dcgmi nvlink, dcgmi policy, dcgmi profile, dcgmi stats, "
+    "dcgmi topo, deviceQuery, dkms autoinstall, dkms build, dkms install, dmidecode, dnf list, docker info, docker "
+    "inspect, docker logs, docker ps, docker stats, dpkg-query, dracut, du, efibootmgr, fdisk, findmnt, flint, fuser, "
+    "fwupdmgr, gdrcopy_copybw, getconf, gpustat, grub2-editenv, hdparm, helm, hwloc-ls, ibcheckerrors, ibdiagnet, "
+    "iblinkinfo, ibping, ibqueryerrors, id, iostat, ip, ip a, ip addr, ip link, ip route, ipmi-chassis, ipmi-dcmi, "
+    "ipmi-fru, ipmi-power, ipmitool bmc, ipmitool channel, ipmitool chassis, ipmitool dcmi, ipmitool delloem, "
+    "ipmitool event, ipmitool fru, ipmitool lan, ipmitool mc, ipmitool pef, ipmitool power, ipmitool raw, ipmitool "
+    "sdr get, ipmitool sel get, ipmitool sel time, ipmitool sensor get, ipmitool sensor reading, ipmitool session, "
+    "ipmitool sunoem, ipmitool supermicro, ipmitool user, irqbalance, kubectl, lctl, ldconfig, lfs, lldpctl, "
+    "loginctl, lsb_release, lsblk, lshw, lsinitramfs, lsof, lsscsi, lstopo, lstopo-no-graphics, lvdisplay, lvs, "
+    "mcelog, megacli, mlnx_qos, mlxconfig, mlxfwmanager, mlxlink, mmlsfs, modinfo, modprobe, mokutil, mpathadm, "
+    "mpstat, mst, mstlink, multipath, mvcli, nccl-tests, nfsiostat, nfsstat, numad, nv-fabricmanager, nvbandwidth, "
+    "nvcc, nvidia-bug-report.sh, nvidia-container-cli, nvidia-ctk, nvidia-debugdump, nvidia-imex, nvidia-imex-ctl, "
+    "nvidia-modprobe, nvidia-persistenced, nvidia-settings, nvidia-smi conf-compute, nvme error-log, nvme fw-log, "
+    "nvme get-feature, nvme get-log, nvme id-ctrl, nvme id-ns, nvme intel, nvme list-subsys, nvme micron, nvme ocp, "
+    "nvme sanitize-log, nvme self-test-log, nvme show-regs, nvme wdc, nvswitch-audit, nvtop, ofed_info, "
+    "p2pBandwidthLatencyTest, perccli64, perfquery, pidstat, podman info, podman logs, podman ps, printenv, "
+    "prlimit, ps, pvdisplay, pvs, qstat, racadm, rdma, rdma res, rdma statistic, redfishtool, rocm-smi, rpcinfo, rpm, "
+    "sacct, sacctmgr, saquery, sar, sas2ircu, sas3ircu, scontrol, sdiag, sensors, sestatus, setpci, sg_logs, sg_ses, "
+    "showmount, sinfo, sminfo, smpquery, squeue, ss, ssacli, sstat, storcli, storcli64, sysctl, systemctl --failed, "
+    "systemctl --version, systemctl cat, systemctl daemon-reload, systemctl disable, systemctl enable, systemctl "
+    "list-dependencies, systemctl list-timers, systemctl list-unit-files, systemctl list-units, systemctl reload, "
+    "systemctl restart, systemctl show, systemctl start, systemctl stop, systemd-analyze, systemd-cgls, "
+    "systemd-detect-virt, taskset, tc, timedatectl, top, tune2fs, tuned-adm, turbostat, ulimit, update-initramfs, "
+    "vgdisplay, vgs, virt-what, vmstat, x86_energy_perf_policy, xfs_info, yum list, zdb, zfs get, zfs list, "
+    "zpool clear, zpool events, zpool get, zpool history, zpool import, zpool iostat, zpool labelclear, zpool "
+    "offline, zpool online, zpool replace, zpool scrub "
+)
+TOOLS |= {name.strip(): Tool({"*": Form("", "kept")}) for name in AS_TYPED.split(",")}
 
 # They read no health, but say that a command was typed; what they print is looked at for what it is.
 OTHERS = frozenset(

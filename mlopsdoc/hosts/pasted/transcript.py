@@ -35,7 +35,14 @@ MAX_CONTINUED = 40
 HOSTNAME, STATUS = "/proc/sys/kernel/hostname", "/proc/self/status"
 _ESCAPE = r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cM])"
 _PASSWORD = r"(?:\[sudo\] password for |.{0,64}'s password:|Password: ?$|Last login: |Connection to \S+ closed)"
-_CUT = r"\s*(?:\.{3}|…|\[\.{3}\]|<?-*\s?(?:snip|cut|truncated|omitted)\b.{0,40}|\(\.{3}\)|[+-]{2}more[+-]{2})\s*$"
+# What stands where lines were left out: [...], <snip>, ---8<---, (output truncated), what a pager shows.
+_CUT_WORD = r"(?:snip(?:ped)?|cut|truncated|omitted|elided|skipped|shortened|removed)"
+_CUT = (
+    r"(?i)\s*(?:[\[(<]?\s?(?:\.{3,}|…)\s?[\])>]?|[-=~ ]{0,40}(?:8<|>8|✂)[-=~ ]{0,40}|-*more-*.{0,16}|:"
+    r"|lines [0-9]+-[0-9]+.{0,40}"
+    rf"|[\[(<{{*~=#-][\[(<{{*~=# -]{{0,20}}(?:[\w]{{1,12}} ){{0,3}}{_CUT_WORD}\b[^|]{{0,40}}[\])>}}*~=#-]"
+    rf"|{_CUT_WORD}[.:]?)\s*$"
+)
 _TROUBLE = (
     r"(?i)\b(?:error|warn(?:ing)?|fail(?:ed|ure|s)?|fatal|critical|timed? ?out|exception|unable|cannot|lost|down)\b"
 )
@@ -138,7 +145,7 @@ class Reader:
     def add(self, line: str) -> None:
         """Take the next line."""
         line = line.rstrip("\r\n")
-        if self._in_log and _log_line(line):
+        if self._in_log and shapes.is_log_line(line):
             self._line(line)
             return
         if "\x1b" in line or "\r" in line:
@@ -147,7 +154,7 @@ class Reader:
         if self._waiting is not None:
             self._command_goes_on(line)
             return
-        prompt = prompt_of(line) if _may_prompt(line) and _log_line(line) is None else None
+        prompt = prompt_of(line) if _may_prompt(line) and not shapes.is_log_line(line) else None
         if prompt is not None:
             self._begin(prompt)
         elif not shapes.compiled(_PASSWORD).match(line):
@@ -158,16 +165,18 @@ class Reader:
         if typed is None:
             if is_remark(line) and not self._segments.takes_remark(line):
                 return
-            self._in_log = self._segments.add(line) and _log_line(line) is not None
+            self._in_log = self._segments.add(line) and shapes.is_log_line(line)
         elif is_remark(line) and not outputs.may_have_remarks(typed.command):
             typed.had_remark = True
             typed.is_cut = typed.is_cut or _says_cut(line)
-        elif shapes.compiled(_CUT).match(line[:200]):
+        elif len(line) < 200 and shapes.compiled(_CUT).match(line):
             typed.is_cut = True
+        elif line.startswith("(END)"):
+            pass  # what a pager shows below the last line
         elif not shapes.compiled(_TIMED).match(line[:40]):
             typed.lines.add(line)
             typed.is_cut = typed.is_cut or (typed.had_remark and bool(line.strip()))  # somebody was at work there
-            self._in_log = _log_line(line) is not None
+            self._in_log = shapes.is_log_line(line)
 
     def _command_goes_on(self, line: str) -> None:
         prompt = self._waiting
@@ -361,17 +370,6 @@ class Reader:
             recording.notes.append(f"{strangers} lines that stand below no command are nothing that mlopsdoc knows")
         unknown = {"run text", *(typed_key(text) for text in self._strange)}
         recording.is_known = any(key not in unknown for _, key in self._said)
-
-
-def _log_line(line: str) -> object:
-    return shapes.compiled(_LOG).match(line)
-
-
-_LOG = (
-    r"(?:<[0-9]{1,3}>)?\[ {0,8}[0-9]{1,9}\.[0-9]{6}\] |\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "
-    r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} [\w.-]{1,255} [^\s:]{1,128}: "
-    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\S{0,14} [\w.-]{1,255} [^\s:]{1,128}: "
-)
 
 
 def _says_cut(remark: str) -> bool:

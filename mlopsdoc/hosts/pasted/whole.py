@@ -40,14 +40,15 @@ def _whole_mdstat(text: str) -> bool:
 def _whole_zpool(text: str) -> bool:
     pools = _pattern(r"(?m)^ {0,4}pool: ").findall(text)
     ends = _pattern(r"(?m)^errors: ").findall(text)
-    tables = _pattern(r"(?m)^\s*NAME +STATE +READ").findall(text)
+    tables = _pattern(r"(?m)^[ \t]*NAME +STATE +READ").findall(text)
     return "no pools available" in text or (bool(pools) and len(pools) <= len(ends) and len(pools) == len(tables))
 
 
 def _whole_query(text: str) -> bool:
-    said = _pattern(r"(?m)^Attached GPUs +: ([0-9]{1,4})\s*$").findall(text)
-    blocks = _pattern(r"(?m)^GPU [0-9A-Fa-f]{8}:").findall(text)
-    return len(said) == 1 and int(said[0]) == len(blocks)
+    """All blocks, each from its first field to its last: ``-d ECC`` prints the same head, and sections only."""
+    said = _pattern(r"(?m)^Attached GPUs +: ([0-9]{1,4})[ \t]*$").findall(text)
+    rows = (r"(?m)^GPU [0-9A-Fa-f]{8}:", r"(?m)^    Product Name +: ", r"(?m)^    Processes +:|^    Processes$")
+    return len(said) == 1 and all(len(_pattern(row).findall(text)) == int(said[0]) for row in rows)
 
 
 def _whole_table(text: str) -> bool:
@@ -55,12 +56,19 @@ def _whole_table(text: str) -> bool:
 
 
 def _whole_xml(text: str) -> bool:
-    return text.rstrip().endswith("</nvidia_smi_log>") and "<nvidia_smi_log" in text
+    said = _pattern(r"<attached_gpus>([0-9]{1,4})</attached_gpus>").findall(text)
+    rows = (r"<gpu id=", r"<product_name>", r"<processes\b")
+    return (
+        "<nvidia_smi_log" in text
+        and text.rstrip().endswith("</nvidia_smi_log>")
+        and len(said) == 1
+        and all(len(_pattern(row).findall(text)) == int(said[0]) for row in rows)
+    )
 
 
 def _whole_topo(text: str) -> bool:
     rows = len(_pattern(r"(?m)^(?:\x1b\[[0-9;]*m)?GPU[0-9]+\s").findall(text))
-    columns = _pattern(r"(?m)^\s+.*GPU[0-9].*$").search(text)
+    columns = _pattern(r"(?m)^[ \t]+[^\n]*?GPU[0-9][^\n]*$").search(text)
     return columns is not None and rows == len(_pattern(r"GPU[0-9]+").findall(columns[0])) and "Legend:" in text
 
 

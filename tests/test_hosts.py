@@ -14,10 +14,10 @@ import pytest
 from mlopsdoc import catalog
 from mlopsdoc.hosts import ring, snapshot
 from mlopsdoc.hosts.archives import archive
-from mlopsdoc.hosts.archives.tar import BadArchive
 from mlopsdoc.hosts.base import Answer, split, words
 from mlopsdoc.hosts.lanes import RULES, rule_for
 from mlopsdoc.hosts.recorder import Recorder, Recording, Replay
+from mlopsdoc.hosts.refusals import Refused
 
 from .program import all_gone, environment
 
@@ -326,14 +326,14 @@ def test_a_broken_sample_is_passed_over(tmp_path: Path) -> None:
         ("huge", "larger than"),
         ("bomb", "times its size"),
         ("short", "ends in the middle"),
-        ("garbage", "not gzip"),
+        ("garbage", "no gzip"),
         ("empty", "ends in the middle"),
     ],
 )
 def test_hostile_archives_are_refused(tmp_path: Path, kind: str, why: str) -> None:
     path = tmp_path / "x.tar.gz"
     path.write_bytes(_hostile(kind))
-    with path.open("rb") as file, pytest.raises(BadArchive, match=why):
+    with path.open("rb") as file, pytest.raises(Refused, match=why):
         dict(archive.members(file))
     with pytest.raises(snapshot.BadSnapshot):
         snapshot.load(str(path))

@@ -130,7 +130,7 @@ def folder(place: Path, files: Mapping[str, str]) -> Path:
 
 
 def load(place: Path, files: Mapping[str, str]) -> Recording:
-    return foreign.load(str(folder(place, files)))
+    return foreign.load(str(folder(place, files)))[1]
 
 
 WITH_MANIFEST = FILES | {"sos_reports/manifest.json": manifest()}
@@ -203,7 +203,7 @@ def test_a_tailed_output_is_a_part(tmp_path: Path) -> None:
         (top / "sos_commands/kernel" / name).unlink()
     (top / "sos_commands/kernel/dmesg").symlink_to("../../sos_strings/logs/dmesg.tailed")
     (top / "dmesg").symlink_to("sos_commands/kernel/dmesg")
-    answers = foreign.load(str(top)).answers
+    answers = foreign.load(str(top))[1].answers
     assert (answers["run dmesg"].status, answers["run dmesg"].text) == ("truncated", "[    9.0] the end\n")
     assert "read /dmesg" not in answers and "link /dmesg" not in answers
 
@@ -220,7 +220,7 @@ def test_links_lead_to_files_and_folders_of_the_report(tmp_path: Path) -> None:
     (top / "sys/block/sda").symlink_to("../devices/pci/block/sda")
     (wants / "a@tank.timer").symlink_to("/lib/systemd/system/a@.timer")
     (wants / "b@tank.timer").symlink_to("/lib/systemd/system/b@.timer")
-    answers = foreign.load(str(top)).answers
+    answers = foreign.load(str(top))[1].answers
     assert answers["read /sys/block/sda/size"].text == "100\n"
     assert answers["link /sys/block/sda"].text == "../devices/pci/block/sda"
     assert answers["read /etc/systemd/system/timers.target.wants/a@tank.timer"].text == "[Timer]\n"
@@ -300,9 +300,9 @@ def test_an_insights_archive_is_read_the_same_way(tmp_path: Path) -> None:
         "insights_commands/lspci_-vmmkn": "Slot: 00:00.0\n",
         "proc/mounts": FILES["proc/mounts"],
     }
-    recording = load(tmp_path, files)
+    form, recording = foreign.load(str(folder(tmp_path, files)))
     assert recording.answers["run df"].text == DF and recording.answers["read /proc/mounts"].said
-    assert recording.notes == ["it is an insights archive"] and not recording.complete
+    assert form == "insights archive" and not recording.complete
 
 
 def test_without_a_date_the_manifest_or_the_answers_tell_when(tmp_path: Path) -> None:
@@ -354,6 +354,6 @@ def test_a_real_one_says_what_the_host_says(tmp_path: Path) -> None:
     replayed = check(archives[0], tmp_path)
     assert replayed.report()["host"]["name"] == live.report()["host"]["name"]
     assert replayed.report()["host"]["kernel"] == live.report()["host"]["kernel"]
-    assert abs(foreign.load(str(archives[0])).taken_at - archives[0].stat().st_mtime) < 120
+    assert abs(foreign.load(str(archives[0]))[1].taken_at - archives[0].stat().st_mtime) < 120
     for id in ("disk_space", "cpu_thermal"):
         assert replayed.check(id)["status"] == live.check(id)["status"], id

@@ -38,5 +38,5 @@ MEMBERS, FILES, PARTS = (
     "it is made of more than {} packed parts",
 )
 LONG_HEADER = "a header of it is {} bytes long"
-TIME, MEMORY = "reading it takes longer than {:.0f} s", "reading it takes more memory than {} MiB"
+TIME, MEMORY = "reading it takes more than {:.0f} s", "reading it takes more memory than {} MiB"
 TOO_MANY_ANSWERS = "there is more in it than {} MiB of answers"

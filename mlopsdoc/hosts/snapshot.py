@@ -29,15 +29,15 @@ from msgspec import Meta, MsgspecError, Struct, convert, field, json
 
 from mlopsdoc import toml
 from mlopsdoc.hosts.archives import archive
-from mlopsdoc.hosts.archives.tar import MIB, BadArchive
 from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, run_key, split, words
 from mlopsdoc.hosts.recorder import Recording
+from mlopsdoc.hosts.refusals import Refused
 
 MAGIC = "mlopsdoc-snapshot"
 VERSION = 1
 _MAX_NAME = 85
 _FIRST = 2000  # members among which the magic must be: a stranger's archive is not read whole to be recognised
-_MAX_FOLDER = 512 * MIB
+_MAX_FOLDER = archive.CAPS.unpacked
 Digests: TypeAlias = Literal["required", "given", "ignored"]
 
 
@@ -101,7 +101,7 @@ def is_snapshot(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             return any(name == "SNAPSHOT" for name, _ in islice(archive.members(file), _FIRST))
-    except (OSError, BadArchive):
+    except (OSError, Refused):
         return False
 
 

@@ -10,32 +10,34 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from mlopsdoc.hosts.archives.tar import FOLDER, MIB, PLAIN, BadArchive, Caps, Stream, entries
+from mlopsdoc.hosts.archives.tar import FOLDER, MIB, PLAIN, Budget, Caps, Stream, entries
+from mlopsdoc.hosts.refusals import DAMAGED, Refused
 
 MAX_MEMBER = 16 * MIB
-CAPS = Caps(packed=256 * MIB, unpacked=512 * MIB, members=50_000, ratio=200, header=0)
+# It is in memory as a whole, and so less than what strangers' archives may hold.
+CAPS, SECONDS = Caps(packed=128 * MIB, unpacked=128 * MIB, members=50_000, ratio=200, header=0), 15.0
 
 
 def members(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    """Name below the top folder and content of each file; raises BadArchive."""
-    stream = Stream(file, CAPS)
-    if stream.packing != "gzip" and stream.packed:
-        raise BadArchive("it is not gzip, or damaged")
+    """Name below the top folder and content of each file; raises Refused."""
+    stream = Stream(file, Budget(CAPS, SECONDS))
+    if stream.packing != "gzip" and not stream.is_empty:
+        raise Refused(DAMAGED.format("gzip"))
     names: set[str] = set()
-    for entry in entries(stream, CAPS):
+    for entry in entries(stream):
         if entry.kind == FOLDER:
             continue
         name = entry.name
         if entry.kind != PLAIN:
-            raise BadArchive(f"member {name!r} is not a plain file")
+            raise Refused(f"member {name!r} is not a plain file")
         if entry.size > MAX_MEMBER:
-            raise BadArchive(f"member {name!r} is larger than {MAX_MEMBER // MIB} MiB")
+            raise Refused(f"member {name!r} is larger than {MAX_MEMBER // MIB} MiB")
         data = entry.body.take(entry.size)
         inner = name.partition("/")[2]
         if not inner or name.startswith("/") or ".." in name.split("/") or not name.isprintable():
-            raise BadArchive(f"member {name!r} has a name that is not allowed")
+            raise Refused(f"member {name!r} has a name that is not allowed")
         if inner in names:
-            raise BadArchive(f"member {name!r} is there twice")
+            raise Refused(f"member {name!r} is there twice")
         names.add(inner)
         yield inner, data
 

@@ -29,10 +29,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mlopsdoc.hosts.archives.files import MAX_FILE, Files, Piece, Row, Spool, joined
-from mlopsdoc.hosts.archives.tar import CHUNK, BadArchive, Cut, Stream
+from mlopsdoc.hosts.archives.tar import CHUNK, Stream
 from mlopsdoc.hosts.base import AnswerStatus, read_key
 from mlopsdoc.hosts.pasted.commands import canonical, is_command
 from mlopsdoc.hosts.pasted.dates import date
+from mlopsdoc.hosts.refusals import NO_BUG_REPORT, Cut, Refused
 
 SEPARATOR = b"_" * 44
 START, END = "Start of NVIDIA bug report log file", "End of NVIDIA bug report log file"
@@ -70,12 +71,12 @@ def is_bug_report(head: bytes) -> bool:
 
 
 def read(stream: Stream, spool: Spool, files: Files) -> Report:
-    """The answers in a bug report; raises BadArchive when it is none."""
+    """The answers in a bug report; raises Refused when it is none."""
     start = spool.size
     is_cut = _spooled(stream, spool)
     sections = list(_sections(files, start, spool.size))
     if not sections or not any(section.header.startswith(START) for section in sections[:3]):
-        raise BadArchive("it does not begin as an nvidia-bug-report does")
+        raise Refused(NO_BUG_REPORT)
     is_complete = not is_cut and any(section.header.startswith(END) for section in sections[-3:])
     rows: list[Row] = []
     for section in (mended := list(_mended(sections))):

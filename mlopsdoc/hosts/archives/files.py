@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
+from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.archives.tar import (
     CHUNK,
     HARD_LINK,
@@ -19,9 +19,7 @@ from mlopsdoc.hosts.archives.tar import (
     MIB,
     PLAIN,
     SPARSE,
-    BadArchive,
     Caps,
-    Cut,
     Entry,
     Readable,
     Stream,
@@ -30,12 +28,13 @@ from mlopsdoc.hosts.archives.tar import (
     packing_of,
 )
 from mlopsdoc.hosts.base import AnswerStatus
+from mlopsdoc.hosts.refusals import Cut, OverLimit, Refused
 
 CAPS = Caps(packed=4096 * MIB, unpacked=8192 * MIB, members=400_000, ratio=1000, header=1 << 16)
 MAX_KEPT, MAX_FILE = 512 * MIB, 16 * MIB
 MAX_NAME, MAX_DEPTH, MAX_HOPS, MAX_NESTED = 1024, 64, 40, 2
 LOGS = ("/log/", "journalctl", "dmesg", ".log", ".tailed")  # of these the end is what counts
-PATIENCE_S, LIMIT_S, HONEST_RATIO = 15.0, 110.0, 100
+PATIENCE_S, BYTES_A_SECOND = 15.0, 16 * MIB
 WORTH: tuple[AnswerStatus, ...] = ("ok", "truncated", "failed", "timeout", "denied", "absent", "not_captured")
 NESTED = (".tar", ".tgz", ".txz", ".tbz")
 
@@ -63,6 +62,7 @@ class Row(NamedTuple):
     why: str = ""
     at: float = 0.0
     stderr: bytes = b""
+    order: int = 0
 
 
 def joined(found: Iterable[Row]) -> dict[str, Row]:
@@ -112,21 +112,9 @@ class Spool:
         return Piece("", start, len(data), is_cut)
 
 
-class Pace:
-    """Ends what takes too long: after PATIENCE_S only what shrank as honest evidence does and will be through in
-    time goes on. `size`: bytes of the file, 0 where that is not known.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._start = time.monotonic()
-
-    def __call__(self, packed: int, unpacked: int) -> None:
-        spent = time.monotonic() - self._start
-        if spent > PATIENCE_S and (
-            unpacked > HONEST_RATIO * packed or packed * LIMIT_S < self._size * spent or spent > LIMIT_S
-        ):
-            raise BadArchive(f"reading it takes longer than {spent:.0f} s")
+def patience(size: int) -> float:
+    """Seconds of a processor that reading so many bytes may take, packed ones or text."""
+    return PATIENCE_S + size / BYTES_A_SECOND
 
 
 def fetch(fd: int, piece: Piece) -> bytes:
@@ -163,6 +151,10 @@ class Files:
     def fetch(self, piece: Piece) -> bytes:
         """The bytes of a piece."""
         return fetch(self.fd, piece)
+
+    def bytes_of(self, parts: Iterable[Part]) -> bytes:
+        """The bytes of an answer."""
+        return b"\n".join(part if isinstance(part, bytes) else self.fetch(part) for part in parts)
 
     def find(self, name: str) -> str:
         """The file that a name leads to, or empty."""
@@ -219,9 +211,9 @@ def is_log(name: str) -> bool:
 
 
 def read_archive(stream: Stream, files: Files, spool: Spool, under: str = "", depth: int = 0) -> None:
-    """Take in the members of a tar; one that is cut off or damaged gives what came before. raises BadArchive."""
+    """Take in the members of a tar; one that is cut off or damaged gives what came before. raises Refused."""
     try:
-        for entry in entries(stream, CAPS):
+        for entry in entries(stream):
             _take(entry, files, spool, under, depth)
     except Cut as cut:
         files.cut = str(cut)
@@ -254,14 +246,16 @@ def _take_nested(entry: Entry, files: Files, spool: Spool, under: str, depth: in
     if not is_tar(head) and not packing_of(head):
         return False  # by its first bytes alone: a stream takes more than it gives back
     try:
-        read_archive(Stream(entry.body, CAPS), files, spool, under, depth)
-    except BadArchive as error:
+        read_archive(Stream(entry.body, entry.body.budget, is_inner=True), files, spool, under, depth)
+    except OverLimit:
+        raise
+    except Refused as error:
         files.cut = files.cut or f"{under}: {error}"
     return True
 
 
 def read_folder(top: str, files: Files) -> None:
-    """Take in the names below a folder, without following a link. raises BadArchive, OSError."""
+    """Take in the names below a folder, without following a link. raises Refused, OSError."""
     for path, kind, size in _walk(top):
         name = clean_name(_shown(path[len(top) :]))
         if not name:
@@ -285,7 +279,7 @@ def _walk(top: str) -> Iterator[tuple[str, str, int]]:
             continue
         count += len(found)
         if count > CAPS.members:
-            raise BadArchive(f"it has more than {CAPS.members} files")
+            raise OverLimit(refusals.FILES.format(CAPS.members))
         for entry in found:
             if entry.is_symlink():
                 yield entry.path, LINK, 0

@@ -19,11 +19,12 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
+from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.archives.files import Files, Part, Piece, Row, joined
-from mlopsdoc.hosts.archives.tar import BadArchive
 from mlopsdoc.hosts.base import read_key, run_key
 from mlopsdoc.hosts.pasted.commands import canonical
 from mlopsdoc.hosts.pasted.dates import date
+from mlopsdoc.hosts.refusals import Refused
 
 # The folder of a collector's commands; how many folders lie between it and a command's output; what it is.
 LAYOUTS = (("sos_commands/", "sosreport"), ("insights_commands/", "insights archive"))
@@ -62,8 +63,9 @@ class Command(NamedTuple):
 
 
 class About(NamedTuple):
-    """When it was taken, 0 where that is not told; whether the collector was through with all it wanted."""
+    """form: what it is. taken_at: 0 where not told. is_complete: whether the collector had all it wanted."""
 
+    form: str
     taken_at: float
     is_complete: bool
     notes: list[str]
@@ -72,13 +74,13 @@ class About(NamedTuple):
 def root_of(files: Files) -> str | None:
     """The folder in which such an archive lies, ending in a slash or empty; None where there is none.
 
-    Raises BadArchive for several of them, as `sos collect` makes them.
+    Raises Refused for several of them, as `sos collect` makes them.
     """
     roots = {name[: at + 1] for name in files.files for mark, _ in LAYOUTS if (at := _at(name, mark)) is not None}
     tops = [root for root in sorted(roots, key=len) if not any(r != root and root.startswith(r) for r in roots)]
     if len(tops) > 1:
         names = ", ".join(sorted(top.rstrip("/").rpartition("/")[2] for top in tops)[:8])
-        raise BadArchive(f"it holds {len(tops)} hosts, which are judged one at a time: {names}")
+        raise Refused(refusals.SEVERAL_HOSTS.format(len(tops), names))
     return tops[0] if tops else None
 
 
@@ -111,10 +113,9 @@ def _about(rows: dict[str, Row], files: Files, manifest: Any, kind: str) -> Abou
     notes = [f"{', '.join(late)} of sos ended early, at its time limit"] if late else []
     if _is_obfuscated(files, manifest):
         notes.append("names and addresses in it were replaced by sos clean")
-    notes += [f"it is an {kind}"] if kind != "sosreport" else []
     taken_at = date(_text(rows, files, "run date").partition("\n")[0]) or date(str(_table(manifest).get("start_time")))
     is_through = bool(plugins) and bool(manifest.get("end_time"))
-    return About(taken_at or 0.0, is_through and not late and not files.cut and not files.left_out, notes)
+    return About(kind, taken_at or 0.0, is_through and not late and not files.cut and not files.left_out, notes)
 
 
 def _is_obfuscated(files: Files, manifest: Any) -> bool:

@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from mlopsdoc.hosts import refusals
+from mlopsdoc.hosts.refusals import Cut, OverLimit, Refused
+
 BLOCK, MIB = 512, 1 << 20
-CHUNK = 1 << 16
-XZ_MEMORY = 160 * MIB  # what `xz -9` asks for is 65 MiB
+CHUNK, HEAD = 1 << 16, 4096
+XZ_MEMORY = 96 * MIB  # what `xz -9` asks for is 65 MiB
 MAGICS = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"))
-OTHER_MAGICS = ((b"\x28\xb5\x2f\xfd", "zstd"), (b"PK\3\4", "zip"), (b"7z\xbc\xaf", "7z"), (b"\x8c\x0d", "GPG"))
+ZSTD = b"\x28\xb5\x2f\xfd"
+OTHER_MAGICS = ((ZSTD, "zstd"), (b"PK\3\4", "zip"), (b"7z\xbc\xaf", "7z"), (b"\x8c\x0d", "GPG"))
 PLAIN, LINK, HARD_LINK, FOLDER, SPARSE = "file", "link", "hard link", "folder", "sparse"
 KINDS = {b"0": PLAIN, b"\0": PLAIN, b"7": PLAIN, b"1": HARD_LINK, b"2": LINK, b"5": FOLDER, b"S": SPARSE}
 WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
-
-
-class BadArchive(ValueError):
-    """Why an archive is refused."""
-
-
-class Cut(BadArchive):
-    """It ends in the middle, or is damaged from some place on: what came before may be used."""
 
 
 class Caps(NamedTuple):
@@ -42,6 +39,41 @@ class Caps(NamedTuple):
     members: int
     ratio: int
     header: int
+
+
+class Budget:
+    """What a source may cost, whatever is packed in it included: all streams of it count here. raises OverLimit.
+
+    seconds: of a processor.
+    """
+
+    def __init__(self, caps: Caps, seconds: float = 1e9) -> None:
+        self.caps = caps
+        self._seconds, self._until = seconds, time.process_time() + seconds
+        self.packed = self.unpacked = self._members = self._parts = 0
+
+    def add_bytes(self, packed: int, unpacked: int) -> None:
+        """Bytes that were read of the source itself, and that came out of it or of what is packed in it."""
+        self.packed += packed
+        self.unpacked += unpacked
+        if time.process_time() > self._until:
+            raise OverLimit(refusals.TIME.format(self._seconds))
+        if self.packed > self.caps.packed or self.unpacked > self.caps.unpacked:
+            raise OverLimit(refusals.TOO_LARGE.format(self.caps.unpacked // MIB))
+        if self.unpacked > 10 * MIB and self.unpacked > self.caps.ratio * self.packed:
+            raise OverLimit(refusals.GROWS.format(self.caps.ratio))
+
+    def add_member(self) -> None:
+        """One more member."""
+        self._members += 1
+        if self._members > self.caps.members:
+            raise OverLimit(refusals.MEMBERS.format(self.caps.members))
+
+    def add_part(self) -> None:
+        """One more packed stream."""
+        self._parts += 1
+        if self._parts > self.caps.members:
+            raise OverLimit(refusals.PARTS.format(self.caps.members))
 
 
 class Readable(Protocol):
@@ -73,27 +105,28 @@ class _Gunzip:
 
 
 def packing(head: bytes) -> str:
-    """``gzip``, ``xz``, ``bzip2``, or empty for what is not packed; raises BadArchive for what cannot be read."""
+    """``gzip``, ``xz``, ``bzip2``, or empty for what is not packed; raises Refused for what cannot be read."""
     for magic, name in OTHER_MAGICS:
         if head.startswith(magic):
-            raise BadArchive(f"it is packed with {name}, which is not read: unpack it first")
+            raise Refused(refusals.PACKED.format(name))
     return next((name for magic, name in MAGICS if head.startswith(magic)), "")
 
 
 class Stream:
-    """The bytes of a stream, unpacked as far as they are asked for and counted against the caps.
+    """The bytes of a stream, unpacked as far as they are asked for and counted against the budget.
 
-    Packed streams one after the other are read as one, as their own tools do. Raises BadArchive, Cut. `pace` is
-    called now and then with the bytes read and unpacked so far: it may raise as well.
+    Packed streams one after the other are read as one, as their own tools do. is_inner: it comes out of another
+    stream of the same budget. Raises Refused, Cut, OverLimit.
     """
 
-    def __init__(self, file: Readable, caps: Caps, pace: Callable[[int, int], None] | None = None) -> None:
-        self._file, self._caps, self._pace = file, caps, pace
-        self._raw = file.read(CHUNK)
+    def __init__(self, file: Readable, budget: Budget, *, is_inner: bool = False) -> None:
+        self._file, self.budget, self._is_inner = file, budget, is_inner
+        self._raw = b""
+        self._fill()
+        self.is_empty = not self._raw
         self.packing = packing(self._raw)
         self._unpack = self._unpacker()
         self._buffer = memoryview(b"")
-        self.packed, self.unpacked, self._streams = len(self._raw), 0, 1
 
     def _unpacker(self) -> _Gunzip | lzma.LZMADecompressor | bz2.BZ2Decompressor | None:
         if self.packing == "gzip":
@@ -103,11 +136,11 @@ class Stream:
         return bz2.BZ2Decompressor() if self.packing == "bzip2" else None
 
     def peek(self) -> bytes:
-        """The next bytes, a kilobyte or two where there are as many; none at the end."""
-        while len(self._buffer) < 2 * BLOCK and (data := self._unpacked_part()) is not None:
+        """The next bytes, HEAD where there are as many; none at the end."""
+        while len(self._buffer) < HEAD and (data := self._unpacked_part()) is not None:
             self._buffer = memoryview(bytes(self._buffer) + data)
-            self._count(len(data))
-        return bytes(self._buffer[: 2 * BLOCK])
+            self.budget.add_bytes(0, len(data))
+        return bytes(self._buffer[:HEAD])
 
     def read(self, size: int, /) -> bytes:
         """At most so many bytes; none at the end."""
@@ -125,7 +158,7 @@ class Stream:
         while size > 0:
             part_read = self.read(size)
             if not part_read:
-                raise Cut("it ends in the middle")
+                raise Cut(refusals.ENDS_EARLY)
             size -= len(part_read)
             parts.append(part_read)
         return b"".join(parts)
@@ -134,7 +167,7 @@ class Stream:
         """Pass over so many bytes; raises Cut when there are not as many."""
         while size > 0:
             if not self._more():
-                raise Cut("it ends in the middle")
+                raise Cut(refusals.ENDS_EARLY)
             step = min(size, len(self._buffer))
             self._buffer = self._buffer[step:]
             size -= step
@@ -145,21 +178,12 @@ class Stream:
             if data is None:
                 return False
             self._buffer = memoryview(data)
-            self._count(len(data))
+            self.budget.add_bytes(0, len(data))
         return True
-
-    def _count(self, more: int) -> None:
-        self.unpacked += more
-        if self._pace is not None:
-            self._pace(self.packed, self.unpacked)
-        if self.packed > self._caps.packed or self.unpacked > self._caps.unpacked:
-            raise BadArchive(f"it is larger than {self._caps.unpacked // MIB} MiB")
-        if self.unpacked > 10 * MIB and self.unpacked > self._caps.ratio * self.packed:
-            raise BadArchive(f"it grows to more than {self._caps.ratio} times its size")
 
     def _fill(self) -> bytes:
         self._raw = self._file.read(CHUNK)
-        self.packed += len(self._raw)
+        self.budget.add_bytes(0 if self._is_inner else len(self._raw), 0)
         return self._raw
 
     def _unpacked_part(self) -> bytes | None:
@@ -172,17 +196,15 @@ class Stream:
             self._raw = unpack.unused_data or self._raw or self._fill()
             if packing_of(self._raw) != self.packing:
                 return None  # zeros and the like behind the end
-            self._streams += 1
-            if self._streams > self._caps.members:
-                raise BadArchive(f"it is made of more than {self._caps.members} packed parts")
+            self.budget.add_part()
             self._unpack = unpack = self._unpacker()
             assert unpack is not None
         if unpack.needs_input and not self._raw and not self._fill():
-            raise Cut("it ends in the middle")
+            raise Cut(refusals.ENDS_EARLY)
         try:
             data = unpack.decompress(self._raw if unpack.needs_input else b"", MIB)
         except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError):
-            raise Cut(f"it is no {self.packing}, or damaged") from None
+            raise Cut(refusals.DAMAGED.format(self.packing)) from None
         self._raw = b""
         return data
 
@@ -191,7 +213,7 @@ def packing_of(head: bytes) -> str:
     """The same as `packing`, empty for what cannot be read too."""
     try:
         return packing(head)
-    except BadArchive:
+    except Refused:
         return ""
 
 
@@ -213,12 +235,13 @@ class Body:
 
     def __init__(self, stream: Stream, size: int) -> None:
         self._stream, self.left = stream, size
+        self.budget = stream.budget
 
     def read(self, size: int, /) -> bytes:
         """At most so many bytes; none at the end."""
         part = self._stream.read(min(size, self.left)) if self.left else b""
         if self.left and not part and size:
-            raise Cut("it ends in the middle")
+            raise Cut(refusals.ENDS_EARLY)
         self.left -= len(part)
         return part
 
@@ -240,29 +263,27 @@ def is_tar(head: bytes) -> bool:
     """Whether these 512 bytes are the header of a member."""
     try:
         return len(head) >= BLOCK and bool(_header(head[:BLOCK]))
-    except BadArchive:
+    except Refused:
         return False
 
 
-def entries(stream: Stream, caps: Caps) -> Iterator[Entry]:
-    """The members of a tar, in order; raises BadArchive for one over the caps, Cut for one that is not whole."""
-    count = 0
+def entries(stream: Stream) -> Iterator[Entry]:
+    """The members of a tar, in order; raises OverLimit, Refused, and Cut where it is not whole."""
+    caps = stream.budget.caps
     said: dict[str, str] = {}
     while True:
         block = stream.take(BLOCK)
         if not block.strip(b"\0"):
             return
-        count += 1
-        if count > caps.members:
-            raise BadArchive(f"it has more than {caps.members} members")
+        stream.budget.add_member()
         name, size, kind, link = _header(block)
         if size > caps.unpacked:
-            raise BadArchive(f"a member of it claims {size // MIB} MiB")
+            raise OverLimit(refusals.CLAIMS.format(size // MIB))
         if kind in (b"x", b"g", b"L", b"K", b"N"):
             if not caps.header:
-                raise BadArchive(f"member {name!r} is not a plain file")
+                raise Refused(f"member {name!r} is not a plain file")
             if size > caps.header:
-                raise BadArchive(f"a header of it is {size} bytes long")
+                raise OverLimit(refusals.LONG_HEADER.format(size))
             said |= _about(stream, size, kind)
             continue
         if kind == b"S":
@@ -281,7 +302,7 @@ def _size_of(told: str | None, size: int, caps: Caps) -> int:
     if told is None:
         return size
     if not told.isdecimal() or len(told) > 18 or int(told) > caps.unpacked:
-        raise BadArchive("a member of it claims a size that cannot be")
+        raise Refused(refusals.BAD_SIZE)
     return int(told)
 
 
@@ -303,7 +324,7 @@ def _about(stream: Stream, size: int, kind: bytes) -> dict[str, str]:
         digits, space, _ = data.partition(b" ")
         length = int(digits) if digits.isdigit() and len(digits) < 8 else 0
         if not space or not len(digits) + 1 < length <= len(data):
-            raise Cut("a header is damaged")
+            raise Cut(refusals.BAD_HEADER)
         key, equals, value = data[len(digits) + 1 : length].removesuffix(b"\n").partition(b"=")
         if equals and key in (b"path", b"linkpath", b"size"):
             found[key.decode()] = _text(value)
@@ -334,9 +355,9 @@ def _header(block: bytes) -> tuple[str, int, bytes, str]:
     try:
         checksum, size = _number(block[148:156]), _number(block[124:136])
     except ValueError:
-        raise Cut("a header is not that of a tar file") from None
+        raise Cut(refusals.NO_TAR) from None
     if checksum != sum(block) - sum(block[148:156]) + 8 * 32 or size < 0:
-        raise Cut("a header is damaged")
+        raise Cut(refusals.BAD_HEADER)
     name = block[:100].partition(b"\0")[0]
     if block[257:263] == b"ustar\0" and (prefix := block[345:500].partition(b"\0")[0]):
         name = prefix + b"/" + name

@@ -727,6 +727,62 @@ def test_containers_answer_for_themselves() -> None:
     assert said(f"(container) $ nvidia-smi -L\n{lost}")["run nvidia-smi -L"] == ("failed", lost)
 
 
+LIST = "GPU 0: NVIDIA H200 (UUID: GPU-1)\n"
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "docker run --rm --gpus all -v /a:/b cuda:13 nvidia-smi -L", "sudo podman exec -it job nvidia-smi -L",
+        "docker compose exec -T job nvidia-smi -L", "chroot /mnt nvidia-smi -L", "nsenter -t 4711 -m nvidia-smi -L",
+        "ip netns exec blue nvidia-smi -L", "apptainer exec --nv x.sif nvidia-smi -L", "lxc exec job -- nvidia-smi -L",
+        "docker exec job bash -c 'nvidia-smi -L | head -1'",
+    ],
+)  # fmt: skip
+def test_a_container_of_this_host_sees_some_of_its_gpus(inside: str) -> None:
+    answers = said(f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# {inside}\n{LIST}root@gpu-9:~# \n")
+    assert answers["run nvidia-smi -L"] == ("truncated", LIST)
+    assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
+    own = inside.replace("nvidia-smi -L", "df -h")
+    answers = said(f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# {own}\n{DF.format(76)}root@gpu-9:~# \n")
+    assert "run df" not in answers
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "srun nvidia-smi -L", "srun -N 4 --gres=gpu:8 nvidia-smi -L", "mpirun -np 8 nvidia-smi -L",
+        "kubectl get nodes",
+        "kubectl exec job-0 -n ml -- nvidia-smi -L", "kubectl -n ml exec job-0 -- nvidia-smi -L",
+        "pdsh -w x nvidia-smi -L",
+        "ansible all -m shell -a 'nvidia-smi -L'",
+    ],
+)  # fmt: skip
+def test_what_runs_elsewhere_is_not_this_hosts(elsewhere: str) -> None:
+    answers = said(f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# {elsewhere}\n{LIST}root@gpu-9:~# \n")
+    assert "run nvidia-smi -L" not in answers
+    assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
+
+
+@pytest.mark.parametrize(
+    "here",
+    [
+        "sudo -u x -- nvidia-smi -L", "su - -c 'nvidia-smi -L'", "bash -lc 'nvidia-smi -L'",
+        "srun -w gpu-9 nvidia-smi -L",
+        "kubectl debug node/gpu-9 -it --image=x -- chroot /host nvidia-smi -L", "nsenter -t 1 -m -u nvidia-smi -L",
+        "oc debug node/gpu-9 -- chroot /host nvidia-smi -L", "nice -n 5 setsid nvidia-smi -L",
+    ],
+)  # fmt: skip
+def test_what_runs_here_whoever_starts_it(here: str) -> None:
+    answers = said(f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# {here}\n{LIST}root@gpu-9:~# \n")
+    assert answers["run nvidia-smi -L"] == ("ok", LIST)
+
+
+def test_a_prompt_ends_what_looked_like_an_open_command() -> None:
+    text = f"root@gpu-9:~# echo it's broken\nit's\nroot@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# \n"
+    assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)
+
+
 def test_another_machine_is_another_machine() -> None:
     text = "mara@desk:~$ uptime\nmara@desk:~$ ssh gpu-9\n"
     text += f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# numactl -H\n{NUMA}"

@@ -353,7 +353,7 @@ AS_TYPED = (
     "zpool clear, zpool events, zpool get, zpool history, zpool import, zpool iostat, zpool labelclear, zpool "
     "offline, zpool online, zpool replace, zpool scrub "
 )
-TOOLS |= {name.strip(): Tool({"*": Form("", "kept")}) for name in AS_TYPED.split(",")}
+TOOLS.update({name.strip(): Tool({"*": Form("", "kept")}) for name in AS_TYPED.split(",")})
 
 # They read no health, but say that a command was typed; what they print is looked at for what it is.
 OTHERS = frozenset(

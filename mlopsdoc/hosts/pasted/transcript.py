@@ -23,7 +23,7 @@ from mlopsdoc.hosts.pasted.files import Said
 from mlopsdoc.hosts.pasted.margins import LOOKED_AT, strip_of
 from mlopsdoc.hosts.pasted.moments import date_of, newest
 from mlopsdoc.hosts.pasted.outputs import typed_key
-from mlopsdoc.hosts.pasted.places import SHELLS, Placed, place
+from mlopsdoc.hosts.pasted.places import SHELLS, Placed, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
 from mlopsdoc.hosts.pasted.segments import CAP, Buffer, Segments, is_log
 from mlopsdoc.hosts.pasted.whole import is_ended
@@ -57,6 +57,7 @@ class Where(NamedTuple):
 
 
 HERE = Where()
+HERE_TOO = ("container", "root", "namespace", "network namespace")  # places on the host itself; a pod may be anywhere
 # What may be asked on the way to a host, or of a whole cluster, without being evidence of the machine it is typed at.
 BYSTANDERS = (
     "date", "hostname", "uname", "uptime", "whoami", "id", "pwd", "ls", "text", "job", "env", "sinfo", "squeue",
@@ -180,6 +181,12 @@ class Reader:
 
     def _command_goes_on(self, line: str) -> None:
         prompt = self._waiting
+        if prompt is not None and _may_prompt(line) and (found := prompt_of(line)) is not None and found.host:
+            self._waiting, self._typed = None, _Typed(prompt, self._more[0])  # it was no command line
+            for late in self._more[1:]:
+                self._line(late)
+            self._begin(found)
+            return
         self._more.append(line.removeprefix("> "))
         command = "\n".join(self._more)
         is_open = is_unfinished(command)
@@ -309,10 +316,21 @@ class Reader:
                 answer.order = self._orders[where, key]
                 if one not in recording.answers:
                     recording.answers[one] = answer
+        self._lend(recording, main)
         self._tell_host(recording, main)
         self._set_moment(recording)
         self._note(recording)
         return recording
+
+    def _lend(self, recording: Recording, main: Where) -> None:
+        """What a container on this host said of what it shares with it, where the host itself said nothing: a part."""
+        for (where, key), parts in self._said.items():
+            is_here = where.container.startswith(HERE_TOO) and not main.container and _is_one(where.name, main.name)
+            told = [part for part in parts if part.status in ("ok", "truncated")]
+            if is_here and told and is_shared(key) and key not in recording.answers:
+                answer = joined(key, told)
+                recording.answers[key] = Answer(key, "truncated", answer.data, why=f"said in {where.container}")
+                recording.answers[key].order = self._orders[where, key]
 
     def _judged(self) -> Where:
         """The machine whose answers are judged; raises Differ where there would be several."""
@@ -409,6 +427,11 @@ def _different(found: Sequence[Where], typed_at: set[str]) -> list[Where]:
     if "" in by_name and len(by_name) > 1 and typed_at:
         del by_name[""]
     return list(by_name.values())
+
+
+def _is_one(name: str, other: str) -> bool:
+    """Whether two names may be those of one host."""
+    return not name or not other or short_name(name) == short_name(other)
 
 
 def _placed(where: Where, main: Where, key: str) -> Iterator[str]:

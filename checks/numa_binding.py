@@ -293,7 +293,8 @@ def _part(place: Place, numa: Numa, bounds: Bounds) -> Finding | None:
 def _loose(loose: list[Place], numa: Numa) -> Finding:
     pids = _pids(loose)
     far = sum(1 for place in loose if place.bound.pages and _is_mostly_far(place, place.bound.pages, numa))
-    more = f"; of {far} most memory is on another node than the GPU" if far else ""
+    whose = "its memory" if len(loose) == 1 else f"the memory of {far} of them"
+    more = f"; most of {whose} is on another node than the GPU" if far else ""
     return ok(
         f"bound to no NUMA node: {pids}; each runs wherever the kernel puts it{more}",
         code="unbound",

@@ -14,7 +14,7 @@ import pytest
 from mlopsdoc import catalog
 from mlopsdoc.engine import run
 from mlopsdoc.facts.bindings import numa_maps, numa_stat
-from mlopsdoc.facts.numa import Numa, number_list, ranges
+from mlopsdoc.facts.numa import Numa, number_list, ranges, topology
 from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.hosts.recorder import Recording, Replay
@@ -93,6 +93,57 @@ def test_numa_stat() -> None:
     text = "anon N0=4096 N1=8192\nfile N0=1 N1=1\nshmem N0=100 N1=0\nanon_thp N0=2 N1=2\n\nshmem\n"
     assert numa_stat(text) == {0: 4196, 1: 8192}
     assert numa_stat("total=1 N0=1\n") == {}
+    assert numa_stat("total=9 N0=9\nanon=6 N0=4 N1=2\nhierarchical_anon=60 N0=40 N1=20\n") == {0: 16384, 1: 8192}
+
+
+def test_a_cgroup_of_version_1() -> None:
+    """Each controller has a tree of its own; numbers are pages."""
+    recording = reference()
+    lines = "9:memory:/slurm/uid_1003/job_4711/step_0\n4:cpuset,cpu:/slurm/job_4711\n0::/\n"
+    change(recording, "probe bindings 41232", lambda said: said.update(cgroup=lines))
+    folder = "/sys/fs/cgroup/memory/slurm/uid_1003/job_4711/step_0"
+    answer(recording, f"read {folder}/cgroup.procs", "41232\n")
+    pages = 20 * GIB // 4096
+    answer(recording, f"read {folder}/memory.numa_stat", f"total={pages} N0={pages}\nanon={pages} N0={pages} N1=0\n")
+    answer(recording, "read /sys/fs/cgroup/cpuset/slurm/job_4711/cpuset.effective_cpus", "56-63\n")
+    found = judged(recording).findings[0]
+    assert (found.subject, found.code) == ("pid 41232", "memory")
+    assert "100 % of its memory (20" in found.summary and found.params["CPUS"] == "56-63"
+
+
+TOPO = (
+    "\t\x1b[4mGPU0\tGPU1\tNIC0\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\x1b[0m\n"
+    "GPU0\t X \tSYS\tPIX\t0-55,112-167\t0\t\tN/A\n"
+    "GPU1\tSYS\t X \tSYS\t56-111,168-223\t1\t\tN/A\n"
+    "GPU2\tSYS\t X \tSYS\t0-223\tN/A\t\tN/A\n"
+    "GPU3\tSYS\t X \tSYS\t0-223\t0-1\t\tN/A\n"
+    "NIC0\tPIX\tSYS\t X \n\nLegend:\n\n  X    = Self\n"
+)
+
+
+@pytest.mark.parametrize("text", [TOPO, TOPO.replace("\t", "     ")])
+def test_topology(text: str) -> None:
+    found = topology(Answer("run nvidia-smi topo -m", "ok", text.encode()))
+    assert {name: node for name, (node, _) in found.items()} == {"GPU0": 0, "GPU1": 1}
+
+
+def test_topology_where_sysfs_does_not_tell() -> None:
+    recording = reference()
+    recording.complete, recording.unlisted = False, "not_captured"
+    for key in [key for key in recording.answers if "/sys/bus/pci/" in key or key.startswith("tree ")]:
+        del recording.answers[key]
+    nodes = (
+        "available: 2 nodes (0-1)\nnode 0 cpus: 0-55, 112-167\nnode 0 size: 515000 MB\nnode 1 cpus: 56-111, 168-223\n"
+    )
+    nodes += "node 1 size: 516000 MB\nnode distances:\nnode   0   1\n  0:  10  21\n  1:  21  10\n"
+    for key in [key for key in recording.answers if "/devices/system/node" in key]:
+        del recording.answers[key]
+    answer(recording, "run numactl -H", nodes)
+    answer(recording, "run nvidia-smi topo -m", TOPO)
+    change(recording, "probe bindings 41230", lambda said: said.update(main="56-111", cpus={"56-111": said["threads"]}))
+    found = judged(recording).findings[0]
+    assert found.subject == "pid 41230" and "GPU 0 (1b:00.0) is at node 0" in found.summary
+    assert found.evidence[0].answer == "run nvidia-smi topo -m"
 
 
 def moved(seconds: float, far: int) -> Recording:
@@ -164,7 +215,7 @@ def test_numactl_of_a_recording() -> None:
     )
     recording.answers["run numactl -H"] = Answer("run numactl -H", "ok", text.encode(), exit=0)
     answer(recording, "read /sys/bus/pci/devices/0000:81:00.0/numa_node", "1\n")
-    numa = Numa.read(Replay(recording), None)
+    numa = Numa.read(Replay(recording), None, None)
     assert [node.cpus for node in numa.nodes] == [{0, 1, 4, 5}, {2, 3}]
     assert numa.gpus == {"0000:81:00.0": 1}
     assert numa.near([1], 15) == {1}

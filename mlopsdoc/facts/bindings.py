@@ -17,6 +17,8 @@ from mlopsdoc.facts.quantities import size
 # Walking page tables takes 1 s for 100 GB and holds a lock of the process meanwhile: a third of a second at most.
 WALKED_KB = 32 << 20
 # Files that are memory: shared mappings without a file of their own, /dev/shm, System V segments, huge pages.
+CGROUPS = "/sys/fs/cgroup"
+PAGE = 4096
 SHARED = ("/dev/zero", "/dev/shm/", "/SYSV", "/memfd:", "/anon_hugepage", "/dev/hugepages/", "/[aio]")
 
 
@@ -137,17 +139,23 @@ def _binding(host: Host, group: list[GpuProcess], row: Table, pages: dict[int, P
     )
 
 
-def _folder(row: Table) -> str:
-    """Of its cgroup, where that is one of version 2: ``0::/system.slice/x.service``."""
+def _folder(row: Table, controller: str) -> str:
+    """Of its cgroup. Version 1 has a tree for each controller::
+
+    0::/system.slice/x.service                 -> /sys/fs/cgroup/system.slice/x.service
+    4:memory:/slurm/uid_1003/job_4711/step_0   -> /sys/fs/cgroup/memory/slurm/uid_1003/job_4711/step_0
+    """
     text = row.get("cgroup")
-    lines = text.split("\n") if isinstance(text, str) else []
-    path = next((line[3:] for line in lines if line.startswith("0::/")), "")
-    return "" if ".." in path.split("/") or not path.isprintable() else "/sys/fs/cgroup" + path.rstrip("/")
+    rows = [line.split(":", 2) for line in text.split("\n") if line.count(":") > 1] if isinstance(text, str) else []
+    old = next((path for _, names, path in rows if controller in names.split(",")), "")
+    path = f"/{controller}{old}" if old else next((path for _, names, path in rows if not names), "")
+    return "" if not path or ".." in path.split("/") or not path.isprintable() else CGROUPS + path.rstrip("/")
 
 
 def _cpuset(host: Host, row: Table) -> frozenset[int] | None:
-    folder = _folder(row)
-    answer = host.read(f"{folder}/cpuset.cpus.effective") if folder else None
+    folder = _folder(row, "cpuset")
+    name = "cpuset.effective_cpus" if folder.startswith(f"{CGROUPS}/cpuset/") else "cpuset.cpus.effective"
+    answer = host.read(f"{folder}/{name}") if folder else None
     return number_list(answer.text) or None if answer and answer.status == "ok" else None
 
 
@@ -155,7 +163,7 @@ def _of_cgroups(host: Host, numa: Numa, found: dict[int, list[GpuProcess]], rows
     """The memory of the processes whose cgroup tells of no others: those whose GPUs are at the same nodes."""
     shared: dict[str, list[int]] = {}
     for pid in found:
-        if folder := _folder(rows[pid]):
+        if folder := _folder(rows[pid], "memory"):
             shared.setdefault(folder, []).append(pid)
     pages: dict[int, Pages] = {}
     for folder, pids in shared.items():
@@ -163,7 +171,7 @@ def _of_cgroups(host: Host, numa: Numa, found: dict[int, list[GpuProcess]], rows
         if len(nodes) == 1 and _has_no_others(host, folder, pids, rows):
             answer = host.read(f"{folder}/memory.numa_stat")
             if answer.status == "ok" and (by_node := numa_stat(answer.text)):
-                line = next((line for line in answer.text.split("\n") if line.startswith("anon ")), "")
+                line = next((line for line in answer.text.split("\n") if line.startswith(("anon ", "anon="))), "")
                 pages |= dict.fromkeys(pids, Pages(by_node, "", tuple(pids), Line(answer.key, line)))
     return pages
 
@@ -180,18 +188,20 @@ def _has_no_others(host: Host, folder: str, pids: list[int], rows: dict[int, Tab
 
 
 def numa_stat(text: str) -> dict[int, int]:
-    """Bytes of anonymous and shared memory by node, of a cgroup's memory.numa_stat (version 2)::
+    """Bytes of anonymous and shared memory by node, of a cgroup's memory.numa_stat. Version 1 tells pages, without
+    the shared ones::
 
     anon N0=21474836480 N1=104857600
     file N0=8589934592 N1=0
     shmem N0=2147483648 N1=0
+    anon=5268480 N0=5242880 N1=25600
     """
     found: dict[int, int] = {}
     for line in text.split("\n"):
         name, *words = line.split()[:1024] or [""]
-        if name in ("anon", "shmem"):
+        if name in ("anon", "shmem") or name.startswith("anon="):
             for node, count in _counts(words):
-                found[node] = found.get(node, 0) + count
+                found[node] = found.get(node, 0) + count * (PAGE if "=" in name else 1)
     return found
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
-from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc import Answer, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts.gpu_signs import nothing_here
+from mlopsdoc.facts.gpus import Gpus
 from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.facts.pci import PciDevices
 
@@ -33,7 +35,8 @@ class Numa(Fact, frozen=True):
         Node 0 MemTotal:       1056488412 kB
 
     or, in a recording, `numactl -H`; and /sys/bus/pci/devices/SLOT/numa_node: a number, -1 where the firmware does
-    not say. The sign: a second folder of a node that has CPUs.
+    not say; where nothing tells of a GPU there, the column NUMA Affinity of `nvidia-smi topo -m`. The sign: a second
+    folder of a node that has CPUs.
     """
 
     nodes: tuple[Node, ...]
@@ -41,7 +44,7 @@ class Numa(Fact, frozen=True):
     lines: dict[str, Line]
 
     @classmethod
-    def read(cls, host: Host, pci: PciDevices | None) -> Numa:
+    def read(cls, host: Host, pci: PciDevices | None, known: Gpus | None) -> Numa:
         """Raises NothingHere where all CPUs are on one node, or the node of no GPU is known."""
         nodes = _nodes(host)
         if sum(bool(node.cpus) for node in nodes) < 2:
@@ -60,6 +63,12 @@ class Numa(Fact, frozen=True):
                 gpus[slot], lines[slot] = int(word), Line(answer.key, f"{slot}: numa_node {word}")
             elif not answer.said and answer.status not in ("absent", "not_captured"):
                 refused = f"{answer.key}: {answer.why or answer.status}"
+        if not host.is_live and known:
+            topo = topology(host.run("nvidia-smi", "topo", "-m"))
+            for gpu in known.gpus:
+                number, line = topo.get(f"GPU{gpu.index}", (-1, None))
+                if line and gpu.id not in slots and number in numbers:
+                    gpus[gpu.id], lines[gpu.id] = number, line
         if not gpus and refused:
             raise CannotSee(f"at which NUMA node the GPUs are: {refused}")
         if not gpus:
@@ -94,6 +103,7 @@ def is_number(word: str, digits: int) -> bool:
     return word.isascii() and word.isdigit() and len(word) <= digits
 
 
+@lru_cache(256)
 def number_list(text: str) -> frozenset[int] | None:
     """``0-55,112-167`` as numbers, ``0 1 2`` too; empty of nothing, None of anything else."""
     found: set[int] = set()
@@ -121,6 +131,25 @@ def _slots(host: Host, pci: PciDevices | None) -> list[str]:
     if pci is not None or host.is_live:
         return [gpu.slot for gpu in pci.gpus()] if pci else []
     return [path.split("/")[5] for path in host.tree("/sys/bus/pci/devices/*/numa_node")]
+
+
+def topology(answer: Answer) -> dict[str, tuple[int, Line]]:
+    """The node of each GPU by `nvidia-smi topo -m`, with its row; none of one that is at several, or at N/A::
+
+                GPU0    GPU1    NIC0    CPU Affinity    NUMA Affinity   GPU NUMA ID
+        GPU0     X      NV18    PIX     0-55,112-167    0               N/A
+
+    Its columns are parted by tabs, or, where a terminal was copied, by spaces.
+    """
+    found: dict[str, tuple[int, Line]] = {}
+    column = 0
+    for line in whole_lines(answer) if answer.said else ():
+        cells = [cell.strip() for cell in line.replace("  ", "\t").split("\t") if cell.strip()]
+        if "NUMA Affinity" in cells:
+            column = cells.index("NUMA Affinity") + 1
+        elif column and len(cells) > column and cells[0].startswith("GPU") and is_number(cells[column], 5):
+            found[cells[0]] = int(cells[column]), Line(answer.key, " ".join(cells))
+    return found
 
 
 def _nodes(host: Host) -> tuple[Node, ...]:

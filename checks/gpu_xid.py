@@ -8,10 +8,11 @@ from mlopsdoc import Finding, check, critical, ok, unknown, warning
 from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.gpus import Gpus
 from mlopsdoc.facts.kernel_log import KernelLine
+from mlopsdoc.facts.nvlink import NvLinks
 from mlopsdoc.facts.quantities import instant, span
 from mlopsdoc.facts.xid_catalogue import in_words, xid74
 from mlopsdoc.facts.xid_episodes import ECHO, MINOR, PROGRAM, SERIOUS, Episode, episodes
-from mlopsdoc.facts.xids import INIT, Trouble, Xids
+from mlopsdoc.facts.xids import INIT, NVLINK, Trouble, Xids
 from mlopsdoc.model import HOST, gpu_subject
 
 Level = Callable[..., Finding]
@@ -76,6 +77,7 @@ class Look(NamedTuple):
     said: Xids
     gpus: Gpus | None
     processes: GpuProcesses | None
+    links: NvLinks | None
     lookback_s: float
 
     def label(self, pci: str) -> str:
@@ -85,8 +87,10 @@ class Look(NamedTuple):
         return gpu_subject(None, pci) if pci else HOST
 
     def works_since(self, pci: str, line: KernelLine, number: int) -> str:
-        """What shows that the GPU works again, or nothing. A GPU that needs a reset lets no program start."""
-        if line.at is None or number in ECC:
+        """What shows that the GPU works again, or nothing. A GPU that needs a reset lets no program start; one whose
+        NVLink is broken does."""
+        linked = {gpu.pci for gpu in self.links or () if gpu.up and not gpu.down}
+        if line.at is None or number in ECC or (number in NVLINK and pci not in linked):
             return ""
         started = [p for p in self.processes.processes if p.pci == pci and p.here] if self.processes else []
         if later := next((p for p in started if p.started and p.started > line.at + 5), None):
@@ -114,6 +118,7 @@ def gpu_xid(
     said: Xids,
     gpus: Gpus | None,
     processes: GpuProcesses | None,
+    links: NvLinks | None,
     *,
     lookback_h: float = 72.0,
     programs: int = 2,
@@ -133,7 +138,7 @@ def gpu_xid(
 
     A log that was filtered proves no absence: unknown. One that reaches back `covered_h` without a gap is good enough.
     """
-    look = Look(said, gpus, processes, lookback_h * 3600)
+    look = Look(said, gpus, processes, links, lookback_h * 3600)
     found = [*_xids(look, programs), *_switches(look)]
     serious = {f.subject for f in found if f.status.is_alarm}
     found += _troubles(look, serious)
@@ -164,7 +169,7 @@ def _judged(look: Look, group: list[Episode], *, is_suspect: bool) -> Finding:
     pci, last = group[0].pci, group[-1]
     main = max(group, key=lambda one: (one.rank, one.cause.n))
     cause, code = main.cause, main.cause.code
-    over = look.over(pci, last.last.n, last.last.line, code.number)
+    over = look.over(pci, last.cause.n, last.cause.line, code.number)
     first_reset = look.said.reset_after(group[0].cause.n, pci)
     again = any(one.pci == pci and one.number == code.number for one in look.said.earlier) or (
         first_reset is not None and first_reset.n < last.cause.n
@@ -299,7 +304,7 @@ def _troubles(look: Look, serious: set[str]) -> Iterator[Finding]:
         codes = next((trouble.codes for trouble in reversed(group) if trouble.codes), "")
         level: Level = ok if over else warning if kind == "no_gpu" else critical
         yield level(
-            words + (f" (RmInitAdapter failed: {codes})" if codes and kind in INIT else "")
+            ("" if pci else "a GPU: ") + words + (f" (RmInitAdapter failed: {codes})" if codes and kind in INIT else "")
             + (f"; over: {over}" if over else ""),
             subject=label,
             code=kind,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlopsdoc import CannotSee, NothingHere
+from mlopsdoc.engine import Ledger
 from mlopsdoc.facts.kernel_log import JOURNAL, KernelLog, split
 from mlopsdoc.hosts.base import Answer, AnswerStatus, run_key
 from mlopsdoc.hosts.recorder import Recording, Replay
@@ -24,8 +25,13 @@ def recording(
     return made
 
 
+def read(host: Replay) -> KernelLog:
+    found: KernelLog = Ledger(host).get(KernelLog)
+    return found
+
+
 def log(text: str, status: AnswerStatus = "ok", key: str = DMESG) -> KernelLog:
-    return KernelLog.read(Replay(recording({key: text}, status, "not_captured")))
+    return read(Replay(recording({key: text}, status, "not_captured")))
 
 
 @pytest.mark.parametrize(
@@ -92,32 +98,34 @@ def test_what_is_whole() -> None:
 
 def test_when_it_begins() -> None:
     host = Replay(recording({DMESG: "[ 60.0] x\n", "read /proc/stat": "cpu 1\nbtime 1795400000\n"}))
-    read = KernelLog.read(host)
-    assert read.since == 1795400060.0
-    assert read.lines(b"x")[0].at == 1795400060.0
+    assert read(host).since == 1795400060.0
+    assert read(host).lines(b"x")[0].at == 1795400060.0
     assert log("[ 60.0] x\n").since is None
 
 
 def test_the_journal_first_then_dmesg() -> None:
     both: dict[str, str | Answer] = {JOURNALCTL: "2026-11-23T03:00:00+0000 h kernel: a\n", DMESG: "[ 1.0] b\n"}
-    assert KernelLog.read(Replay(recording(both))).lines(b"a")
+    assert read(Replay(recording(both))).lines(b"a")
     for nothing in (
         Answer(JOURNALCTL, "ok", b"-- No entries --\n", stderr=b"Hint: You are currently not seeing messages\n"),
         Answer(JOURNALCTL, "failed", stderr=b"No journal files were opened due to insufficient permissions.\n", exit=1),
         Answer(JOURNALCTL, "timeout", why="no answer within 10 s"),
     ):
-        assert KernelLog.read(Replay(recording(both | {JOURNALCTL: nothing}))).key == DMESG
+        assert read(Replay(recording(both | {JOURNALCTL: nothing}))).key == DMESG
 
 
 def test_a_log_that_may_not_be_read() -> None:
     refused = Answer(DMESG, "failed", stderr=b"dmesg: read kernel buffer failed: Operation not permitted\n", exit=1)
     with pytest.raises(CannotSee, match="Operation not permitted") as blind:
-        KernelLog.read(Replay(recording({DMESG: refused})))
+        read(Replay(recording({DMESG: refused})))
     assert "root" in blind.value.fix
+    with pytest.raises(CannotSee) as blind:
+        read(Replay(recording({DMESG: refused, "read /run/systemd/container": "docker\n"})))
+    assert "on the host" in blind.value.fix
     with pytest.raises(NothingHere):
-        KernelLog.read(Replay(recording({})))
+        read(Replay(recording({})))
     with pytest.raises(NothingHere, match="not in this recording"):
-        KernelLog.read(Replay(recording({}, unlisted="not_captured")))
+        read(Replay(recording({}, unlisted="not_captured")))
 
 
 def test_hostile_text_is_read() -> None:

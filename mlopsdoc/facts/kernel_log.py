@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 
 from mlopsdoc import Answer, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import decode, one_line
+from mlopsdoc.facts.machine import Machine
 
 MOST = 20000  # lines of a boot that are asked for: as many as a few weeks have
 JOURNAL = ("journalctl", "-k", "-b", "-o", "short-iso", "--no-pager", "-n", str(MOST))
@@ -26,7 +27,8 @@ OWN_WORDS = (
     b"Hint: ",
     b"      ",
 )
-JOURNAL_GROUP = "run as root, or as a member of the group systemd-journal (or adm)"
+ON_HOST = "run mlopsdoc on the host: its kernel log is not the container's"
+GROUP = "run as root, or as a member of the group systemd-journal (or adm)"
 
 _ISO = (
     r"(?:[A-Z][a-z]{2} )?(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<clock>[0-9:]{8})(?:[.,](?P<part>[0-9]{1,9}))?"
@@ -92,7 +94,7 @@ class KernelLog(Fact, frozen=True):
     now: float
 
     @classmethod
-    def read(cls, host: Host) -> KernelLog:
+    def read(cls, host: Host, machine: Machine) -> KernelLog:
         """Raises CannotSee where it may not be read or did not come in time, NothingHere where nobody asked for it."""
         asked = [journal := host.run(*JOURNAL)]
         if not (journal.said and _has_lines(journal)):
@@ -101,7 +103,7 @@ class KernelLog(Fact, frozen=True):
             asked += [host.read(path) for path in FILES]
         found = next((answer for answer in asked if _has_lines(answer)), None)
         if found is None:
-            raise _unseen(asked)
+            raise _unseen(asked, bool(machine.container))
         data = found.data
         begun = _start(data) >= 0
         is_cut = found is journal and data.count(b"\n") >= MOST
@@ -267,7 +269,7 @@ def _booted(host: Host) -> float | None:
     return float(word) if word.isdigit() else None
 
 
-def _unseen(asked: list[Answer]) -> NothingHere | CannotSee:
+def _unseen(asked: list[Answer], in_container: bool) -> NothingHere | CannotSee:
     """Why no log is to be had. Of both tools the last refusal counts: only root may ask dmesg on many hosts::
 
     dmesg: read kernel buffer failed: Operation not permitted
@@ -277,4 +279,4 @@ def _unseen(asked: list[Answer]) -> NothingHere | CannotSee:
         where = "is not in this recording" if any(a.status == "not_captured" for a in asked) else "cannot be read here"
         return NothingHere(f"the kernel log {where}: neither journalctl -k nor dmesg")
     words = one_line(decode(tried[-1].stderr).strip() or tried[-1].text.strip() or tried[-1].why or "no line", 200)
-    return CannotSee(f"the kernel log: {words}", JOURNAL_GROUP)
+    return CannotSee(f"the kernel log: {words}", ON_HOST if in_container else GROUP)

@@ -1,0 +1,272 @@
+"""Xids: every form of a line, the catalogue, the first cause of a crowd, and what ends one."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlopsdoc import catalog
+from mlopsdoc.engine import run
+from mlopsdoc.facts.xid_catalogue import nvlink5, sxid, xid, xid74
+from mlopsdoc.hosts.base import Answer, AnswerStatus
+from mlopsdoc.hosts.recorder import Recording, Replay
+from mlopsdoc.model import Finding, Result, Status
+from mlopsdoc.profile import Profile
+
+NOW = 1795403400.0  # 2026-11-23T03:10:00Z
+BANNER = "[    0.000000] Linux version 6.8.0-87-generic (buildd@lcy02) #88-Ubuntu SMP\n"
+
+
+def judge(text: str, status: AnswerStatus = "truncated", more: dict[str, str] | None = None) -> Result:
+    """What the check says of a kernel log; of a part of one where it is not said to be whole."""
+    recording = Recording(NOW)
+    for key, said in {"run dmesg": text, **(more or {})}.items():
+        recording.answers[key] = Answer(key, status if key == "run dmesg" else "ok", said.encode())
+    (result,) = run([catalog.find(drop_ins=False).checks["gpu_xid"]], Replay(recording), Profile())
+    return result
+
+
+def one(text: str, status: AnswerStatus = "truncated") -> Finding:
+    """The one finding about an object."""
+    (found,) = [f for f in judge(text, status).findings if f.code not in ("part", "covered")]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("line", "gpu", "number"),
+    [
+        ("[ 9.5] NVRM: Xid (PCI:0000:41:00): 79, pid=7, name=python3, GPU has fallen off the bus.", "41:00.0", 79),
+        ("NVRM: Xid (PCI:0000:41:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.", "41:00.0", 79),
+        ("kernel: NVRM: Xid (PCI:0000:41:00.0): 79, GPU has fallen off the bus.", "41:00.0", 79),
+        ("Nov 23 03:00:00 h kernel: NVRM: Xid (PCI:00000000:41:00): 62, 2a", "41:00.0", 62),
+        ("4,3,9500000,-;NVRM: Xid (0000:41:00): 62, 2a", "41:00.0", 62),
+        ("NVRM: Xid (PCI:0008:01:00): 62, 2a", "0008:01:00.0", 62),
+        ("Xid (PCI:0000:41:00): 62, 2a", "41:00.0", 62),
+        ("NVRM: Xid (PCI:0000:41:00 GPU-I:02 GPU-CI:00): 62, pid=8, name=a, b", "41:00.0", 62),
+    ],
+)
+def test_forms_of_lines(line: str, gpu: str, number: int) -> None:
+    found = one(line)
+    assert (found.status, found.subject, found.metrics["xid"]) == (Status.CRITICAL, f"GPU {gpu}", number)
+
+
+def test_process_and_instance_are_named() -> None:
+    line = "NVRM: Xid (PCI:0000:41:00 GPU-I:02): 62, pid=812, name=ray::train, it, halted"
+    assert "MIG GPU-I:02, hit pid 812 (ray::train)" in one(line).summary
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "says"),
+    [
+        (["31, pid=1, name=a, x", "43, pid=1, name=a, x"], Status.OK, "program's own error"),
+        (["13, pid=1, name=a, x", "109, pid=1, name=a, CTX SWITCH TIMEOUT"], Status.OK, "Xid 13"),
+        (["109, pid=1, name=a, CTX SWITCH TIMEOUT"], Status.CRITICAL, "a context switch timed out"),
+        (["45, pid=1, name=a, x"] * 3, Status.OK, "nothing but clean-up"),
+        (["31, pid=1, name=a, x", "62, y", "45, z", "45, w"], Status.CRITICAL, "Xid 62"),
+        (["45, z", "79, y"], Status.CRITICAL, "Xid 79"),
+        (["63, Row Remapper", "48, DBE"], Status.CRITICAL, "Xid 48"),
+        (["63, pid=1, name=a, Row Remapper"], Status.WARNING, "next reset"),
+        (["94, pid=1, name=a, Contained"], Status.WARNING, "contained to one program"),
+        (["154, GPU recovery action changed from 0x0 (None) to 0x2 (OS Reboot)"], Status.CRITICAL, "OS Reboot"),
+        (["13, pid=1, name=a, x", "154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)"],
+         Status.CRITICAL, "GPU Reset Required"),
+        (["154, GPU recovery action changed from 0x1 (GPU Reset Required) to 0x0 (None)"], Status.OK, "154"),
+        (["14, test"], Status.OK, "14 (x1)"),
+        (["155, NVLink: disabled"], Status.OK, "155"),
+        (["56, CMDre"], Status.WARNING, "display channel exception"),
+        (["61, 2a"], Status.WARNING, "microcontroller breakpoint"),
+        (["3, old"], Status.WARNING, "not in use on A100 and later"),
+        (["188, pid=1, name=a, new"], Status.UNKNOWN, "not in the catalogue"),
+    ],
+)  # fmt: skip
+def test_the_first_cause_is_named(lines: list[str], status: Status, says: str) -> None:
+    found = one("\n".join(f"[ 10.{n}] NVRM: Xid (PCI:0000:41:00): {line}" for n, line in enumerate(lines)))
+    assert found.status is status
+    assert says in found.summary
+
+
+def test_an_application_error_is_no_reason_to_replace_a_gpu() -> None:
+    found = one("[ 10.0] NVRM: Xid (PCI:0000:41:00): 31, pid=1, name=a, MMU Fault")
+    assert "owner" in found.advice
+    assert "replace" not in found.advice + found.summary
+
+
+def test_the_same_program_again_is_no_suspicion_but_different_ones_are() -> None:
+    def log(names: list[str], gpus: str = "41") -> str:
+        return "\n".join(
+            f"[ {n * 500}.0] NVRM: Xid (PCI:0000:{gpu}:00): 31, pid={n + 7}, name={name}, MMU Fault"
+            for n, name in enumerate(names) for gpu in gpus.split()
+        )  # fmt: skip
+
+    assert one(log(["python3"] * 6)).status is Status.OK
+    assert one(log(["python3", "gmx"])).status is Status.WARNING
+    assert judge(log(["python3", "gmx"], "41 61")).status is Status.UNKNOWN  # two GPUs: the programs; a part of a log
+
+
+def test_a_minute_apart_is_another_event() -> None:
+    text = "[ 10.0] NVRM: Xid (PCI:0000:41:00): 31, pid=1, name=a, x\n[ 90.0] NVRM: Xid (PCI:0000:41:00): 62, y"
+    assert "came" not in next(f for f in judge(text).findings if f.code == "xid_62").summary
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "[ 50.0] NVRM: loading NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024",
+        "[ 50.0] nvidia-nvswitch0: Probing device 0000:05:00.0, Vendor Id = 0x10de, Device Id = 0x22a3",
+        "[ 50.0] pci 0000:41:00.0: [10de:2330] type 00 class 0x030200 PCIe Endpoint",
+        "[ 50.0] NVRM: Xid (PCI:0000:41:00): 154, GPU recovery action changed from 0x1 (x) to 0x0 (None)",
+        "[    0.000000] Linux version 6.8.0-90-generic (buildd@lcy02) #1 SMP",
+    ],
+)
+def test_what_ends_a_fault(end: str) -> None:
+    assert judge(f"[ 10.0] NVRM: Xid (PCI:0000:41:00): 62, x\n{end}\n").status is Status.UNKNOWN  # of a part, never ok
+    again = f"[ 10.0] NVRM: Xid (PCI:0000:41:00): 62, x\n{end}\n[ 300.0] NVRM: Xid (PCI:0000:41:00): 62, x\n"
+    found = next(f for f in judge(again).findings if f.code == "xid_62")
+    assert found.status is Status.CRITICAL
+    assert "did not end it" in found.summary
+    assert "inspected" in found.advice
+
+
+def test_a_reset_of_another_gpu_ends_nothing() -> None:
+    other = "[ 50.0] pci 0000:61:00.0: [10de:2330] type 00 class 0x030200 PCIe Endpoint"
+    assert judge(f"[ 10.0] NVRM: Xid (PCI:0000:41:00): 62, x\n{other}\n").status is Status.CRITICAL
+
+
+def test_the_boot_before_is_history_that_counts_when_it_comes_again() -> None:
+    old = "[ 9000.0] NVRM: Xid (PCI:0000:41:00): 79, GPU has fallen off the bus.\n"
+    assert judge(old + BANNER, "ok").status is Status.OK
+    earlier = {"run journalctl -k -b -1": "Nov 20 01:00:00 h kernel: NVRM: Xid (PCI:0000:41:00): 79, x\n"}
+    found = judge("[ 10.0] NVRM: Xid (PCI:0000:41:00): 79, x\n", more=earlier).findings[0]
+    assert "did not end it" in found.summary
+
+
+def test_a_part_of_a_log_proves_nothing_and_a_whole_one_does() -> None:
+    assert judge(BANNER + "[ 4.0] NVRM: loading NVIDIA UNIX Open Kernel Module\n", "ok").status is Status.OK
+    assert judge("[ 4.0] NVRM: loading NVIDIA UNIX Open Kernel Module\n").status is Status.UNKNOWN
+    wrapped = "[Sun Nov 22 {:02}:00:00 2026] NVRM: a line\n"
+    assert judge(wrapped.format(1), "ok").status is Status.OK
+    assert judge(wrapped.format(9), "ok").status is Status.UNKNOWN
+
+
+def test_no_sign_of_a_gpu() -> None:
+    assert judge(BANNER + "[ 4.0] usb 1-1: new device\n", "ok").status is Status.SKIPPED
+    cpu_node = {"read /sys/bus/pci/devices/0000:00:02.0/uevent": "DRIVER=i915\nPCI_CLASS=30000\nPCI_ID=8086:4C8A\n"}
+    assert judge(BANNER + "[ 4.0] NVRM: No NVIDIA GPU found.\n", "ok", cpu_node).status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("lines", "subject", "status", "says"),
+    [
+        (["GPU 0000:41:00.0: GPU has fallen off the bus."], "GPU 41:00.0", Status.CRITICAL, "fallen off the bus"),
+        (["The NVIDIA GPU 0000:41:00.0", "(PCI ID: 10de:2330) installed in this system has",
+          "fallen off the bus and is not responding to commands."], "GPU 41:00.0", Status.CRITICAL, "off the bus"),
+        (["The NVIDIA GPU 0000:41:00.0 (PCI ID: 10de:1db4)",
+          "installed in this system is not supported by open nvidia.ko",
+          "because it does not include the required GPU System Processor (GSP)."], "GPU 41:00.0", Status.CRITICAL,
+         "does not support it"),
+        (["GPU1 _kgspBootGspRm: unexpected WPR2 already up, cannot proceed with booting GSP",
+          "GPU 0000:41:00.0: RmInitAdapter failed! (0x62:0x40:2028)"], "GPU 41:00.0", Status.CRITICAL, "WPR2"),
+        (["GPU 0000:41:00.0: rm_init_adapter failed, device minor number 0",
+          "gpuWaitForGfwBootComplete_TU102: failed to wait for GFW_BOOT: (progress 0x1)"],
+         "GPU 41:00.0", Status.CRITICAL, "GFW"),
+        (["GPU 0000:41:00.0: RmInitAdapter failed! (0x24:0x72:1568)"], "GPU 41:00.0", Status.CRITICAL, "0x24:0x72"),
+        (["This PCI I/O region assigned to your NVIDIA device is invalid:", "BAR1 is 0M @ 0x0 (PCI:0000:41:00.0)"],
+         "host", Status.CRITICAL, "BAR"),
+        (["_kgspRpcRecvPoll: GSP RM heartbeat timed out"], "host", Status.CRITICAL, "stopped answering"),
+    ],
+)  # fmt: skip
+def test_lines_without_a_number(lines: list[str], subject: str, status: Status, says: str) -> None:
+    found = one("\n".join(f"[ 10.{n}] NVRM: {line}" for n, line in enumerate(lines)))
+    assert (found.subject, found.status) == (subject, status)
+    assert says in found.summary
+
+
+def test_lines_that_are_no_fault() -> None:
+    text = BANNER + "".join(
+        f"[ 5.{n}] {line}\n"
+        for n, line in enumerate(
+            (
+                "nvidia-nvlink: Nvlink Core is being initialized, major device number 234",
+                "NVRM: loading NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build",
+                "NVRM: GPU at PCI:0000:41:00: GPU-0d1b7c44-92f5-4a3e-8c60-7be19f2d5a08",
+                "NVRM: API mismatch: the client 'nvidia-smi' (pid 7) has the version 570.1.1, but this module 570.1.2",
+                "nvidia-peermem nv_get_p2p_free_callback:127 ERROR detected invalid context, skipping",
+                "NVRM: krcWatchdogCallbackPerf_IMPL: watchdog",
+            )
+        )
+    )
+    assert judge(text, "ok").status is Status.OK
+
+
+def test_a_clean_up_names_a_cause_whose_line_is_lost() -> None:
+    found = one("NVRM: Xid (PCI:0000:41:00): 45, pid=7, name=a, Ch 00000001 caused by previous Xid 149")
+    assert (found.status, found.metrics["xid"]) == (Status.CRITICAL, 149)
+    assert "its own line is not here" in found.summary
+
+
+def test_nvlink5_is_as_bad_as_its_words_or_what_it_killed() -> None:
+    harmless = "[ 1.0] NVRM: Xid (PCI:0000:41:00): 146, TLW_CTRL Nonfatal XC0 i0 Link 02 (0x00000009 0x00000001 0x0)"
+    assert one(harmless).status is Status.OK
+    assert one(harmless.replace("0x00000001", "0x00000002")).status is Status.WARNING
+    assert one(harmless.replace("0x00000001", "0x00000004")).status is Status.CRITICAL
+    strange = harmless.replace("TLW_CTRL", "NEW_UNIT")
+    assert "NEW_UNIT, link 2, non-fatal, of unknown meaning" in one(strange).summary
+    assert one(strange).status is Status.WARNING
+    assert one(strange.replace("Nonfatal", "Fatal")).status is Status.CRITICAL
+    killed = "\n[ 1.1] NVRM: Xid (PCI:0000:41:00): 45, pid=7, name=a, Ch 00000001 caused by previous Xid 146"
+    assert one(harmless.replace("0x00000001", "0x00000002") + killed).status is Status.CRITICAL
+
+
+def test_peers_of_a_dead_gpu_follow_it() -> None:
+    link = "NVLink: fatal error detected on link 4(0x10000, 0x0, 0x0, 0x0, 0x0, 0x0, 0x0)"
+    text = f"[ 10.0] NVRM: Xid (PCI:0000:61:00): 74, {link}\n[ 10.2] NVRM: Xid (PCI:0000:41:00): 79, x\n"
+    found = {f.subject: f for f in judge(text).findings}
+    assert found["GPU 41:00.0"].status is Status.CRITICAL
+    assert found["GPU 61:00.0"].status is Status.WARNING
+    assert "follows the fault of GPU 41:00.0" in found["GPU 61:00.0"].summary
+    alone = one(f"[ 10.0] NVRM: Xid (PCI:0000:61:00): 74, {link}")
+    assert alone.status is Status.CRITICAL
+    assert "link 4: check seating" in alone.summary
+
+
+def test_switches_by_class() -> None:
+    fatal = "[ 1.0] nvidia-nvswitch2: SXid (PCI:0000:07:00.0): 23005, Fatal, Link 10 ingress packet burst error"
+    assert one(fatal).status is Status.CRITICAL
+    assert "every GPU of the board" in one(fatal).summary
+    assert one("[ 1.0] nvidia-nvswitch2: SXid (PCI:0000:07:00.0): 12021, Non-fatal, Link 1 x").status is Status.OK
+    assert one("[ 1.0] nvidia-nvswitch2: SXid (PCI:0000:07:00.0): 29999, Fatal, Link 1 new").status is Status.CRITICAL
+
+
+def test_the_catalogue() -> None:
+    assert (xid(79).severity, xid(79).action, xid(31).by_program) == ("critical", "RESTART_BM", "maybe")
+    assert xid(140).classes == ("hw", "driver", "fb")
+    assert not xid(500).is_known
+    assert all(xid(number).is_known for number in range(1, 176))
+    assert sxid(20034) == ("fatal_per_port", "ltssm fault up")
+    assert sxid(99999)[0] == ""
+
+
+def test_registers() -> None:
+    decoded = nvlink5(149, "NETIR_LINK_EVT", (0x004505C6, 0))  # NVIDIA's own example
+    assert decoded is not None
+    assert (decoded.action, decoded.investigate) == ("RESET_GPU", "INVESTIGATE_LINK_SI")
+    assert nvlink5(149, "NETIR_LINK_EVT", (0x03F00000, 0)) is None
+    assert nvlink5(145, "RLW_RXPIPE", ()) is None
+    assert xid74((1 << 4, 0, 1 << 13, 0, 0, 0, 0)) == ("ECC or parity error", "not expected: report it")
+    assert xid74((1 << 1, 0, 0, 0, 0, 0, 0)) == ("echo",)
+    assert xid74((1 << 23, 0, 0, 0, 0, 0, 0)) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NVRM: Xid (",
+        "NVRM: Xid (PCI:0000:41:00): 79999999999999, x",
+        "NVRM: Xid (PCI:zz:41:00): 79, x",
+        "NVRM: Xid (PCI:0000:41:00): 154, to 0x (",
+        "NVRM: Xid (PCI:0000:41:00): 149, NETIR Fatal XC0 i0 Link -1 (0x 0x",
+        "NVRM: " + "Xid (" * 9000,
+        "NVRM: RmInitAdapter failed! (" + "0x" * 9000,
+    ],
+)
+def test_hostile_lines_break_nothing(text: str) -> None:
+    assert "failed:" not in judge(text).reason

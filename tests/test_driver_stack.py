@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from mlopsdoc import catalog
 from mlopsdoc.authoring import NothingHere
+from mlopsdoc.engine import run
 from mlopsdoc.facts.driver import Driver
 from mlopsdoc.facts.driver_versions import branch_of, is_older, is_same, may_be, numbers
 from mlopsdoc.facts.machine import Machine
-from mlopsdoc.hosts.base import Answer
+from mlopsdoc.hosts import snapshot
+from mlopsdoc.hosts.base import Answer, AnswerStatus
 from mlopsdoc.hosts.recorder import Recording, Replay
+from mlopsdoc.model import Result
 from mlopsdoc.probes import mapped
+from mlopsdoc.profile import Profile
 from tests.program import mlopsdoc
 
 
@@ -160,3 +165,142 @@ def test_half_a_message_says_nothing(log: str) -> None:
     host = Replay(recording)
     with pytest.raises(NothingHere):
         Driver.read(host, Machine.read(host, None), None)
+
+
+def judge(host: Recording) -> Result:
+    (result,) = run([catalog.find(drop_ins=False).checks["driver_stack"]], Replay(host), Profile())
+    return result
+
+
+@pytest.fixture
+def reference() -> Recording:
+    return snapshot.load(str(Path(catalog.shipped("snapshots")) / "reference"))
+
+
+def put(host: Recording, texts: dict[str, str], status: AnswerStatus = "ok") -> Recording:
+    for key, text in texts.items():
+        host.answers[key] = Answer(key, status, text.encode())
+    return host
+
+
+def pasted(texts: dict[str, str]) -> Result:
+    """What somebody typed and saw; a command that failed begins with an exclamation mark."""
+    host = Recording(0.0)
+    for key, text in texts.items():
+        put(host, {key.lstrip("!"): text}, "failed" if key.startswith("!") else "ok")
+    return judge(host)
+
+
+TABLE = (
+    "| NVIDIA-SMI {0}    Driver Version: {0}    CUDA Version: {1}     |\n|   0  {2}      On  | 00000000:01:00.0 Off |\n"
+)
+NO_DRIVER = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. Make sure that the latest\n"
+BUILD = (
+    "Building module:\nCleaning build area...(bad exit status: 2)\n"
+    "Error! Bad return status for module build on kernel: {0} (x86_64)\n"
+    "Consult /var/lib/dkms/nvidia/535.216.03/build/make.log for more information.\n"
+)
+HEADERS = (
+    "Error! Your kernel headers for kernel {0} cannot be found at /lib/modules/{0}/build or /lib/modules/{0}/source.\n"
+)
+OLD = TABLE.format("470.256.02", "11.4", "NVIDIA A30")
+NEW = TABLE.format("580.105.08", "13.0", "NVIDIA A30")
+UNKNOWN = "Failed to initialize NVML: Unknown Error\n"
+IN_CONTAINER, RULES = "run docker exec container nvidia-smi", "run docker exec container cat devices.list"
+INSUFFICIENT = "ncclUnhandledCudaError: Cuda failure 'CUDA driver version is insufficient for CUDA runtime version'\n"
+STARTING = "RuntimeError: CUDA error: system not yet initialized\n"
+MISFIT = (
+    "[Nov 20 2026 03:10:07] [ERROR] [tid 1871] fabric manager NVIDIA GPU driver interface version 580.82.07 don't "
+    "match with driver version 580.105.08. Please update with matching NVIDIA driver package.\n"
+)
+LOG, DPKG = "read /var/log/fabricmanager.log", "ii  nvidia-fabricmanager-570  570.172.08-1 amd64\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "status", "words"),
+    [
+        # A module that was not built
+        ({"!run nvidia-smi": NO_DRIVER, "run dkms autoinstall": BUILD.format("6.14.0-9-generic")}, "critical",
+         "is not loaded: DKMS could not build driver 535.216.03 for kernel 6.14.0-9-generic"),
+        ({"!run nvidia-smi": NO_DRIVER, "run dkms autoinstall": "nvidia\n" + HEADERS.format("6.14.0-9-generic"),
+          "read /proc/sys/kernel/osrelease": "6.14.0-9-generic\n"}, "critical",
+         "for the running kernel 6.14.0-9-generic, whose headers are not installed"),
+        ({"!run nvidia-smi": NO_DRIVER, "run dkms autoinstall": BUILD.format("6.8.0-31-generic"),
+          "read /proc/sys/kernel/osrelease": "6.14.0-9-generic\n"}, "critical", "is not loaded: no program"),
+        ({"run apt upgrade": BUILD.format("6.14.0-9-generic")}, "warning", "could not build driver 535.216.03"),
+        ({"run nvidia-smi": NEW, "run apt upgrade": BUILD.format("6.14.0-9-generic"),
+          "read /proc/sys/kernel/osrelease": "6.8.0-87-generic\n"}, "warning",
+         "kernel 6.14.0-9-generic is installed and starts at the next boot"),
+        ({"run nvidia-smi": NEW, "run apt upgrade": BUILD.format("6.8.0-31-generic"),
+          "read /proc/sys/kernel/osrelease": "6.8.0-87-generic\n"}, "ok", ""),
+        ({"run apt upgrade": BUILD.format("6.14.0-9-generic").replace("nvidia", "zfs")}, "skipped", ""),
+        # A container that lost its devices
+        ({"run nvidia-smi": NEW, f"!{IN_CONTAINER}": UNKNOWN}, "critical", "while nvidia-smi works on the host"),
+        ({"!run nvidia-smi": NO_DRIVER, f"!{IN_CONTAINER}": UNKNOWN}, "critical", "module is not loaded"),
+        ({RULES: "c 136:* rwm\nc 195:* m\n"}, "critical", "allows no more than `c 195:* m`"),
+        ({RULES: "c 136:* rwm\nc 195:* m\nc 195:255 rw\nc 195:0 rw\n"}, "skipped", ""),
+        ({RULES: "a *:* rwm\n"}, "skipped", ""),
+        ({RULES: "c 136:* rwm\n"}, "skipped", ""),
+        ({"run nvidia-smi": NEW, IN_CONTAINER: NEW}, "ok", ""),
+        ({"!run nvidia-smi": UNKNOWN}, "unknown", "NVML 999"),
+        # CUDA of a program against the driver
+        ({"run nvidia-smi": OLD, "run job": INSUFFICIENT}, "warning", "than driver 470.256.02 runs, which is CUDA 11"),
+        ({"run job": INSUFFICIENT}, "warning", "error 35"),
+        ({"run job": "NCCL INFO NET/Plugin : No plugin found (libnccl-net.so)\n"}, "skipped", ""),
+        ({"run nvidia-smi": NEW, "run job": STARTING.replace("system", "module")}, "ok", ""),
+        ({"run nvidia-smi": NEW, "run job": "CUDA failed with error forward compatibility was attempted on non "
+          "supported HW\n"}, "critical", "error 804"),
+        ({"run nvidia-smi": NEW, "run job": "system has unsupported display driver / cuda driver combination\n"},
+         "warning", "error 803"),
+        # Fabric Manager
+        ({"run nvidia-smi": NEW, "run job": STARTING}, "warning", "Fabric Manager does not run"),
+        ({"run nvidia-smi": NEW, "run job": STARTING, "run dpkg -l": DPKG},
+         "critical", "Fabric Manager is 570.172.08, but the driver is 580.105.08"),
+        ({"run nvidia-smi": NEW, "run job": STARTING, "run rpm -qa": "nvidia-fabric-manager-570.172.08-1.x86_64\n"},
+         "critical", "Fabric Manager is 570.172.08, but the driver is 580.105.08"),
+        ({"run nvidia-smi": NEW, "run dpkg -l": DPKG}, "ok", ""),
+        ({"run nvidia-smi": NEW, "run job": STARTING, "run dpkg -l": DPKG.replace("ii", "rc")},
+         "warning", "Fabric Manager does not run"),
+        ({LOG: MISFIT}, "critical", "Manager is 580.82.07, but the driver is 580.105.08"),
+        ({"run nvidia-smi": OLD, LOG: MISFIT}, "ok", ""),
+        ({"run nvidia-smi": NEW, LOG: MISFIT + "Successfully configured all the available"
+          " NVSwitches\n"}, "ok", ""),
+        ({"run nvidia-smi": NEW.replace("A30", "GeForce RTX 4090"), LOG: MISFIT}, "ok", ""),
+    ],
+)  # fmt: skip
+def test_what_others_say_of_it(texts: dict[str, str], status: str, words: str) -> None:
+    result = pasted(texts)
+    assert result.status.value == status, result.findings or result.reason
+    assert words in "\n".join(finding.summary for finding in result.findings)
+
+
+def test_a_container_that_lost_its_gpus(reference: Recording) -> None:
+    """From inside: the module of the host is loaded, and NVML says Unknown Error."""
+    error = '{"error": {"call": "nvmlInit", "code": 999}, "library": "580.95.05", "gpus": []}'
+    inside = put(reference, {"read /.dockerenv": "", "probe nvml state": error})
+    (finding,) = judge(inside).findings
+    assert (finding.status.value, finding.code) == ("critical", "container")
+    assert "this container has lost its GPUs" in finding.summary and "restart the container" in finding.advice
+
+
+def test_a_module_that_was_not_seen_is_not_missing() -> None:
+    """A recording without /proc and /sys tells nothing of what is loaded."""
+    host = put(
+        Recording(0.0), {"run modinfo -F version nvidia": "580.95.05\n", "run nvidia-smi -L": "GPU 0: NVIDIA A30\n"}
+    )
+    assert judge(host).status.value == "ok"
+
+
+def test_headers_are_asked_for_only_where_a_module_lacks(reference: Recording) -> None:
+    del reference.answers["read /lib/modules/6.8.0-87-generic/build/Makefile"]
+    assert judge(reference).status.value == "ok"
+    missing = Answer("", "failed", stderr=b"modinfo: ERROR: Module nvidia not found.\n", exit=1)
+    reference.answers |= dict.fromkeys(
+        ("run modinfo -F version nvidia", "run modinfo -F version nvidia-current"), missing
+    )
+    put(reference, {"run dkms status": "nvidia/580.95.05: added\n"})
+    (finding,) = [finding for finding in judge(reference).findings if finding.status.is_alarm]
+    assert "kernel 6.8.0-87-generic, whose headers are not installed: after the next boot" in finding.summary
+    put(reference, {"run dkms status": "zfs/2.2.7, 6.8.0-87-generic, x86_64: installed\n"})
+    (finding,) = [finding for finding in judge(reference).findings if finding.status.is_alarm]
+    assert "none is on disk" in finding.summary

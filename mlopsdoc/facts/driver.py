@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import decode, one_line
-from mlopsdoc.facts import nvml
+from mlopsdoc.facts import driver_words, nvml
 from mlopsdoc.facts.driver_versions import is_driver, is_same, may_be
+from mlopsdoc.facts.driver_words import Word
 from mlopsdoc.facts.gpu_signs import nothing_here
 from mlopsdoc.facts.gpus import GIVEN_AWAY
 from mlopsdoc.facts.machine import Machine
@@ -38,19 +39,21 @@ class Part(Fact, frozen=True):
 class Driver(Fact, frozen=True):
     """The parts of the driver, each as far as it could be seen.
 
-    on_disk: what would be loaded by the running kernel; is_missing_on_disk: there is none. nvml: the library that
-    NVML programs load; libcuda: beside it. code: what initialising NVML returned, 0 when it works, None where nobody
-    tried. cuda: the newest CUDA by what NVML says, ``13.0``. is_consumer: nvidia-smi shows a GeForce. switches: how
-    many NVSwitches there are; manager: the Fabric Manager, manager_gap: why it could not be seen. built_in_container:
-    the driver came with a container (GPU Operator), in whose root its libraries are. reboot: the packages that want
-    a restart. now: as host.now().
+    is_unloaded: it is known that no module is loaded. on_disk: what the running kernel would load;
+    is_missing_on_disk: there is none. nvml: the library that NVML programs load; libcuda: beside it. code: what
+    initialising NVML returned, 0 when it works, None where nobody tried. cuda: the newest CUDA by what NVML says,
+    ``13.0``. is_consumer: nvidia-smi shows a GeForce. switches: how many NVSwitches there are; manager: the Fabric
+    Manager, manager_gap: why it could not be seen. built_in_container: the driver came with a container (GPU
+    Operator), in whose root its libraries are. reboot: the packages that want a restart. words: what other programs
+    say of it; installed: its package, in other people's recordings. now: as host.now().
 
     The sign: a PCI display device of vendor 10de that is not given to a virtual machine, /proc/driver/nvidia/version,
-    or any output of nvidia-smi. The driver of WSL is that of Windows.
+    or any output of nvidia-smi, or words of others about it. The driver of WSL is that of Windows.
     """
 
     loaded: Part
     is_open: bool
+    is_unloaded: bool
     on_disk: Part
     is_missing_on_disk: bool
     nvml: Part
@@ -64,8 +67,14 @@ class Driver(Fact, frozen=True):
     manager: Part
     manager_gap: str
     reboot: tuple[str, ...]
+    words: tuple[Word, ...]
+    installed: Part
     kernel: str
     now: float
+
+    def said(self, *kinds: str) -> Word | None:
+        """The last that somebody said of these kinds."""
+        return next((word for word in reversed(self.words) if word.kind in kinds), None)
 
     @classmethod
     def read(cls, host: Host, machine: Machine, pci: PciDevices | None) -> Driver:
@@ -83,7 +92,9 @@ class Driver(Fact, frozen=True):
         if client and (not loaded or is_same(loaded.version, module.version)):
             code, loaded = nvml.MISMATCH, loaded or module
             library = client if not library or may_be(library.version, client.version) else library
-        if not held and not loaded and (code is None or pci is not None):
+        words = driver_words.words(host)
+        is_ours = host.probe("nvml", "state").status not in ("absent", "not_captured")
+        if not held and not loaded and not words and (code is None or pci is not None or is_ours):
             raise nothing
         in_container = bool(machine.container)
         operator = not in_container and host.read(f"{OPERATOR}/etc/os-release").said
@@ -94,13 +105,19 @@ class Driver(Fact, frozen=True):
         if code == 0 or may_be(library.version, linked.version):
             library = linked or library  # what is loaded from now on: a program that runs keeps the one it has
         manager, gap, switches = _fabric_manager(host, pci)
+        installed = Part()
+        if not host.is_live:
+            installed, managing = (Part(*found) for found in driver_words.packages(host))
+            manager = manager or managing
         found = cls(
-            loaded=loaded or driver, is_open=is_open, on_disk=on_disk, is_missing_on_disk=missing,
+            loaded=loaded or driver, is_open=is_open, is_unloaded=host.read(LOADED_SYS).status == "absent",
+            on_disk=on_disk, is_missing_on_disk=missing,
             nvml=library or linked, libcuda=libcuda, code=code, cuda=cuda, is_consumer="GeForce" in printed,
             in_container=in_container, built_in_container=operator, switches=switches, manager=manager,
-            manager_gap=gap, reboot=_reboot(host) if near else (), kernel=machine.kernel, now=host.now(),
+            manager_gap=gap, reboot=_reboot(host) if near else (), words=words, installed=installed,
+            kernel=machine.kernel, now=host.now(),
         )  # fmt: skip
-        if code in (None, nvml.LIBRARY_NOT_FOUND) and not (found.loaded or found.nvml or found.on_disk):
+        if code in (None, nvml.LIBRARY_NOT_FOUND) and not (found.loaded or found.nvml or found.on_disk or words):
             if all(gpu.driver in ("", "nouveau", "nova") for gpu in held):
                 raise NothingHere("no driver of NVIDIA is installed")
             raise CannotSee("the version of the NVIDIA driver could not be read")

@@ -1,12 +1,13 @@
-"""What waits on disk: modules that DKMS built for other kernels, toolkits of CUDA, libcuda on the loader's path."""
+"""What waits on disk: modules that DKMS built or could not build, toolkits of CUDA, libcuda on the loader's path."""
 
 from __future__ import annotations
 
-from mlopsdoc import Fact, Host, NothingHere
+from mlopsdoc import Answer, Fact, Host, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.driver import Driver, Part
 from mlopsdoc.facts.driver_versions import is_driver
+from mlopsdoc.facts.driver_words import BUILD, HEADERS, Word
 from mlopsdoc.model import Line
 
 OTHER_MODULES = ("nvidia-fs", "nvidia-peermem", "nvidia_peermem")
@@ -16,13 +17,19 @@ MAX_FOLDERS = 32
 class DriverFiles(Fact, frozen=True):
     """toolkits: version by folder, ``/usr/local/cuda-12.8`` -> ``12.8.1``. compat: the libcuda of cuda-compat that the
     loader takes for everybody. next_kernel: the newest that is installed, where DKMS built the driver for the running
-    one but not for it; built_for: the kernels that it is built for."""
+    one but not for it; built_for: the kernels that it is built for; failed: what could not be built for others."""
 
     toolkits: dict[str, str]
     compat: Part
     next_kernel: str
     built_for: tuple[str, ...]
+    failed: tuple[Word, ...]
     line: Line | None
+
+    def failure(self, kernel: str) -> Word | None:
+        """Why there is no module for a kernel: its headers lack, or the build failed."""
+        of = [word for word in self.failed if word.kernel == kernel]
+        return next((word for word in of if word.kind == HEADERS), of[-1] if of else None)
 
     @classmethod
     def read(cls, host: Host, driver: Driver) -> DriverFiles:
@@ -38,10 +45,44 @@ class DriverFiles(Fact, frozen=True):
                 continue
             version = nvml.text(nvml.part(nvml.part({"said": said}, "said"), "cuda"), "version", 20)
             toolkits |= {path.removesuffix("/version.json"): version} if version else {}
-        kernels, line = _dkms(host)
+        dkms = host.run("dkms", "status")
+        kernels, line = _dkms(dkms)
         newest = _newest_kernel(host) if driver.kernel in kernels else ""
         late = newest if newest and newest not in kernels and _by_age(newest) > _by_age(driver.kernel) else ""
-        return cls(toolkits, _compat(host), late, tuple(kernels), line)
+        failed = [word for word in driver.words if word.kind in (BUILD, HEADERS)] + _build_logs(host)
+        failing = [word.kernel for word in failed if driver.kernel and _by_age(word.kernel) > _by_age(driver.kernel)]
+        late = late or max((kernel for kernel in failing if kernel not in kernels), key=_by_age, default="")
+        lacking = [kernel for kernel in (late, driver.kernel) if kernel and kernel not in kernels]
+        failed += [word for kernel in lacking if b"nvidia" in dkms.data and (word := _no_headers(host, kernel))]
+        failed = [word for word in failed if word.kernel not in kernels]
+        return cls(toolkits, _compat(host), late, tuple(kernels), tuple(failed), line)
+
+
+def _no_headers(host: Host, kernel: str) -> Word | None:
+    """Whether the folder in which modules for a kernel are built has no Makefile."""
+    answer = host.read(f"/lib/modules/{kernel}/build/Makefile")
+    return Word(HEADERS, Line(answer.key, "is not there"), kernel=kernel) if answer.status == "absent" else None
+
+
+def _build_logs(host: Host) -> list[Word]:
+    """DKMS keeps the log here only of a build that failed (or goes on)::
+
+    DKMS (dkms-3.0.11) make.log for nvidia/550.54.14 for kernel 6.8.0-90-generic (x86_64)
+    DKMS make.log for nvidia-470.86 for kernel 5.13.18-generic (x86_64)
+    Fri Nov 20 03:10:41 UTC 2026
+    /var/lib/dkms/nvidia/470.86/build/nvidia/nv-acpi.c:84:19: error: initialization of 'void (*)(struct ...
+    make[1]: *** [Makefile:1875: /var/lib/dkms/nvidia/470.86/build] Error 2
+    """
+    found: list[Word] = []
+    for path, answer in host.tree("/var/lib/dkms/nvidia*/*/build/make.log").items():
+        module, version = path.split("/")[4:6]
+        lines = answer.text.splitlines() if answer.said else []
+        kernel = lines[0].partition(" for kernel ")[2].split(" ")[0] if lines else ""
+        wrong = next((line for line in lines if "error: " in line), "")
+        wrong = wrong or next((line for line in lines if " *** " in line), "")
+        if kernel and wrong and module not in OTHER_MODULES:
+            found.append(Word(BUILD, Line(answer.key, wrong.strip()), version=one_line(version, 40), kernel=kernel))
+    return found
 
 
 def _compat(host: Host) -> Part:
@@ -58,14 +99,13 @@ def _compat(host: Host) -> Part:
     return Part()
 
 
-def _dkms(host: Host) -> tuple[list[str], Line | None]:
+def _dkms(answer: Answer) -> tuple[list[str], Line | None]:
     """The kernels that a driver of NVIDIA is installed for, new and old form::
 
     nvidia/580.95.05, 6.8.0-87-generic, x86_64: installed
     nvidia, 470.256.02, 5.4.0-216-generic, x86_64: installed (WARNING! Diff between built and installed module!)
     nvidia/580.95.05: added
     """
-    answer = host.run("dkms", "status")
     kernels: list[str] = []
     last: Line | None = None
     for line in answer.text.splitlines() if answer.status == "ok" else ():

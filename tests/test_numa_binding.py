@@ -13,7 +13,7 @@ import pytest
 
 from mlopsdoc import catalog
 from mlopsdoc.engine import run
-from mlopsdoc.facts.bindings import numa_maps, numa_stat
+from mlopsdoc.facts.bindings import numa_maps, numa_stat, numastat
 from mlopsdoc.facts.numa import Numa, number_list, ranges, topology
 from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.base import Answer
@@ -94,6 +94,39 @@ def test_numa_stat() -> None:
     assert numa_stat(text) == {0: 4196, 1: 8192}
     assert numa_stat("total=1 N0=1\n") == {}
     assert numa_stat("total=9 N0=9\nanon=6 N0=4 N1=2\nhierarchical_anon=60 N0=40 N1=20\n") == {0: 16384, 1: 8192}
+
+
+NUMASTAT = """
+Per-node process memory usage (in MBs) for PID 3031 (python3)
+                           Node 0          Node 1           Total
+                  --------------- --------------- ---------------
+Private                      4.98          202.24          207.22
+----------------  --------------- --------------- ---------------
+Total                        4.98          202.90          207.89
+"""
+SEVERAL = """Per-node process memory usage (in MBs)
+PID                         Node 0          Node 1           Total
+---------------    --------------- --------------- ---------------
+3031 (python3)                4.98          202.90          207.89
+3032 (my prog)                1.00            0.00            1.00
+---------------    --------------- --------------- ---------------
+Total                         5.98          202.90          208.89
+"""
+
+
+@pytest.mark.parametrize("text", [NUMASTAT, SEVERAL, "x\n" + NUMASTAT + NUMASTAT.replace("3031", "3032")])
+def test_numastat(text: str) -> None:
+    assert numastat(text, 3031) == {0: int(4.98 * (1 << 20)), 1: int(202.9 * (1 << 20))}
+    assert numastat(text, 303) == {} and numastat(text[:60], 3031) == {}
+
+
+def test_a_recording_with_numastat_only() -> None:
+    recording = reference()
+    recording.complete, recording.unlisted = False, "not_captured"
+    change(recording, "probe bindings 41230", lambda said: said.update(cgroup="", rss_kb=0))
+    answer(recording, "run numastat -p", NUMASTAT.replace("3031", "41230").replace("202.", "20200."))
+    found = judged(recording).findings[0]
+    assert (found.subject, found.code) == ("pid 41230", "memory") and "run numastat -p" in found.evidence[-1].answer
 
 
 def test_a_cgroup_of_version_1() -> None:

@@ -211,6 +211,10 @@ def _of_numa_maps(host: Host, pid: int, rss_kb: int) -> tuple[Pages | None, str,
         why = f"counting the pages of {size(rss_kb * 1024)} would hold it up"
         return None, why, f"`sudo numastat -p {pid}` counts them, once"
     answer = host.read(f"/proc/{pid}/numa_maps")
+    if not answer.said and not host.is_live:
+        counted = host.run("numastat", "-p")
+        if found := numastat(counted.text if counted.said else "", pid):
+            return Pages(found, "", (pid,), Line(counted.key, f"pid {pid}: {_in_words(found)}")), "", ""
     if answer.status != "ok":
         is_denied = answer.status == "denied"
         why = "only its owner and root may see it" if is_denied else answer.why or answer.status
@@ -251,6 +255,36 @@ def numa_maps(text: str) -> tuple[dict[int, int], str, str]:
         policies[words[1]] = policies.get(words[1], 0) + total
         largest = max(largest, (total, line))
     return found, max(policies, key=lambda name: policies[name], default=""), largest[1]
+
+
+def numastat(text: str, pid: int) -> dict[int, int]:
+    """Bytes by node of one process by `numastat -p`, in MB there; empty where it does not tell of it::
+
+        Per-node process memory usage (in MBs) for PID 3031 (python3)
+                                   Node 0          Node 1           Total
+        Private                      4.98          202.24          207.22
+        Total                        4.98          202.90          207.89
+
+    Of several processes there is one line each, ``3031 (python3)   4.98   202.90   207.89``.
+    """
+    found: dict[int, int] = {}
+    nodes: list[str] = []
+    is_one = False
+    for line in text.split("\n"):
+        words = line.split()
+        if line.startswith("Per-node process memory usage"):
+            is_one, nodes = line.partition(" for PID ")[2].split(" ")[0] == str(pid), []
+        elif "Node" in words:
+            nodes += [word for word in words if is_number(word, 5)]
+        elif words and nodes and words[0] == ("Total" if is_one else str(pid)):
+            amounts = words[-len(nodes) - 1 : -1]
+            if len(words) > len(nodes) + 1 and all(is_number(amount.replace(".", "", 1), 12) for amount in amounts):
+                found = {int(node): int(float(amount) * (1 << 20)) for node, amount in zip(nodes, amounts)}
+    return found
+
+
+def _in_words(by_node: dict[int, int]) -> str:
+    return ", ".join(f"node {node} {size(count)}" for node, count in sorted(by_node.items()))
 
 
 def _counts(words: Iterable[str]) -> list[tuple[int, int]]:

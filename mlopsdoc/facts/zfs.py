@@ -16,6 +16,7 @@ from mlopsdoc.facts.zfs_text import from_text
 from mlopsdoc.hosts.base import run_key
 from mlopsdoc.model import parameter_fits
 
+OUT_OF_WORK = ("SUSPENDED", "FAULTED", "UNAVAIL")  # no read or write of the pool ends
 STATE_FILES = "/proc/spl/kstat/zfs/*/state"
 VERSION_FILE = "/sys/module/zfs/version"
 NO_SCRUB_IO_FILE = "/sys/module/zfs/parameters/zfs_no_scrub_io"
@@ -63,7 +64,9 @@ class ZfsPools(Fact, frozen=True):
         try:
             pools, unseen = _ask(host, is_expected=bool(states) or version.said)
         except CannotSee as blind:
-            raise _seen_by_kernel(host, blind, states, machine) from None
+            if not any(state in OUT_OF_WORK for state in states.values()):
+                raise _seen_by_kernel(host, blind, states, machine) from None
+            pools, unseen = [], f"{blind.why}: only what the kernel says of the pools is known"  # zpool hangs then
         named = {pool.name for pool in pools}
         pools += [_unlisted(name, state) for name, state in states.items() if name not in named]
         if not pools:

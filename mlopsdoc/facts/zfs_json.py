@@ -9,6 +9,10 @@ from mlopsdoc.hosts.base import Answer
 from mlopsdoc.model import Line
 
 VDEV_STATES = {"CANT_OPEN": "UNAVAIL", "HEALTHY": "ONLINE"}  # where JSON has other words than the text
+NOTES = {
+    "OPEN_FAILED": "cannot open", "CORRUPT_DATA": "corrupted data", "NO_REPLICAS": "insufficient replicas",
+    "ERR_EXCEEDED": "too many errors", "EXTERNAL": "external device fault", "TOO_SMALL": "too small",
+}  # fmt: skip
 KINDS = {"SCRUB": "scrub", "RESILVER": "resilver"}
 REBUILDS = {"ACTIVE": "running", "COMPLETE": "finished", "CANCELED": "canceled"}
 MAX_DEPTH, MAX_VDEVS = 12, 4096
@@ -61,6 +65,7 @@ def _pool(name: str, said: dict[str, object], key: str) -> Pool:
         unread=unread,
         vdevs=tuple(vdevs),
         data_errors=number(said.get("error_count")),
+        message=str(said.get("msgid", ""))[:40],
     )
 
 
@@ -110,5 +115,7 @@ def _vdevs(tree: object, role: str, depth: int, into: list[Vdev]) -> None:
         state, children = str(said.get("state")), said.get("vdevs")
         read, write, checksum = (number(said.get(f"{count}_errors")) for count in ("read", "write", "checksum"))
         state = VDEV_STATES.get(state, state)
-        into.append(Vdev(name, depth, role, state, read, write, checksum, is_leaf=not children))
+        words = [NOTES.get(str(said.get("aux")), ""), f"was {said['was']}" if "was" in said else ""]
+        note = ", ".join(word for word in words if word)
+        into.append(Vdev(name, depth, role, state, read, write, checksum, is_leaf=not children, note=note))
         _vdevs(children, role, depth + 1, into)

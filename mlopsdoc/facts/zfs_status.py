@@ -49,7 +49,8 @@ class Scan(Struct, frozen=True, kw_only=True):
 class Vdev(Struct, frozen=True):
     """A row of the table: a device, or a group of those one level deeper that follow it.
 
-    role: normal, log, cache, spare, special, dedup. read, write, checksum: error counts, None where not said.
+    role: normal, log, cache, spare, special, dedup. read, write, checksum: error counts, None where not said. note:
+    why it is in its state, in the words of zpool: ``too many errors``, ``was /dev/sdc1``.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Vdev(Struct, frozen=True):
     write: int | None = None
     checksum: int | None = None
     is_leaf: bool = True
+    note: str = ""
 
     @property
     def errors(self) -> int:
@@ -73,7 +75,8 @@ class Pool(Struct, frozen=True, kw_only=True):
     was one, unless `unread` says why it is not known. rebuild: the last sequential resilver. data_errors: how
     many objects have no good copy left. created: None where not asked for or not known. last_scrub: from the
     history, where the record is gone; history: why that could not be read. debian_scrub: the property
-    org.debian:periodic-scrub. is_cut: the text ends before the table of the devices does: vdevs lacks some.
+    org.debian:periodic-scrub. message: the id of what zpool says is wrong, as in ``ZFS-8000-9P``. is_cut: the text
+    ends before the table of the devices does: vdevs lacks some.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     last_scrub: Scan | None = None
     history: str = ""
     debian_scrub: str = ""
+    message: str = ""
     is_cut: bool = False
 
     @property

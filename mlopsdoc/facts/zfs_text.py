@@ -91,6 +91,7 @@ def _pool(block: list[list[str]], key: str) -> Pool:
         unread=unread,
         vdevs=tuple(_vdevs(first.get("config", [])[2:])),
         data_errors=_errors(first.get("errors", [])),
+        message=first.get("see", ["", ""])[1].rpartition("/")[2][:40],
         is_cut="config" in first and "errors" not in first,  # which always follows the table
     )
 
@@ -164,20 +165,24 @@ def _progress(lines: list[str]) -> tuple[float | None, int | None, int | None, i
 
 
 def _vdevs(lines: list[str]) -> Iterator[Vdev]:
-    rows: list[tuple[str, int, str, str, tuple[int | None, ...]]] = []
+    rows: list[tuple[str, int, str, str, tuple[int | None, ...], str]] = []
     role = "normal"
+    edge = next(
+        (len(line) - len(line.lstrip()) for line in lines if line.strip()), 8
+    )  # that of the pool: 8, unless moved
     for line in lines[:MAX_VDEVS]:
         words = line.split()
-        depth = (len(line) - len(line.lstrip()) - 8) // 2
+        depth = (len(line) - len(line.lstrip()) - edge) // 2
         if len(words) == 1 and words[0] in ROLES and depth == 0:
             role = ROLES[words[0]]
         at = next((n for n, word in enumerate(words) if n and word in STATES), 0)
         if at:
             counts = tuple(number(word) for word in words[at + 1 : at + 4])
-            rows.append((" ".join(words[:at]), depth, role, words[at], (*counts, None, None, None)))
-    for n, (name, depth, role, state, counts) in enumerate(rows):
+            note = " ".join(words[at + 4 :])
+            rows.append((" ".join(words[:at]), depth, role, words[at], (*counts, None, None, None), note))
+    for n, (name, depth, role, state, counts, note) in enumerate(rows):
         is_leaf = n + 1 == len(rows) or rows[n + 1][1] <= depth
-        yield Vdev(name, depth, role, state, counts[0], counts[1], counts[2], is_leaf)
+        yield Vdev(name, depth, role, state, counts[0], counts[1], counts[2], is_leaf, note)
 
 
 def _errors(entry: list[str]) -> int | None:

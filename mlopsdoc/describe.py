@@ -85,6 +85,13 @@ def configuration(setup: Setup) -> str:
     lines += [f"profile = {json.dumps(setup.profile.name)}", f"timeout_s = {setup.settings.timeout_s:g}"]
     if setup.profile.skip:
         lines += ["", "[skip]", *(f"{id} = {json.dumps(why)}" for id, why in setup.profile.skip.items())]
+    if bmc := setup.settings.bmc:
+        told = {name: getattr(bmc, name) for name in bmc.__struct_fields__}
+        lines += [
+            "",
+            "[bmc]",
+            *(f"{name} = {json.dumps(value)}" for name, value in told.items() if value not in ("", -1)),
+        ]
     for check in setup.checks:
         if check.thresholds:
             lines += ["", f"[checks.{check.id}]"]

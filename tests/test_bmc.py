@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -151,6 +152,17 @@ def test_nobody_listens(tmp_path: Path) -> None:
     configure(tmp_path, "redfish", free_port(), more=PLAIN)
     ended = judged(tmp_path)
     assert "nobody listens there" in ended.check("psu_redundancy")["reason"]
+
+
+def test_a_service_that_hangs_costs_one_deadline_and_one_finding(tmp_path: Path) -> None:
+    """It is stopped: the kernel still takes the connection, and nothing comes."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        configure(tmp_path, "redfish", deaf.getsockname()[1], more=PLAIN)
+        said = judged(tmp_path).check("psu_redundancy")
+    assert (said["status"], len(said["findings"])) == ("unknown", 1)
+    assert "no answer" in said["reason"] and said["duration_s"] < 20
 
 
 def test_a_certificate_that_the_bmc_signed_itself(tmp_path: Path) -> None:

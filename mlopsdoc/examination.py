@@ -123,7 +123,7 @@ def report(
         tool=Tool("mlopsdoc", __version__),
         host=host_info(ledger),
         sources=list(sources),
-        taken_at=iso(ledger.host.now()),
+        taken_at=iso(ledger.host.now()) if ledger.host.now() else None,
         duration_s=round(time.monotonic() - started, 3),
         profile=setup.profile.name,
         status=max((result.status for result in folded), default=Status.SKIPPED),

@@ -27,7 +27,7 @@ def find(states: Sequence[str]) -> tuple[Report, float] | None:
         try:
             with open(_path(state), "rb") as file:
                 report = json.read(file.read(MAX_BYTES))
-            age_s = time.time() - datetime.fromisoformat(report.taken_at.replace("Z", "+00:00")).timestamp()
+            age_s = time.time() - datetime.fromisoformat((report.taken_at or "").replace("Z", "+00:00")).timestamp()
         except (OSError, ValueError):
             continue
         if 0 <= age_s < MAX_AGE_S and report.host.boot_id == _boot_id():

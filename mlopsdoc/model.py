@@ -276,7 +276,7 @@ class Report(Struct, frozen=True, kw_only=True):
     tool: Tool
     host: HostInfo
     sources: list[Source]
-    taken_at: str
+    taken_at: str | None  # None where nothing tells
     duration_s: float
     profile: str
     status: Status

@@ -112,8 +112,19 @@ def _chunk(fd: int, name: str, wait_s: float | None) -> bytes:
 
 
 def _set_moment(recorded: Recording, at: float | None) -> None:
-    if at and (not recorded.taken_at or recorded.is_lower_bound):
-        recorded.taken_at, recorded.is_lower_bound = at, False
+    """Of --at and what the source tells of itself one counts; where both are there, a note says which."""
+    told, is_exact = recorded.taken_at, not recorded.is_lower_bound
+    if not at or told == at:
+        return
+    if told and is_exact:
+        recorded.notes.append(f"--at {iso(at)} does not count: it tells itself that it was taken at {iso(told)}")
+        return
+    if told:
+        late = ", and has later times" if told > at else ""
+        recorded.notes.append(
+            f"--at {iso(at)} counts: it tells of itself only that it is of {iso(told)} or later{late}"
+        )
+    recorded.taken_at, recorded.is_lower_bound = at, False
 
 
 def source_of(kind: str, path: str, recorded: Recording) -> Source:

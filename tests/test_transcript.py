@@ -15,7 +15,7 @@ from mlopsdoc import opening
 from mlopsdoc.hosts.merged import Differ, merge
 from mlopsdoc.hosts.pasted import transcript
 from mlopsdoc.hosts.pasted.commands import Canonical, canonical, is_command
-from mlopsdoc.hosts.pasted.moments import date_of
+from mlopsdoc.hosts.pasted.dates import Moment, moment_of
 from mlopsdoc.hosts.pasted.prompts import pipelines, prompt_of
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.opening import BadSource, recording, recordings
@@ -892,8 +892,22 @@ def test_moments(text: str, at: float, is_lower_bound: bool) -> None:
 
 
 def test_dates() -> None:
-    assert date_of("no date") == 0
-    assert date_of("Mon Nov 16 11:00:09 CET 2026\n") == 1794826809
+    assert moment_of("no date").at == 0
+    assert moment_of("Mon Nov 16 11:00:09 CET 2026\n") == Moment(1794826809, False)
+    assert moment_of("Mon Nov 16 11:00:09 UTC 2026\n") == Moment(1794826809, True)
+    assert moment_of("Mon Nov 16 11:00:09 2026\n") == Moment(1794826809, False)
+    assert moment_of("2026-11-16T12:00:09+01:00\n") == Moment(1794826809, True)
+    assert moment_of("2026-11-16 06:30:09-04:30\n") == Moment(1794826809, True)
+    assert moment_of("lundi 16 novembre 2026, 12:00:09 (UTC+0100)\n") == Moment(1794826809, True)
+    assert moment_of("Mon, 16 Nov 2026 12:00:09 +0100\n") == Moment(1794826809, True)
+
+
+def test_a_clock_without_a_zone_is_not_exact() -> None:
+    made = transcript.parse("$ date\nMon Nov 16 11:00:09 CST 2026\n$ \n")
+    assert (made.taken_at, made.is_lower_bound) == (1794826809, True)
+    assert any("14 h" in note for note in made.notes)
+    sure = transcript.parse("$ date\nMon Nov 16 11:00:09 UTC 2026\n$ \n")
+    assert (sure.is_lower_bound, sure.notes) == (False, [])
 
 
 # ---- sources
@@ -947,6 +961,16 @@ def test_time_from_the_command_line(tmp_path: Path) -> None:
     text = f"$ date\nMon Nov 16 11:00:09 UTC 2026\n$ zpool status\n{POOL}".encode()
     told = mlopsdoc("check", "--from", "-", "--json", "--at", "2026-12-24T00:00:00Z", place=tmp_path, stdin=text)
     assert told.report()["taken_at"] == "2026-11-16T11:00:09Z"
+    assert "--at 2026-12-24T00:00:00Z does not count" in told.err
+    assert "--at 2026-12-24T00:00:00Z counts" in pool.err
+    unknown = mlopsdoc("check", "--from", "-", "--json", place=tmp_path, stdin=MDSTAT.encode())
+    assert unknown.report()["taken_at"] is None
+
+
+def test_the_headline_says_that_it_saw_a_part(tmp_path: Path) -> None:
+    text = f"$ date\nMon Nov 16 11:00:09 UTC 2026\n$ zpool status\n{POOL}$ \n".encode()
+    shown = mlopsdoc("check", "--from", "-", place=tmp_path, stdin=text).out
+    assert "had nothing to go by" in " ".join(shown.split())
 
 
 def test_several_sources(tmp_path: Path) -> None:
@@ -968,7 +992,9 @@ def test_sources_that_contradict_each_other() -> None:
     one, two = (transcript.parse(f"$ zpool status\n{text}$ \n") for text in (POOL, POOL.replace("0B", "4K")))
     whole = merge([("one", one), ("two", two)])
     assert whole.answers["run zpool status"].text == POOL
-    assert whole.notes == ["two has another answer to zpool status: an earlier source counts"]
+    assert [note for note in whole.notes if "zone" not in note] == [
+        "two has another answer to zpool status: an earlier source counts"
+    ]
 
 
 def test_two_moments_of_one_boot() -> None:

@@ -44,8 +44,11 @@ def headline(report: Report) -> str:
     judged = counts.ok + counts.warning + counts.critical
     if not judged and not counts.unknown:
         return "nothing here that mlopsdoc judges"
+    is_all = all(source.complete for source in report.sources)
+    fine = "nothing wrong" if is_all else "nothing wrong in what it holds"
+    unseen = "" if is_all or not counts.skipped else f", {counts.skipped} had nothing to go by"
     parts = [f"{n} {word}" for word in ("critical", "warning", "unknown") if (n := getattr(counts, word))]
-    return f"{', '.join(parts) or 'nothing wrong'}; {judged} of {judged + counts.unknown} checks could be judged"
+    return f"{', '.join(parts) or fine}; {judged} of {judged + counts.unknown} checks could be judged{unseen}"
 
 
 def describe_host(report: Report) -> str:

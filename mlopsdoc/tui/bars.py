@@ -47,7 +47,7 @@ def _state(board: Board) -> tuple[str, str, str]:
         return "LOOKING", done, "value"
     if report.sources and not board.plan.live:
         return "RECORDING", _recorded(report.sources[0]), "value"
-    clock = report.taken_at[11:16]
+    clock = (report.taken_at or "")[11:16]
     if board.recalled_s is not None:
         return "LAST RUN", f"{clock} UTC, {age(board.recalled_s)} ago: looking again", "warning"
     if board.paused:

@@ -17,7 +17,7 @@ from mlopsdoc.hosts.archives.foreign import ABOUT
 from mlopsdoc.hosts.archives.tar import BLOCK, HEAD, MIB, ZSTD, Budget, Readable, Stream, is_tar
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.hosts.merged import Differ
-from mlopsdoc.hosts.pasted import moments, transcript
+from mlopsdoc.hosts.pasted import dates, transcript
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.refusals import Cut, Refused
 
@@ -172,7 +172,7 @@ def _about(taken_at: float, complete: bool, notes: list[str], rows: Iterable[Row
     about.complete, about.notes = complete, notes
     if not taken_at:
         said = (Answer(row.key, row.status, files.bytes_of(row.parts)) for row in rows if row.key.startswith("run "))
-        about.taken_at = max((moments.newest({answer.key: answer}) for answer in said), default=0.0)
+        about.taken_at = max((dates.newest({answer.key: answer}) for answer in said), default=0.0)
         about.is_lower_bound = True
     return about
 

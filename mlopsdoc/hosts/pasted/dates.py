@@ -1,15 +1,50 @@
-"""When something was taken, as date(1) writes it in whatever language its user has."""
+"""When something was: what date(1) printed, in whatever language its user has, and the times that output states.
+
+A clock whose zone nobody tells is taken as UTC, as facts take it: how far apart such times are is right, when they
+were is not surer than ZONES_S.
+"""
 
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import cache
+from typing import NamedTuple
+
+from mlopsdoc.hosts.base import Answer
 
 # English, French, German, Spanish, Italian, Portuguese, Dutch: how the names of months begin.
 MONTHS = (
     "jan gen ene", "feb fev fév", "mar mär mrt maa", "apr avr abr", "may mai mag mei", "jun juin giu",
     "jul juil lug", "aug aoû ago", "sep set", "oct okt ott out", "nov", "dec déc dez dic",
 )  # fmt: skip
+
+
+ENGLISH = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+UTC = ("UTC", "GMT")
+ZONES_S = 14 * 3600  # how far a clock may be from UTC
+TAIL = 1 << 20  # characters looked at, from the end
+DAY_S = 86400
+OLDEST = 946684800.0  # 2000: clocks before that are not set
+# Whose times are of what happened, not of versions, plans or other clocks.
+TELLING = (
+    "run dmesg", "run journalctl", "run nvidia-smi", "run zpool status", "run systemctl status", "read /var/log/",
+    "run docker exec container", "run redfish LogEntry", "run job",
+)  # fmt: skip
+_MONTH = "|".join(ENGLISH)
+_CTIME = rf"({_MONTH}) {{1,2}}([0-9]{{1,2}}) ([0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}})(?: ([A-Z]{{2,5}}))? ([0-9]{{4}})"
+_ISO = (
+    r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,][0-9]{1,9})?"
+    r"(Z|[+-][0-9]{2}:?[0-9]{2})?"
+)
+_EPOCH = r"(?m)^\[([0-9]{10})\]\["
+
+
+@cache
+def _pattern(source: str) -> re.Pattern[str]:
+    return re.compile(source)
 
 
 def date(text: str) -> float | None:
@@ -60,3 +95,66 @@ def _day(text: str) -> tuple[int, int, int] | None:
                 if month:
                     return int(year[1]), month, int(word)
     return None
+
+
+class Moment(NamedTuple):
+    """at: seconds since the epoch. is_sure: whether its zone is known."""
+
+    at: float
+    is_sure: bool
+
+
+NEVER = Moment(0.0, True)
+
+
+def moments_in(text: str) -> list[Moment]:
+    """Every time with a year in a text."""
+    ctimes = ((_stamp(m[5], ENGLISH.index(m[1]) + 1, m[2], m[3]), m[4] in UTC) for m in _pattern(_CTIME).finditer(text))
+    isos = ((_stamp(m[1], m[2], m[3], m[4], m[5] or ""), bool(m[5])) for m in _pattern(_ISO).finditer(text))
+    epochs = ((float(m[1]), True) for m in _pattern(_EPOCH).finditer(text))
+    found = (*ctimes, *isos, *epochs)
+    return [Moment(at, is_sure) for at, is_sure in found if at is not None]
+
+
+def _stamp(year: str, month: str | int, day: str, clock: str, zone: str = "") -> float | None:
+    zone = "+00:00" if zone in ("", "Z") else f"{zone[:3]}:{zone[-2:]}"
+    try:
+        return datetime.fromisoformat(f"{year}-{int(month):02}-{int(day):02}T{clock}{zone}").timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def moment_of(text: str) -> Moment:
+    """What `date` printed, in any of its forms, seconds of `date +%s` included; else NEVER.
+
+    A zone that is a number counts; a word like CST means different zones in different places, so only UTC does.
+    """
+    line = text.strip()[:128]
+    if re.fullmatch(r"[0-9]{9,10}(?:\.[0-9]{1,9})?", line):
+        return Moment(float(line), True)
+    at = date(line)
+    if at is None:
+        return NEVER
+    zone = re.search(
+        r"[0-9]{2}:[0-9]{2}(?:[.,][0-9]+)? ?(?:[AP]M )?\(?(?:UTC|GMT)?([+-])([0-9]{2}):?([0-9]{2})\b", line
+    )
+    if zone:
+        ahead = int(zone[2]) * 3600 + int(zone[3]) * 60
+        return Moment(at + (ahead if zone[1] == "-" else -ahead), True)
+    return Moment(at, re.search(r"\b(?:UTC|GMT)\b|[0-9]Z$", line) is not None)
+
+
+def newest_moment(answers: Mapping[str, Answer]) -> Moment:
+    """The newest time that the answers state, or NEVER: a lower bound of the moment at which they were given."""
+    limit = time.time() + DAY_S
+    found = [NEVER]
+    for key, answer in answers.items():
+        if key.startswith(TELLING) and answer.said:
+            text = answer.data[-TAIL:].decode("utf-8", "replace")
+            found += [when for when in moments_in(text) if OLDEST < when.at < limit]
+    return max(found)
+
+
+def newest(answers: Mapping[str, Answer]) -> float:
+    """The same without whether its zone is known."""
+    return newest_moment(answers).at

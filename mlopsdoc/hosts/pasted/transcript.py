@@ -5,7 +5,8 @@ What a pipe has filtered, what was cut, and what nobody says is whole has the st
 its lines answer, and tells nothing of what is not in it. What was not understood stays under its command as it
 was typed.
 
-Clock times without a zone are read as UTC here as in facts: those of one host agree with each other.
+Clock times without a zone are read as UTC here as in facts: those of one host agree with each other. When that was
+is then not sure (see dates.py), and said in a note.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, split, words
 from mlopsdoc.hosts.merged import Differ, short_name
 from mlopsdoc.hosts.pasted import outputs, shapes
 from mlopsdoc.hosts.pasted.commands import CONTAINER
+from mlopsdoc.hosts.pasted.dates import NEVER, ZONES_S, moment_of, newest_moment
 from mlopsdoc.hosts.pasted.files import Said
 from mlopsdoc.hosts.pasted.margins import LOOKED_AT, strip_of
-from mlopsdoc.hosts.pasted.moments import date_of, newest
 from mlopsdoc.hosts.pasted.outputs import typed_key
 from mlopsdoc.hosts.pasted.places import SHELLS, Placed, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
@@ -137,7 +138,7 @@ class Reader:
         self._folder = ""
         self._names: dict[str, int] = {}
         self._is_root = False
-        self._date = 0.0
+        self._date = NEVER
         self._seen = 0
         self._strange: list[str] = []
 
@@ -285,7 +286,7 @@ class Reader:
 
     def _keep(self, said: Said) -> None:
         if said.key == "run date":
-            self._date = date_of(said.text) or self._date
+            self._date = max(self._date, moment_of(said.text))
         for one in (said, *outputs.derived(said)):
             place = (self._where, one.key)
             self._said.setdefault(place, []).append(one)
@@ -318,8 +319,8 @@ class Reader:
                     recording.answers[one] = answer
         self._lend(recording, main)
         self._tell_host(recording, main)
-        self._set_moment(recording)
         self._note(recording)
+        self._set_moment(recording)
         return recording
 
     def _lend(self, recording: Recording, main: Where) -> None:
@@ -368,11 +369,11 @@ class Reader:
             recording.answers[key] = Answer(key, "truncated", b"Uid:\t0\t0\t0\t0\n")
 
     def _set_moment(self, recording: Recording) -> None:
-        if self._date:
-            recording.taken_at = self._date
-        else:
-            recording.taken_at = newest(recording.answers)
-            recording.is_lower_bound = True
+        told = self._date if self._date.at else newest_moment(recording.answers)
+        recording.taken_at = told.at
+        recording.is_lower_bound = not self._date.at or not told.is_sure
+        if not told.is_sure:
+            recording.notes.append(f"no zone is told: its times, and its age, may be {ZONES_S // 3600} h off")
         for answer in recording.answers.values():
             answer.at = recording.taken_at
 

@@ -391,29 +391,87 @@ def test_the_terminal_dies_in_the_middle(place: Place, fence: str, on_hup: str, 
     assert place.log.problems() == []
 
 
+class Terminal:
+    """The program on a terminal of its own, its leader."""
+
+    def __init__(
+        self, place: Place, *argv: str, before: tuple[str, ...] = (), env: dict[str, str] | None = None
+    ) -> None:
+        self.fd, theirs = pty.openpty()
+        code = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        code += "os.execvp(sys.argv[1], sys.argv[1:])"
+        program = [*before, sys.executable, "-m", "mlopsdoc", "runbook", "run", "words", "--step", "the-step", *argv]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *program], stdin=theirs, stdout=theirs, stderr=theirs, cwd=place.folder,
+            env=environment(place.folder, MARK=str(place.folder), TERM="xterm") | (env or {}),
+        )  # fmt: skip
+        os.close(theirs)
+        self.said = ""
+
+    def answer(self, question: str, text: str) -> None:
+        while question not in self.said:
+            self.said += os.read(self.fd, 4096).decode()
+        self.said = self.said.rpartition(question)[2]
+        os.write(self.fd, f"{text}\n".encode())
+
+    def end(self) -> int:
+        """Its exit code, when it has said all."""
+        try:
+            while data := os.read(self.fd, 4096):
+                self.said += data.decode()
+        except OSError:  # the other side is closed
+            pass
+        os.close(self.fd)
+        return self.process.wait(30)
+
+
 def test_a_terminal_that_is_closed(place: Place) -> None:
-    """With a real terminal: the question is answered there, then its other end goes away."""
     place.book(f"echo $$ >{place.folder}/pid; sleep 600", "kills on_hup=stop")
-    argv = [sys.executable, "-m", "mlopsdoc", "runbook", "run", "words", "--step", "the-step"]
-    code = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    code += "os.execv(sys.argv[1], sys.argv[1:])"
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *argv], stdin=theirs, stdout=theirs, stderr=theirs, cwd=place.folder,
-        env=environment(place.folder, MARK=str(place.folder), TERM="xterm"),
-    )  # fmt: skip
-    os.close(theirs)
-    said = b""
-    while b"type the name of this host" not in said:
-        said += os.read(ours, 4096)
-    os.write(ours, f"{os.uname().nodename}\n".encode())
+    terminal = Terminal(place)
+    terminal.answer("type the name of this host", os.uname().nodename)
     pid = int(place.wait_for_file("pid"))
-    os.close(ours)
-    process.wait(30)
+    os.close(terminal.fd)
+    terminal.process.wait(30)
     assert place.wait_for("ended").why == "the terminal is gone"
     assert place.entries[0].tty.startswith("/dev/pts/")
     assert not is_alive(pid)
     assert all_gone(f"MARK={place.folder}")
+
+
+@pytest.mark.parametrize(
+    ("fence", "question", "text", "ran"),
+    [
+        ("tune", "Run it? [y/N]", "y", True),
+        ("jobs", "Run it? [y/N]", "", False),
+        ("jobs", "Run it? [y/N]", "no", False),
+        ("kills", "type the name of this host", "y", False),
+    ],
+)
+def test_a_question_on_a_terminal(place: Place, fence: str, question: str, text: str, ran: bool) -> None:
+    place.book(f"touch {place.folder}/ran", fence)
+    terminal = Terminal(place)
+    terminal.answer(question, text)
+    assert terminal.end() == (0 if ran else 69)
+    assert ("nothing was run" in terminal.said) == (not ran)
+    assert (place.folder / "ran").exists() == ran
+
+
+def test_an_undo_is_offered_and_taken(place: Place) -> None:
+    place.book("true", "tune verify=words within=1s", undo=f'echo "$MOUNT" >{place.folder}/undone')
+    terminal = Terminal(place, "--yes")
+    terminal.answer("Take it back? [y/N]", "y")
+    assert terminal.end() == 2
+    assert (place.folder / "undone").read_text() == "/data\n"
+    assert [entry.is_undo for entry in place.entries if entry.event == "started"] == [False, True]
+
+
+def test_a_finding_that_vanished_is_said_on_a_terminal(place: Place) -> None:
+    place.words.write_text("good MOUNT=/data\n")
+    place.book(f"touch {place.folder}/ran")
+    terminal = Terminal(place, "--yes")
+    terminal.answer("finds nothing wrong now: run it all the same? [y/N]", "n")
+    assert terminal.end() == 69
+    assert not (place.folder / "ran").exists()
 
 
 def test_the_runner_is_told_to_end(place: Place) -> None:
@@ -439,6 +497,19 @@ def test_a_runner_that_is_killed_leaves_a_line_without_an_end(place: Place) -> N
 
 
 # Output
+
+
+def test_a_reader_that_goes_away_does_not_end_it(place: Place) -> None:
+    place.book(
+        f"echo one; until [ -e {place.folder}/go ]; do sleep 0.1; done; echo two; {mend(place)}", "tune verify=words"
+    )
+    process = place.start()
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"one\n"
+    process.stdout.close()
+    (place.folder / "go").touch()
+    assert process.wait(30) == 0
+    assert place.wait_for("looked").after == "ok"
 
 
 def test_much_output(place: Place) -> None:
@@ -579,16 +650,51 @@ def test_a_site_replaces_a_shipped_runbook(place: Place) -> None:
 # Root by sudo
 
 
+def somebody() -> tuple[str, ...]:
+    """What makes a command be run by another user than root."""
+    become = ("unshare", "--user", "--map-user=1000", "--map-group=1000") if os.geteuid() == 0 else ()
+    if become and subprocess.run([*become, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("being somebody else needs namespaces of users")
+    return become
+
+
 def as_somebody(place: Place, sudo: str) -> Ended:
     """The step, run by another user than root, with a sudo that is a script."""
     shim(place.folder / "bin", "sudo", sudo)
-    become = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
-    if become and subprocess.run([*become, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("being somebody else needs namespaces of users")
-    argv = [*become, sys.executable, "-m", "mlopsdoc", "runbook", "run", "words", "--step", "the-step", "--yes"]
+    argv = [*somebody(), sys.executable, "-m", "mlopsdoc", "runbook", "run", "words", "--step", "the-step", "--yes"]
     env = environment(place.folder) | with_shims(place.folder / "bin")
     said = subprocess.run(argv, stdin=subprocess.DEVNULL, check=False, env=env, cwd="/", capture_output=True)
     return Ended(said.returncode, said.stdout, said.stderr)
+
+
+# Like the real one: a password, once it was given, is good for the session of that terminal.
+ASKING = """
+session=$(cut -d' ' -f6 /proc/$$/stat)
+if [ "$1" = -v ]; then
+    printf 'Password: ' >/dev/tty; read -r word </dev/tty; [ "$word" = secret ] && touch "$HOME/ticket.$session"; exit
+fi
+[ "$1 $2" = "-n --" ] || exit 9
+[ -e "$HOME/ticket.$session" ] || { echo "sudo: a password is required" >&2; exit 1; }
+shift 2
+exec env -i PATH="$PATH" "$@"
+"""
+
+
+@pytest.mark.parametrize("password", ["secret", "wrong"])
+def test_sudo_asks_on_the_terminal(place: Place, password: str) -> None:
+    place.book(f'echo "$MOUNT" >{place.folder}/ran; sleep 600', "tune needs=root on_hup=stop")
+    shim(place.folder / "bin", "sudo", ASKING)
+    terminal = Terminal(place, "--yes", before=somebody(), env=with_shims(place.folder / "bin"))
+    terminal.answer("Password: ", password)
+    if password == "wrong":
+        assert terminal.end() == 77
+        assert not (place.folder / "ran").exists()
+        return
+    assert place.wait_for_file("ran") == "/data\n"
+    os.close(terminal.fd)
+    terminal.process.wait(30)
+    assert place.wait_for("ended").why == "the terminal is gone"
+    assert all_gone(f"HOME={place.folder}")
 
 
 def test_sudo_empties_the_environment(place: Place) -> None:
@@ -605,3 +711,12 @@ def test_sudo_that_would_ask(place: Place) -> None:
     assert ended.code == 77
     assert "needs root, and sudo will not do (sudo: a password is required): nothing was run" in ended.err
     assert place.log.entries() == []
+
+
+def test_a_check_loads_nothing_of_this(place: Place) -> None:
+    code = "import sys; from mlopsdoc.cli import guarded; guarded(['check', 'words']); "
+    code += "print([name for name in sys.modules if name == 'sh' or name.startswith('mlopsdoc.runner')])"
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment(place.folder), cwd=place.folder, capture_output=True, check=True
+    )
+    assert said.stdout.decode().splitlines()[-1] == "[]"

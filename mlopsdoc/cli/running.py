@@ -162,6 +162,7 @@ class Turn:
         from mlopsdoc.hosts.live import Live
         from mlopsdoc.report import steps
         from mlopsdoc.runner.judging import meant
+        from mlopsdoc.runner.prepare import stands
         from mlopsdoc.runner.touched import touched
 
         is_root = os.geteuid() == 0
@@ -175,6 +176,7 @@ class Turn:
             undo=self.undo,
             as_root=is_root,
             found=meant(self.result, self.values) if self.result else (),
+            vanished=stands(self.result, self.values) if self.result else "",
             touched=touched(text, self.step.touch, self.values, ledger),
         )
 
@@ -234,13 +236,16 @@ class Turn:
 
 def follow(going: Run) -> Done:
     """Show what a step says until it is over; an interrupt stops the step, not us."""
-    while True:
-        try:
-            for event in going.events():
-                if done := _show(event):
-                    return done
-        except KeyboardInterrupt:
-            going.stop()
+    import signal
+
+    def stop(*_: object) -> None:
+        going.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        return next(done for event in going.events() if (done := _show(event)))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _show(event: Event) -> Done | None:
@@ -248,7 +253,7 @@ def _show(event: Event) -> Done | None:
 
     match event:
         case plan.Printed(text):
-            say(text)
+            _print(text)
         case plan.Skipped(size):
             note(f"{size} characters of output came too fast to be shown; the log has them")
         case plan.Warned(why):
@@ -265,6 +270,14 @@ def _show(event: Event) -> Done | None:
         case plan.Done():
             return event
     return None
+
+
+def _print(text: str) -> None:
+    """Output of the step. A reader that has gone does not end what watches over it."""
+    try:
+        say(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _answer(question: str) -> str:

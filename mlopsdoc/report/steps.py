@@ -20,11 +20,13 @@ def preview(
     undo: bool = False,
     as_root: bool = False,
     found: Sequence[Finding] = (),
+    vanished: str = "",
     touched: Sequence[str] = (),
 ) -> str:
     """What would be run, as whom, for which finding, and what it would touch."""
     rows = [("step", f"{step.id}: {step.title}"), ("may", _may(step, undo=undo)), ("user", user)]
     rows += [("for", f"{one.status.value} {one.subject}: {one.summary}") for one in found]
+    rows += [("for", f"nothing: {vanished}")] if vanished else []
     rows += [("touches", line) for line in touched]
     rows += [("hurts", f"pid {h.pid} {h.what} ({h.user or 'unknown user'})") for one in found for h in one.hurts]
     rows += [("with", f"{name}={quote(values[name])}") for name in (step.undo_uses if undo else step.uses)]

@@ -14,7 +14,7 @@ from mlopsdoc.model import parameter_pattern
 from mlopsdoc.runbook.markdown import Block, slug
 from mlopsdoc.runbook.parse import BadRunbook, Problem, Runbook, Severity, decoded, parse
 from mlopsdoc.runbook.shell import Command, Script, Use, scan
-from mlopsdoc.runbook.step import SHELL_HAS, TOUCHES, Step, about
+from mlopsdoc.runbook.step import SHELL_HAS, TOUCHES, WITHIN_S, Step, about
 from mlopsdoc.runbook.writes import inner_scripts, program_of, writes
 
 SECTIONS = ("Meaning", "Impact", "Diagnosis", "Mitigation", "Verify")
@@ -194,6 +194,8 @@ def _step(step: Step, checks: Mapping[str, Collection[str]]) -> Iterator[Problem
         return
     if step.verify and step.verify not in checks:
         yield Problem(step.fence_at, "error", f"verify={step.verify}: there is no such check")
+    if step.within_s != WITHIN_S and not step.verify:
+        yield Problem(step.fence_at, "error", "within= is the time of verify=, which is missing")
     changes = step.touch != TOUCHES[0]
     if changes and not step.undo and not step.no_undo:
         yield Problem(

@@ -80,7 +80,6 @@ class Supervisor:
         self.why = ""  # why it is being stopped
         self._kill_at = self._give_up_at = 0.0
         self._wake = _wake_fd()
-        self._hung_up = False
 
     def run(self) -> Done:
         try:
@@ -128,7 +127,7 @@ class Supervisor:
         return f"{self.why or TERMINAL_GONE}: nothing was run" if self.why or self._is_deserted() else ""
 
     def _is_deserted(self) -> bool:
-        return self._hung_up and self.plan.on_hup == "stop"
+        return not self.outlet.is_open and self.plan.on_hup == "stop"
 
     def _step(self, output: Output) -> int | None:
         """The exit code; None where it could not be ended."""
@@ -185,7 +184,7 @@ class Supervisor:
         poll.register(self._wake, select.POLLIN)
         if self.lock:
             poll.register(self.lock.fd, select.POLLIN)
-        if self.outlet.is_open and not self._hung_up:
+        if self.outlet.is_open:
             poll.register(self.outlet.channel, select.POLLIN | (select.POLLOUT if self.outlet.waiting else 0))
         if output and not output.is_over:
             poll.register(output.reader, select.POLLIN)
@@ -199,7 +198,7 @@ class Supervisor:
         if self._wake in ready:
             os.read(self._wake, 100)
             self._stop("this process was told to end")
-        if self.outlet.channel.fileno() in ready:
+        if self.outlet.is_open and self.outlet.channel.fileno() in ready:
             self.outlet.flush()
             self._obey()
 
@@ -211,7 +210,6 @@ class Supervisor:
         except OSError:
             orders = b""
         if not orders:
-            self._hung_up = True
             self.outlet.is_open = False
         elif STOP in orders:
             self._stop("it was stopped")

@@ -9,6 +9,7 @@ from string import Template
 from mlopsdoc.authoring import CannotSee, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.engine import Ledger
+from mlopsdoc.facts import nvml
 from mlopsdoc.facts.gpu_processes import GpuProcess, GpuProcesses
 from mlopsdoc.hosts.base import Host
 from mlopsdoc.model import short_pci
@@ -83,15 +84,20 @@ def _settings(command: Command, words: list[str], folder: str, uses: Mapping[str
                 path = "/proc/sys/" + name.strip().replace(".", "/")
                 yield f"{name.strip()}: now {_now(host, path)}, then {value.strip()}"
         case ["taskset", flags, cpus, pid] if flags.startswith("-") and "p" in flags:
-            lines = host.read(f"/proc/{pid}/status").text.splitlines()
-            now = [line.split()[-1] for line in lines if line.startswith("Cpus_allowed_list:")]
-            yield f"CPUs of pid {pid}: now {now[0] if now else 'not known'}, then {cpus}"
+            yield f"CPUs of pid {pid}: now {_cpus(host, pid)}, then {cpus}"
         case ["systemctl", "start" | "stop" | "restart" | "enable" | "disable" as verb, *rest]:
             for unit in (word for word in rest if not word.startswith("-") and "$" not in word):
                 state = host.run("systemctl", "is-active", unit).text.strip()
                 yield f"{unit}: now {state or 'not known'}, {verb}"
         case _:
             return
+
+
+def _cpus(host: Host, pid: str) -> str:
+    try:
+        return nvml.text(nvml.table(host.probe("bindings", pid)), "main", 400)
+    except CannotSee as error:
+        return f"not known ({error.why})"
 
 
 def _now(host: Host, path: str) -> str:

@@ -1,0 +1,179 @@
+"""Whole fixes, walked for real: a check finds something, a step of its runbook mends it, the check is ok, the audit
+log is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlopsdoc.audit import Log
+from mlopsdoc.hosts import snapshot
+from mlopsdoc.hosts.base import Answer
+from mlopsdoc.hosts.recorder import Recording
+
+from .program import REPOSITORY, Ended, environment, mlopsdoc, start
+from .serving import serve
+
+Program = Callable[..., Ended]
+CPU = "sys/devices/system/cpu"
+
+
+def recorded(place: Path, *, before: str, after: str) -> None:
+    """The audit log is whole, and says that one run made it better."""
+    log = Log(str(place / "state"))
+    assert log.problems() == []
+    started, ended, looked = log.entries()
+    assert (started.before, ended.exit, looked.after) == (before, 0, after)
+    assert mlopsdoc("audit", "verify", place=place).code == 0
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Generator[Program]:
+    """The program in a world of mounts of its own, where /dev/shm is small, full, and one file of it is in use."""
+    if os.geteuid() != 0 or not (shutil.which("unshare") and shutil.which("fuser")):
+        pytest.skip("mounting needs root, the step needs fuser")
+    script = (
+        "mount -t tmpfs -o size=16m tmpfs /dev/shm && cd /dev/shm && head -c 15M /dev/zero >left && "
+        "head -c 800K /dev/zero >used && touch -d '2 days ago' * && cd / && exec 3</dev/shm/used && echo ready && "
+        "exec sleep 600"
+    )
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    holder = subprocess.Popen(argv, stdout=subprocess.PIPE)
+
+    def run(*words: str) -> Ended:
+        command = ["nsenter", "--mount", f"--target={holder.pid}", sys.executable, "-m", "mlopsdoc", *words]
+        said = subprocess.run(command, env=environment(tmp_path), cwd="/", capture_output=True, check=False)
+        return Ended(said.returncode, said.stdout, said.stderr)
+
+    with holder:
+        assert holder.stdout is not None
+        try:
+            if holder.stdout.readline() != b"ready\n":
+                pytest.skip("nothing can be mounted here")
+            yield run
+        finally:
+            holder.kill()
+
+
+def of(ended: Ended, id: str, subject: str) -> list[dict[str, Any]]:
+    """What a check found of a subject."""
+    return [found for found in ended.check(id)["findings"] if found["subject"] == subject]
+
+
+def test_a_full_file_system_is_cleaned(tmp_path: Path, apart: Program) -> None:
+    """Of shared memory that killed jobs left behind, not of what a process has open."""
+    (found,) = of(apart("check", "disk_space", "--json"), "disk_space", "mount /dev/shm")
+    assert found["status"] == "critical"
+    step = "remove-shared-memory-that-no-process-has-open-devshm"
+    ended = apart("runbook", "run", "disk_space", "--step", step, "--set", "MOUNT=/dev/shm", "--yes")
+    assert ended.code == 0, ended.err
+    assert [line for line in ended.out.splitlines() if line.startswith("removed")] == ["removed '/dev/shm/left'"]
+    assert of(apart("check", "disk_space", "--json"), "disk_space", "mount /dev/shm") == []
+    recorded(tmp_path, before="critical", after="ok")
+
+
+def test_a_wrongly_bound_process_is_moved(tmp_path: Path, library: Path) -> None:
+    """The GPUs and nodes are those of a snapshot; the process, its CPUs and taskset are real."""
+    if shutil.which("taskset") is None or len(cpus := sorted(os.sched_getaffinity(0))) < 2:
+        pytest.skip("needs taskset and two CPUs")
+    near, far, *_ = cpus
+    with subprocess.Popen(["taskset", "-c", str(far), "sleep", "600"]) as process:
+        try:
+            env = serve(one_process(near, far, process.pid), tmp_path, library)
+            proc = tmp_path / f"root/proc/{process.pid}"
+            proc.mkdir()
+            for name in ("stat", "status", "cmdline", "cgroup", "task"):
+                (proc / name).symlink_to(f"/proc/{process.pid}/{name}")
+            (proc / "numa_maps").write_text("344a8000 default heap anon=5 dirty=5 N0=5 kernelpagesize_kB=4\n")
+            root = ["--root", str(tmp_path / "root")]
+            subject = f"pid {process.pid}"
+            (found,) = of(mlopsdoc("check", "--json", *root, place=tmp_path, env=env), "numa_binding", subject)
+            assert found["status"] == "warning"
+            step = "move-its-threads-to-the-cpus-of-the-gpus-node"
+            argv = ["runbook", "run", "numa_binding", "--step", step, *root]
+            planned = mlopsdoc(*argv, "--dry-run", place=tmp_path, env=env)
+            assert f"CPUs of pid {process.pid}: now {far}, then {near}\n" in planned.out
+            assert os.sched_getaffinity(process.pid) == {far}
+            ended = mlopsdoc(*argv, "--yes", place=tmp_path, env=env)
+            assert ended.code == 0, ended.err
+            assert os.sched_getaffinity(process.pid) == {near}
+            assert not [
+                one
+                for one in of(mlopsdoc("check", "--json", *root, place=tmp_path, env=env), "numa_binding", subject)
+                if one["status"] != "ok"
+            ]
+        finally:
+            process.kill()
+    recorded(tmp_path, before="warning", after="ok")
+
+
+def one_process(near: int, far: int, pid: int) -> Recording:
+    """The reference host with two CPUs, one on each node, and one process, on the GPU at node 0."""
+    made = snapshot.load(str(REPOSITORY / "snapshots/reference"))
+    for node, cpu in ((0, near), (1, far)):
+        key = f"read /sys/devices/system/node/node{node}/cpulist"
+        made.answers[key] = Answer(key, "ok", f"{cpu}\n".encode())
+    key = "probe nvml processes"
+    said = json.loads(made.answers[key].data)
+    for gpu in said["gpus"]:
+        for kind, rows in gpu["values"].items():
+            gpu["values"][kind] = [row | {"pid": pid} for row in rows if row["pid"] == 41230]
+    made.answers[key] = Answer(key, "ok", json.dumps(said).encode())
+    return made
+
+
+def test_a_governor_is_set(tmp_path: Path) -> None:
+    """By a site's own runbook in place of ours; the clocks follow the governor a moment later, as they do."""
+    root = tmp_path / "root"
+    files = {"proc/loadavg": "3.90 3.80 3.70 5/100 77\n", f"{CPU}/online": "0-3\n"}
+    files |= {f"{CPU}/cpu0/cpufreq/scaling_{name}": text for name, text in GOVERNED.items()}
+    for number in range(4):
+        folder = f"{CPU}/cpu{number}"
+        files |= {f"{folder}/cpufreq/base_frequency": "2000000\n", f"{folder}/topology/physical_package_id": "0\n"}
+        files |= {f"{folder}/cpufreq/scaling_cur_freq": "800000\n"}
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    books = tmp_path / "config/mlopsdoc/runbooks"
+    books.mkdir(parents=True)
+    (books / "cpu_thermal.md").write_text(OURS)
+    begin = mlopsdoc("check", "cpu_thermal", "--json", "--root", str(root), place=tmp_path)
+    (found,) = of(begin, "cpu_thermal", "CPU package 0")
+    assert "governor powersave of acpi-cpufreq keeps it there" in found["summary"]
+    argv = ["runbook", "run", "cpu_thermal", "--step", "set-the-governor", "--root", str(root), "--yes"]
+    process = start(*argv, "--set", f"SYSFS_PATH={root}/sys", place=tmp_path)
+    governor = root / CPU / "cpu0/cpufreq/scaling_governor"
+    while governor.read_text() != "performance\n" and process.poll() is None:
+        time.sleep(0.05)
+    for number in range(4):
+        (root / f"{CPU}/cpu{number}/cpufreq/scaling_cur_freq").write_text("2600000\n")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    recorded(tmp_path, before="warning", after="ok")
+
+
+GOVERNED = {"governor": "powersave\n", "driver": "acpi-cpufreq\n"}
+OURS = """# A processor is slowed down
+
+## Mitigation
+
+### Set the governor
+
+```sh tune verify=cpu_thermal within=40s
+echo performance >"$SYSFS_PATH/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+```
+
+```sh undo
+echo powersave >"$SYSFS_PATH/devices/system/cpu/cpu0/cpufreq/scaling_governor"
+```
+"""

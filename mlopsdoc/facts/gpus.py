@@ -89,7 +89,7 @@ class Gpu(Fact, frozen=True):
 
     @property
     def label(self) -> str:
-        return _label(self.index, self.pci, self.uuid, self.place)
+        return label_of(self.index, self.pci, self.uuid, self.place)
 
     @property
     def id(self) -> str:
@@ -116,16 +116,17 @@ class Gpu(Fact, frozen=True):
 
 
 class Lost(Fact, frozen=True):
-    """A GPU that the driver holds and NVML cannot speak of, and why."""
+    """A GPU that the driver holds and NVML cannot speak of, and why; code: NVML's, 0 where it does not name it."""
 
     index: int | None
     pci: str
     why: str
     line: Line | None = None
+    code: int = 0
 
     @property
     def label(self) -> str:
-        return _label(self.index, self.pci)
+        return label_of(self.index, self.pci)
 
 
 class Listed(Fact, frozen=True):
@@ -190,7 +191,8 @@ class Gpus(Fact, frozen=True):
         return self.at - before.fact.at if self.at and before.fact.at else before.seconds
 
 
-def _label(index: int | None, pci: str, uuid: str = "", place: int = 0) -> str:
+def label_of(index: int | None, pci: str, uuid: str = "", place: int = 0) -> str:
+    """What findings call a GPU: by its address, else what else is known of it."""
     if pci:
         return gpu_subject(index, pci)
     if index is not None or uuid:
@@ -391,4 +393,4 @@ def _blank(row: Table, slot: str, key: str) -> Lost:
     name = next((name for name, code in codes.items() if code == nvml.LOST), next(iter(codes), "handle"))
     code = codes.get(name, nvml.UNKNOWN)
     index = nvml.number(row, "index")
-    return Lost(index, slot, nvml.in_words(code), Line(key, f"GPU {index}: {name}: NVML code {code}"))
+    return Lost(index, slot, nvml.in_words(code), Line(key, f"GPU {index}: {name}: NVML code {code}"), code)

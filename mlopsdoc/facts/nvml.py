@@ -9,7 +9,7 @@ from mlopsdoc import Answer, CannotSee
 from mlopsdoc.clean import one_line
 
 Table = Mapping[str, Any]
-LIBRARY_NOT_FOUND, LOST, MISMATCH, UNKNOWN = 12, 15, 18, 999
+LIBRARY_NOT_FOUND, CORRUPT, LOST, RESET, MISMATCH, UNKNOWN = 12, 14, 15, 16, 18, 999
 DAMAGED = -1  # no code of NVML: what was printed is neither a value nor a reason why there is none
 NOT_OFFERED = (3, 13, 25, 26)  # not supported, or this driver does not know the question: not a trouble
 XID = "look at `sudo dmesg | grep -i -e nvrm -e xid`"

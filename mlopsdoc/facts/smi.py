@@ -27,16 +27,20 @@ FORMS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("-q", "-x"), "smi_xml"),
     (("-q",), "smi_text"),
     (("--query-gpu",), "smi_csv"),
+    (("--query-remapped-rows",), "smi_csv"),
     ((), "smi_table"),
     (("dmon",), "smi_scrolling"),
     (("pmon",), "smi_scrolling"),
     (("-L",), "smi_list"),
+    (("mig", "-lgi"), "smi_mig"),
+    (("-mig",), "smi_mig"),
 )
 # What stands where a value should be -> NVML return code.
 REFUSALS = {
     "n/a": 3, "not supported": 3, "insufficient permissions": 4, "timeout": 10, "function not found": 13,
-    "gpu is lost": nvml.LOST, "gpu requires reset": 16, "reset required": 16, "unknown error": nvml.UNKNOWN,
-    "err!": nvml.UNKNOWN, "unknown": nvml.UNKNOWN, "requested functionality has been deprecated": 26,
+    "gpu is lost": nvml.LOST, "gpu requires reset": nvml.RESET, "reset required": nvml.RESET,
+    "unknown error": nvml.UNKNOWN, "err!": nvml.UNKNOWN, "unknown": nvml.UNKNOWN,
+    "requested functionality has been deprecated": 26,
 }  # fmt: skip
 # What it says instead of its output -> NVML return code; NO_DEVICES is ours. It says so on stdout, mostly.
 NO_DEVICES = -2
@@ -52,7 +56,8 @@ FAILURES = (
     ("no devices were found", NO_DEVICES),
     ("no devices found", NO_DEVICES),
 )
-UNITS = {"C": 1, "MHz": 1, "%": 1, "W": 1000, "us": 1000, "MiB": 1 << 20}  # unit -> how many of NVML's it is
+# Unit -> how many of NVML's it is.
+UNITS = {"": 1, "C": 1, "MHz": 1, "%": 1, "W": 1000, "us": 1000, "MiB": 1 << 20, "bank(s)": 1}
 # The clocks event (throttle) reasons by the end of their names, nvml.h.
 REASONS = {
     "gpu_idle": 0x1, "idle": 0x1, "applications_clocks_setting": 0x2, "sw_power_cap": 0x4, "hw_slowdown": 0x8,
@@ -65,11 +70,14 @@ SAME_MOMENT_C = 5  # two outputs whose temperatures of a GPU differ by more are 
 LASTING = frozenset(
     ("name", "uuid", "persistence", "virtualization", "shutdown_c", "slowdown_c", "gpu_max_c", "shutdown_offset_c",
      "slowdown_offset_c", "gpu_max_offset_c", "memory_max_c", "memory_max_offset_c", "sm_max_mhz", "power_default_mw",
-     "power_limit_mw", "supported_reasons")
+     "power_limit_mw", "supported_reasons", "vbios", "part", "gsp")
 )  # fmt: skip
 _HW_SLOWDOWN, _SW_THERMAL, _HW_THERMAL = 0x8, 0x20, 0x40
 _ENUMS = {
     "mode": {"enabled": 1, "on": 1, "disabled": 0, "off": 0},
+    "yes": {"yes": 1, "no": 0, "1": 1, "0": 0},
+    "checksum": {"valid": 0},
+    "devices": {"none": 0},
     "virtualization": {"none": 0, "pass-through": 1, "vgpu": 2, "host vgpu": 3, "host vsga": 4},
     "pstate": {f"p{n}": n for n in range(16)},
 }
@@ -179,6 +187,7 @@ class Printed:
     """What one form said. `attached`: how many GPUs it says there are, 0 where it does not; `whole`: no part of it
     is missing; `failure`: NVML code and library version, where it ended with one; `order`: where it stands in the
     text that it comes from. `is_part`: of all forms together, whether there may be GPUs that none of them shows.
+    `corrupt`: addresses of the GPUs whose InfoROM it says is corrupt; `no_instances`: it found no MIG instance.
     """
 
     def __init__(self, rows: Iterable[Row] = (), driver: str = "", attached: int = 0) -> None:
@@ -189,6 +198,8 @@ class Printed:
         self.at = 0.0
         self.whole = True
         self.is_part = False
+        self.corrupt: set[str] = set()
+        self.no_instances = False
         self.order = 0
         self.failure: tuple[int, str] | None = None
 
@@ -214,10 +225,14 @@ def ask(host: Host, forms: Iterable[tuple[tuple[str, ...], str]] = FORMS) -> Pri
     result.key, result.at = first.key, first.at
     result.whole = all(printed.whole for printed in said)
     result.attached = max(printed.attached for printed in said)
+    result.corrupt = set().union(*(printed.corrupt for printed in said))
     is_counted = result.attached > 1 or (result.attached and result.whole)  # of a part, 1 may be the one asked for
     result.is_part = not is_counted and not any(printed.whole and printed.rows for printed in said)
     for printed in said:
         _lay_beside(result.rows, printed.rows)
+    for row in result.rows:
+        if row.values.get("mig_now") and any(printed.no_instances for printed in said):
+            row.values.setdefault("mig_devices", 0)
     result.failure = None if result.rows else next((p.failure for p in said if p.failure), None)
     if not result.rows and result.failure is None:
         raise CannotSee("the output of nvidia-smi names no GPU that could be read")
@@ -236,6 +251,7 @@ def _asked(host: Host, arguments: tuple[str, ...], module: str) -> Printed | Non
     printed.key, printed.at = answer.key, answer.at
     printed.whole = printed.whole and answer.status != "truncated"
     printed.order = order(answer)
+    printed.corrupt = _corrupt_in(text)
     failure = failure_in(text)
     rows = sorted([*printed.rows, *_lost_in(text)], key=lambda row: row.line)
     last = max((row.line for row in rows), default=-1)
@@ -283,6 +299,12 @@ def _lost_in(text: str) -> Iterator[Row]:
             row.index = int(words[0]) if words and words[0].isdecimal() and len(words[0]) < 5 else None
             row.errors["handle"] = _refusal(rest.rpartition(": ")[2]) or nvml.UNKNOWN
             yield row
+
+
+def _corrupt_in(text: str) -> set[str]:
+    """``WARNING: infoROM is corrupted at gpu 0000:3B:00.0``, behind the output of every form."""
+    parts = text.casefold().split("inforom is corrupted at gpu ")[1:]
+    return {pci for part in parts if (pci := slot(part[:20].partition("\n")[0].strip()))}
 
 
 def _refusal(text: str) -> int:

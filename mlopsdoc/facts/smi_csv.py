@@ -9,6 +9,7 @@ With ``nounits`` the units are missing, in the header too.
 from __future__ import annotations
 
 from mlopsdoc.clean import one_line
+from mlopsdoc.facts import smi_health
 from mlopsdoc.facts.smi import Printed, Row, slot
 
 # Field -> name and kind; of several fields for one name the first that has a value counts.
@@ -37,6 +38,7 @@ FIELDS = {
     "counters.sw_thermal_slowdown": ("sw_thermal_ns", "us"),
     "counters.hw_thermal_slowdown": ("hw_thermal_ns", "us"),
     "counters.hw_power_brake_slowdown": ("power_brake_ns", "us"),
+    **smi_health.FIELDS,
 }
 IDENTITY = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id")
 _SHORT = (

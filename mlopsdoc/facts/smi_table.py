@@ -9,7 +9,8 @@
     |  GPU   GI   CI              PID   Type   Process name                        GPU Memory |
     |    0   N/A  N/A           41230      C   ...train/bin/python3                  71840MiB |
 
-It tells temperature, power and use, but not what holds the clocks back.
+It tells temperature, power and use, in the last column uncorrected errors since the driver was loaded (``Off``: ECC
+is) and the mode of MIG, but not what holds the clocks back.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def parse(text: str, whole: bool) -> Printed:
     """A row a GPU, by the two lines that each has."""
     printed = Printed()
     row: Row | None = None  # whose second line comes next
+    third: Row | None = None  # whose third line comes next
     here: dict[str, Row] = {}  # the rows of this table by index
     for number, line in enumerate(text.split("\n")):
         cells = [cell.strip() for cell in line[:1024].strip().strip("|").split("|")]
@@ -38,7 +40,15 @@ def parse(text: str, whole: bool) -> Printed:
             here[str(row.index)] = row
         elif len(cells) == 3 and row:
             _second(row, cells)
-            row = None
+            row, third = None, row
+        elif len(cells) == 3 and third and not cells[0]:
+            _mig_mode(third, cells[2])
+            third = None
+        elif len(cells) == 1 and "no mig devices found" in cells[0].casefold():
+            for one in here.values():
+                one.values["mig_devices"] = 0
+        elif len(cells) == 4 and (found := here.get(cells[0].partition(" ")[0])) and found.values.get("mig_now"):
+            found.values["mig_devices"] = found.values.get("mig_devices", 0) + 1
         elif len(cells) == 1 and line.strip().startswith("|"):
             _process(here, cells[0].split())
     return printed
@@ -61,7 +71,21 @@ def _first(number: int, cells: list[str]) -> Row | None:
     row.put("name", "text", " ".join(words[1:-1]) or words[1])
     if words[-1] in ("On", "Off"):
         row.put("persistence", "mode", words[-1])
+    if cells[2] == "Off":
+        row.values["ecc_now"] = 0
+    elif cells[2].isdecimal():
+        row.values["ecc_now"] = 1
+        row.put("ecc_uncorrected_volatile_total", "", cells[2])
+    elif cells[2]:
+        row.put("ecc_now", "mode", cells[2])
     return row
+
+
+def _mig_mode(row: Row, text: str) -> None:
+    """``Disabled``, ``Enabled``, ``N/A``; with a star another one is pending: ``Enabled*``."""
+    row.put("mig_now", "mode", text.removesuffix("*"))
+    if text.endswith("*") and "mig_now" in row.values:
+        row.values["mig_then"] = 1 - row.values["mig_now"]
 
 
 def _second(row: Row, cells: list[str]) -> None:

@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlopsdoc.clean import one_line
+from mlopsdoc.facts import smi_health
 from mlopsdoc.facts.smi import REASONS, Printed, Row, read_value, slot
 
 # Label, or section/label where the label alone does not tell -> name and kind. All in lower case.
@@ -67,6 +68,7 @@ LABELS = {
     "gpu power readings/instantaneous power draw": ("power_mw", "W"),
     "gpu power readings/current power limit": ("power_limit_mw", "W"),
     "gpu power readings/default power limit": ("power_default_mw", "W"),
+    **smi_health.LABELS,
 }
 COUNTERS = {
     "sw power capping": "power_cap_ns",
@@ -118,6 +120,8 @@ class _Reader:
         self._leave(indent, is_header=not colon)
         if not colon:
             self._stack.append((indent, label))
+            if label == "mig devices" and self._row:
+                self._row.values["mig_devices"] = 0
             if label == "processes" and self._row:
                 self._row.processes = []
             return
@@ -160,6 +164,10 @@ class _Reader:
         if section.startswith("process") and self._row is not None and self._row.processes is not None:
             _add_process(self._row.processes, label, value)
             return
+        if any(name == "mig devices" for _, name in self._stack):
+            if label == "index" and self._row and "mig_devices" in self._row.values:
+                self._row.values["mig_devices"] += 1
+            return
         if label == "processes" and value.casefold() == "none" and self._row:
             self._row.processes = []
         is_counter = (section.endswith("counters") or value.endswith(" us")) and not value.endswith("ctive")
@@ -174,6 +182,9 @@ class _Reader:
             self._put(self._at(number, found), found, value)
 
     def _key(self, label: str) -> str:
+        path = "/".join([*(name for _, name in self._stack[-2:]), label])
+        if path in LABELS:
+            return path
         for _, section in reversed(self._stack):
             if section.endswith("readings") or f"{section}/{label}" in LABELS:
                 return f"{section}/{label}" if f"{section}/{label}" in LABELS else ""

@@ -21,6 +21,7 @@ from typing import Any
 
 from mlopsdoc import CannotSee
 from mlopsdoc.clean import one_line
+from mlopsdoc.facts import smi_health
 from mlopsdoc.facts.smi import MAX_GPUS, Printed, Row, read_value, slot
 
 # Parent/tag -> name and kind, in the order in which they count.
@@ -63,6 +64,7 @@ TAGS = {
     "gpu_power_readings/instant_power_draw": ("power_mw", "W"),
     "gpu_power_readings/current_power_limit": ("power_limit_mw", "W"),
     "gpu_power_readings/default_power_limit": ("power_default_mw", "W"),
+    **smi_health.TAGS,
 }
 COUNTERS = {
     "sw_power_cap": "power_cap_ns",
@@ -74,6 +76,7 @@ COUNTERS = {
 _COUNTER = "clocks_event_reasons_counters_"
 _FLAGS = ("clocks_event_reason_", "clocks_throttle_reason_")
 _LISTS = ("clocks_event_reasons", "clocks_throttle_reasons")
+_SECTIONS = (*_LISTS, "remapped_rows", "mig_devices")  # their text says why there is nothing in them
 _PROCESS = {"pid", "process_name", "used_memory"}
 _GPU = "<gpu id="
 MAX_DEPTH, MAX_VALUE = 16, 1024
@@ -148,13 +151,15 @@ class _Reader:
         self._path.pop()
         parent = self._path[-1] if self._path else ""
         value, self._text = self._text.strip(), ""
-        if found := TAGS.get(f"{parent}/{tag}"):
-            if tag not in _LISTS or value:
+        if found := TAGS.get(f"{parent}/{tag}") or TAGS.get("/".join([*self._path[-2:], tag])):
+            if tag not in _SECTIONS or value:
                 self._row.put(*found, value)
         elif parent in _LISTS and tag.startswith(_FLAGS):
             self._row.flag(tag.removeprefix(_FLAGS[0]).removeprefix(_FLAGS[1]), value)
         elif tag.startswith(_COUNTER) and (name := COUNTERS.get(tag.removeprefix(_COUNTER))):
             self._row.put(name, "us", value)
+        elif tag == "mig_device":
+            self._row.values["mig_devices"] = self._row.values.get("mig_devices", 0) + 1
         elif tag == "pci_bus_id" and not self._row.pci:
             self._row.pci = slot(value)
         elif parent == "process_info" and tag in _PROCESS:

@@ -54,6 +54,7 @@ RULES = (
     Rule("probe nvml static", "nvml", 15, 300, 4 * MIB),
     Rule("probe nvml state", "nvml", 15, 2, 4 * MIB, sample=True),
     Rule("probe nvml links", "nvml", 15, 10, 4 * MIB, sample=True),
+    Rule("probe nvml health", "nvml", 15, 60, 4 * MIB, sample=True),
     Rule("probe nvml *", "nvml", 15, 10, 4 * MIB),
     Rule("probe processes*", "processes", 5, 5, 4 * MIB),
     Rule("probe bindings*", "processes", 5, 10, 4 * MIB),

@@ -2,7 +2,8 @@
 
     {"driver": "580.95.05", "nvml": "13.580.95.05", "cuda": 13000, "library": "580.95.05", "count": 4,
      "gpus": [{"index": 0, "pci": "0000:1b:00.0", "uuid": "GPU-...", "values": {...}, "errors": {"fan": 3}}],
-                (of links also "links": [{"link": 0, "values": {...}, "errors": {...}}] without what is not offered)
+                (of links also "links": [{"link": 0, "values": {...}, "errors": {...}}] without what is not offered,
+                of health also "mig_devices": [name of each, ...] where MIG is on)
      "error": {"call": "nvmlInit", "code": 15}}            (only where initialising failed)
 
 One bad GPU or call never stops the rest. Codes: 3, 13 and 26 not offered here, 4 for root only, 9 no kernel
@@ -25,6 +26,8 @@ IDLE_S = 0.5  # the questions of one run follow each other within milliseconds, 
 ONCE_MORE = (10, 999)  # TIMEOUT and UNKNOWN are often gone at the second try
 _CLOCK_SM, _CLOCK_MEMORY = 1, 2
 _POLICY_THERMAL = 1
+_ERRORS, _PERIODS = {"corrected": 0, "uncorrected": 1}, {"volatile": 0, "aggregate": 1}
+_PLACES = {"dram": 2, "sram": 7}  # NVML_MEMORY_LOCATION_
 
 _SYSTEM: dict[str, Call] = {
     "driver": ("nvmlSystemGetDriverVersion",),
@@ -75,6 +78,22 @@ CALLS: dict[str, dict[str, tuple[Call, ...]]] = {
         "mig": (("nvmlDeviceGetMigMode",),),  # now, and after the next reset
         "virtualization": (("nvmlDeviceGetVirtualizationMode",),),
     },
+    "health": {
+        "mig": (("nvmlDeviceGetMigMode",),),
+        "part": (("nvmlDeviceGetBoardPartNumber",),),
+        "banks": (("nvmlDeviceGetRowRemapperHistogram",),),  # of rows, by how many spare ones they have left
+        "repair": (("nvmlDeviceGetRepairStatus",),),  # of a memory channel, of a TPC: whether it waits for a reset
+        "unrepairable": (("nvmlDeviceGetUnrepairableMemoryFlag_v1",),),
+        "inforom": (("nvmlDeviceValidateInforom",),),  # None is well
+        "gsp": (("nvmlDeviceGetGspFirmwareVersion",),),
+        "gsp_mode": (("nvmlDeviceGetGspFirmwareMode",),),  # now, by default
+        **{
+            f"ecc_{kind}_{period}_{place}": (("nvmlDeviceGetMemoryErrorCounter", error, counter, location),)
+            for kind, error in _ERRORS.items()
+            for period, counter in _PERIODS.items()
+            for place, location in _PLACES.items()
+        },
+    },
     "processes": {
         "compute": (("nvmlDeviceGetComputeRunningProcesses_v3",), ("nvmlDeviceGetComputeRunningProcesses_v2",)),
         "graphics": (("nvmlDeviceGetGraphicsRunningProcesses_v3",), ("nvmlDeviceGetGraphicsRunningProcesses_v2",)),
@@ -100,6 +119,24 @@ FIELDS: dict[str, dict[str, int]] = {
         "power_brake_ns": 271,
     },
     "links": {"nvlink_links": 91},
+    "health": {
+        "ecc_now": 1,
+        "ecc_then": 2,
+        "ecc_corrected_volatile_total": 3,
+        "ecc_uncorrected_volatile_total": 4,
+        "ecc_corrected_aggregate_total": 5,
+        "ecc_uncorrected_aggregate_total": 6,
+        "retired_sbe": 29,
+        "retired_dbe": 30,
+        "retired_pending": 31,
+        "remap_corrected": 142,
+        "remap_uncorrected": 143,
+        "remap_pending": 144,
+        "remap_failure": 145,
+        "reset_required": 226,
+        "drain_recommended": 227,
+        "recovery": 230,
+    },
     "processes": {},
 }
 MAX_LINKS = 36  # NVML_NVLINK_MAX_LINKS
@@ -120,13 +157,19 @@ FABRIC = {
     "state": "state", "status": "status", "health_mask": "healthMask", "health_summary": "healthSummary",
     "clique": "cliqueId",
 }  # fmt: skip
+# Of the errors of SRAM. The threshold is that at which the maker exchanges the GPU.
+SRAM = {
+    "threshold": "bThresholdExceeded", "parity": "aggregateUncParity", "secded": "aggregateUncSecDed",
+    "volatile_parity": "volatileUncParity", "volatile_secded": "volatileUncSecDed",
+}  # fmt: skip
+MAX_MIG_DEVICES = 7
 FABRIC_SINCE = 550  # on R535 asking for it can crash
 # The member of a field value's union, by valueType.
 _MEMBERS = {0: "dVal", 1: "uiVal", 2: "ulVal", 3: "ullVal", 4: "sllVal", 5: "siVal", 6: "usVal"}
 
 
 def read(root: str, what: str) -> dict[str, Any]:
-    """All that `what` names: static, state, links or processes. `root` does not matter: NVML sees this kernel.
+    """All that `what` names: static, state, links, health or processes. `root` does not matter: NVML sees this kernel.
 
     Initialising costs seconds where persistence mode is off, so NVML stays open for the questions that follow at
     once, and is left `IDLE_S` after the last: a screen that stays open keeps no GPU from being reset between its
@@ -218,7 +261,31 @@ def _gpu(nvml: Any, index: int, calls: Mapping[str, tuple[Call, ...]], fields: M
     if "nvlink_links" in fields and LOST not in errors.values():
         gpu["links"] = _links(nvml, handle, values.get("nvlink_links"))
         _add_fabric(nvml, handle, values, errors)
+    if "recovery" in fields and LOST not in errors.values():
+        _add_sram(nvml, handle, values, errors)
+        if 1 in (values.get("mig") or []):
+            gpu["mig_devices"] = _mig_devices(nvml, handle)
     return gpu
+
+
+def _add_sram(nvml: Any, handle: Any, values: dict[str, Any], errors: dict[str, int]) -> None:
+    status, code = _coded(getattr(nvml, "c_nvmlEccSramErrorStatus_v1_t", _absent))
+    if not code:
+        _, code = _call(nvml, ("nvmlDeviceGetSramEccErrorStatus", ctypes.byref(status)), handle)
+    if code:
+        errors["sram"] = code
+    else:
+        values["sram"] = {name: getattr(status, member) for name, member in SRAM.items()}
+
+
+def _mig_devices(nvml: Any, handle: Any) -> list[str]:
+    """The name of each, as in ``NVIDIA H100 80GB HBM3 MIG 3g.40gb``; those that CUDA sees."""
+    names: list[str] = []
+    for index in range(MAX_MIG_DEVICES):
+        device, code = _call(nvml, ("nvmlDeviceGetMigDeviceHandleByIndex", index), handle)
+        if not code:
+            names.append(str(_ask(nvml, ("nvmlDeviceGetName",), device)[0] or ""))
+    return names
 
 
 def _links(nvml: Any, handle: Any, count: int | None) -> list[dict[str, Any]]:

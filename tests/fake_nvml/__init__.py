@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlopsdoc.probes.nvml import CALLS, FABRIC, FIELDS, LINK_CALLS, LINK_COUNTERS, LINK_FIELDS
+from mlopsdoc.probes.nvml import CALLS, FABRIC, FIELDS, LINK_CALLS, LINK_COUNTERS, LINK_FIELDS, SRAM
 
 SOURCE = Path(__file__).parent / "nvml.c"
 VERSION = "580.95.05"
@@ -79,6 +79,11 @@ def _gpu_lines(what: str, gpu: Mapping[str, Any]) -> Iterator[str]:
             yield f"field/{id} {_type(gpu['values'][name])} {gpu['values'][name]}"
         elif name in gpu["errors"]:
             yield f"field/{id} !{gpu['errors'][name]}"
+    if sram := gpu["values"].get("sram"):
+        yield f"nvmlDeviceGetSramEccErrorStatus {' '.join(str(sram[name]) for name in SRAM)}"
+    elif "sram" in gpu["errors"]:
+        yield f"nvmlDeviceGetSramEccErrorStatus !{gpu['errors']['sram']}"
+    yield from (f"nvmlDeviceGetName/{n} {name}" for n, name in enumerate(gpu.get("mig_devices", ())))
     for link in gpu.get("links", ()):
         yield from _link_lines(link)
     if fabric := gpu["values"].get("fabric"):
@@ -117,7 +122,8 @@ def _said(value: Any) -> str:
 
 
 def _in_order(struct: Mapping[str, int]) -> list[int]:
-    return [struct[name] for name in ("gpu", "memory", "referenceTime", "violationTime") if name in struct]
+    names = ("gpu", "memory", "referenceTime", "violationTime", "max", "high", "partial", "low", "none")
+    return [struct[name] for name in names if name in struct]
 
 
 def _process(item: Any) -> str:

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, INSUFFICIENT_SIZE = 7, MAX_LINES = 16384 };
+enum { SUCCESS, UNINITIALIZED, INVALID_ARGUMENT, NOT_SUPPORTED, NOT_FOUND = 6, INSUFFICIENT_SIZE, MAX_LINES = 16384 };
 typedef void *device;
 static char *lines[MAX_LINES];
 static int count;
@@ -123,7 +123,7 @@ int nvmlDeviceGetPciInfo_v3(device gpu, struct pci *out) {
 #define NUMBER(name) int name(device gpu, unsigned *out) { return number(gpu, #name, out); }
 #define BIG(name) int name(device gpu, unsigned long long *out) { return big(gpu, #name, out); }
 #define WITH(name) int name(device gpu, int argument, unsigned *out) { return with(gpu, #name, argument, out); }
-TEXT(nvmlDeviceGetName) TEXT(nvmlDeviceGetUUID) TEXT(nvmlDeviceGetSerial) TEXT(nvmlDeviceGetVbiosVersion)
+TEXT(nvmlDeviceGetBoardPartNumber) TEXT(nvmlDeviceGetUUID) TEXT(nvmlDeviceGetSerial) TEXT(nvmlDeviceGetVbiosVersion)
 NUMBER(nvmlDeviceGetArchitecture) NUMBER(nvmlDeviceGetPowerManagementDefaultLimit) NUMBER(nvmlDeviceGetPowerUsage)
 NUMBER(nvmlDeviceGetEnforcedPowerLimit) NUMBER(nvmlDeviceGetPerformanceState) NUMBER(nvmlDeviceGetPersistenceMode)
 NUMBER(nvmlDeviceGetCurrPcieLinkGeneration) NUMBER(nvmlDeviceGetCurrPcieLinkWidth)
@@ -139,6 +139,59 @@ int nvmlDeviceGetNvLinkErrorCounter(device gpu, unsigned link, int counter, unsi
     char question[64];
     snprintf(question, sizeof question, "nvmlDeviceGetNvLinkErrorCounter/%u/%d", link, counter);
     return big(gpu, question, out);
+}
+/* A MIG device is its GPU's handle with its place, from 1, in the upper half: its name is nvmlDeviceGetName/PLACE. */
+int nvmlDeviceGetName(device gpu, char *out, unsigned size) {
+    char question[40];
+    long place = (long)(intptr_t)gpu >> 16;
+    if (!place) return text(gpu, "nvmlDeviceGetName", out, size);
+    snprintf(question, sizeof question, "nvmlDeviceGetName/%ld", place - 1);
+    return text((device)((intptr_t)gpu & 0xffff), question, out, size);
+}
+int nvmlDeviceGetMigDeviceHandleByIndex(device gpu, unsigned index, device *out) {
+    char question[40], name[96];
+    snprintf(question, sizeof question, "nvmlDeviceGetName/%u", index);
+    *out = (device)((intptr_t)gpu | (intptr_t)(index + 1) << 16);
+    return text(gpu, question, name, sizeof name) == SUCCESS ? SUCCESS : NOT_FOUND;
+}
+int nvmlDeviceGetMemoryErrorCounter(device gpu, int kind, int counter, int location, unsigned long long *out) {
+    char question[64];
+    snprintf(question, sizeof question, "nvmlDeviceGetMemoryErrorCounter/%d/%d/%d", kind, counter, location);
+    return big(gpu, question, out);
+}
+static int many(device gpu, const char *question, unsigned *out, int numbers) {
+    int code;
+    char *rest = (char *)answer(gpu, question, &code);
+    for (int i = 0; rest && i < numbers; i++) out[i] = (unsigned)strtoul(rest, &rest, 10);
+    return code;
+}
+int nvmlDeviceGetRowRemapperHistogram(device gpu, unsigned out[5]) {
+    return many(gpu, "nvmlDeviceGetRowRemapperHistogram", out, 5);
+}
+int nvmlDeviceGetRepairStatus(device gpu, unsigned out[3]) { return many(gpu, "nvmlDeviceGetRepairStatus", out + 1, 2); }
+int nvmlDeviceGetUnrepairableMemoryFlag_v1(device gpu, unsigned out[2]) {
+    return number(gpu, "nvmlDeviceGetUnrepairableMemoryFlag_v1", out + 1);
+}
+int nvmlDeviceValidateInforom(device gpu) {
+    int code;
+    answer(gpu, "nvmlDeviceValidateInforom", &code);
+    return code;
+}
+int nvmlDeviceGetGspFirmwareVersion(device gpu, char *out) {
+    return text(gpu, "nvmlDeviceGetGspFirmwareVersion", out, 0x40);
+}
+int nvmlDeviceGetGspFirmwareMode(device gpu, unsigned *now, unsigned *usual) {
+    return two(gpu, "nvmlDeviceGetGspFirmwareMode", "%u %u", now, usual);
+}
+/* What it says: threshold, parity, SEC-DED, both since the driver was loaded. */
+struct sram { unsigned version; unsigned long long numbers[11]; unsigned threshold; };
+int nvmlDeviceGetSramEccErrorStatus(device gpu, struct sram *out) {
+    unsigned said[5] = {0};
+    int code = many(gpu, "nvmlDeviceGetSramEccErrorStatus", said, 5);
+    if (code) return code;
+    out->threshold = said[0];
+    out->numbers[0] = said[1], out->numbers[1] = said[2], out->numbers[3] = said[3], out->numbers[4] = said[4];
+    return SUCCESS;
 }
 int nvmlDeviceGetMigMode(device gpu, unsigned *now, unsigned *then) {
     return two(gpu, "nvmlDeviceGetMigMode", "%u %u", now, then);

@@ -1,0 +1,103 @@
+"""The InfoROM and the firmware of GPUs, settings that wait for a reset, and boards that differ from their like."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from mlopsdoc import Finding, check, unknown, warning
+from mlopsdoc.facts.gpu_health import GpuHealth, GpuHealths
+
+NAMES = ("inforom", "gsp", "vbios", "ecc_now")
+NOT_RUN = ("", "N/A", "None")
+
+
+@check(
+    area="gpu",
+    title="GPUs have a valid InfoROM and the firmware of their driver and of their like",
+    params=("GPU",),
+    explained_by=("driver_stack", "gpu_presence"),
+)
+def gpu_health(health: GpuHealths) -> Iterator[Finding]:
+    """What lasts: a fault of these is there after a reboot, and seldom stops a job.
+
+    A corrupt InfoROM is a warning (DCGM): it holds ECC counts, remapped rows and the serial number, which may be lost.
+    GSP firmware of another version than the driver, or switched off where the board has it on by default, is a
+    warning. An ECC mode that is to change at the next reset or reboot (IMB) is one too, for whoever reboots the host
+    will be surprised. A VBIOS that differs among GPUs with one name and one part number is a warning, of the fewer
+    ones: a board that was exchanged and not updated. MIG modes are in gpu_mig.
+    """
+    told = health.telling("InfoROM and firmware", *NAMES)
+    for gpu in told:
+        yield from _troubles(gpu, health.driver)
+    yield from _unlike(told)
+    for gap in health.gaps("InfoROM and firmware", (NAMES,)):
+        yield unknown(gap.why, subject=gap.subject, code=gap.code, advice=gap.advice)
+
+
+def _troubles(gpu: GpuHealth, driver: str) -> Iterator[Finding]:
+    gsp, now, then = gpu.text("gsp"), gpu.number("ecc_now"), gpu.number("ecc_then")
+    if gpu.number("inforom"):
+        yield _finding(
+            gpu,
+            "inforom",
+            "its InfoROM is corrupt: error counts and serial number may be lost, ECC and remapping may not be kept",
+            "a reset or a reboot mends some; else save `sudo nvidia-bug-report.sh` and call the vendor: runbook",
+            "inforom",
+        )
+    if gsp not in NOT_RUN and driver and gsp != driver:
+        yield _finding(
+            gpu,
+            "gsp_version",
+            f"its GSP firmware is {gsp}, the driver {driver}: they belong together",
+            f"reload the driver or reboot; if it stays, install the firmware of {driver}: steps in the runbook",
+            "gsp",
+        )
+    if gpu.number("gsp_now") == 0 and gpu.number("gsp_usual") == 1:
+        yield _finding(
+            gpu,
+            "gsp_off",
+            "its GSP firmware is switched off, on this board it is on by default",
+            "look for NVreg_EnableGpuFirmware=0 (`grep -rs NVreg /etc/modprobe.d /proc/cmdline`): steps in the runbook",
+            "gsp",
+        )
+    if now is not None and then is not None and now != then:
+        yield _finding(
+            gpu,
+            "ecc_pending",
+            f"ECC is {_mode(now)} and will be {_mode(then)} after the next reset or reboot",
+            f"if that is meant, reset it or reboot when it is idle; if not, `sudo nvidia-smi -i {gpu.pci} -e {now}`",
+            "ecc_now",
+            "ecc_then",
+        )
+
+
+def _mode(on: int) -> str:
+    return "on" if on else "off"
+
+
+def _unlike(gpus: Sequence[GpuHealth]) -> Iterator[Finding]:
+    """Those whose VBIOS is not that of most boards of their kind; where none is that of most, one finding for all."""
+    kinds: dict[tuple[str, str], list[GpuHealth]] = {}
+    for gpu in gpus:
+        if gpu.text("vbios") not in NOT_RUN and gpu.text("name"):
+            kinds.setdefault((gpu.text("name"), gpu.text("part")), []).append(gpu)
+    for (name, _), same in kinds.items():
+        versions = Counter(gpu.text("vbios") for gpu in same).most_common()
+        if len(versions) < 2:
+            continue
+        usual, count = versions[0]
+        advice = "ask the vendor which is right, and update the others when they are idle: steps in the runbook"
+        if count == versions[1][1]:
+            what = f"{len(same)} x {name} have different VBIOS: {', '.join(f'{n} x {v}' for v, n in versions)}"
+            covers = [gpu.label for gpu in same]
+            yield warning(what, code="vbios", advice=advice, covers=covers, evidence=[g.line("vbios") for g in same])
+            continue
+        for gpu in same:
+            if gpu.text("vbios") != usual:
+                what = f"its VBIOS is {gpu.text('vbios')}, {count} others of its kind have {usual}"
+                yield _finding(gpu, "vbios", what, advice, "vbios")
+
+
+def _finding(gpu: GpuHealth, code: str, what: str, advice: str, *names: str) -> Finding:
+    return warning(
+        what, subject=gpu.label, code=code, advice=advice, params={"GPU": gpu.pci}, evidence=[gpu.line(*names)]
+    )

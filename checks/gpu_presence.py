@@ -1,0 +1,47 @@
+"""GPUs that should be here and do not answer."""
+
+from collections.abc import Iterator
+
+from mlopsdoc import Finding, NothingHere, check, critical, unknown
+from mlopsdoc.facts.gpu_presence import GpuPresence, Missing
+from mlopsdoc.facts.gpu_processes import GpuProcesses
+
+LOST = (
+    "look at what the kernel said (`sudo dmesg | grep -i -e nvrm -e xid -e {}`), save `sudo nvidia-bug-report.sh`, "
+    "drain the host and reboot it; gone again afterwards: seating, power, the slot, the board: steps in the runbook"
+)
+
+
+@check(
+    area="gpu",
+    title="Every GPU that is on PCI answers",
+    params=("GPU",),
+    explains=("gpu_thermal", "nvlink_errors", "gpu_ecc", "gpu_row_remap", "gpu_mig", "gpu_recovery", "gpu_health"),
+    explained_by=("driver_stack", "gpu_xid"),
+)
+def gpu_presence(presence: GpuPresence, processes: GpuProcesses | None) -> Iterator[Finding]:
+    """A GPU that has fallen off the bus takes its job with it, and the next one starts with a GPU too few.
+
+    NVML is held against PCI (display devices of vendor 10de that the nvidia driver holds), against the list of the
+    kernel module, and lspci where it was recorded: a GPU that is missing since boot leaves no Xid at all. A handle
+    that NVML refuses is critical, with its code by name. GPUs that were given to virtual machines, left out with
+    NVreg_ExcludedGpus, those of another make, those that a container was not given, and sleeping GPUs of laptops are
+    not missing. Where only a part of an output is here, nothing is missing for want of it.
+    """
+    if not presence.missing and not presence.is_whole:
+        raise NothingHere("a part of what nvidia-smi says does not tell which GPUs there are")
+    for gpu in presence.missing:
+        yield _finding(gpu, presence.seen, processes)
+
+
+def _finding(gpu: Missing, seen: int, processes: GpuProcesses | None) -> Finding:
+    others = f"; {seen} other GPU{'s' * (seen > 1)} answer{'s' * (seen == 1)}" if seen else ""
+    return (unknown if gpu.code == "refused" else critical)(
+        gpu.what + others,
+        subject=gpu.label,
+        code=gpu.code,
+        advice="run as root" if gpu.code == "refused" else LOST.format(gpu.pci.rpartition(".")[0] or "nvidia"),
+        hurts=processes.hurts(gpu.pci) if processes and gpu.pci else (),
+        params={"GPU": gpu.pci},
+        evidence=[gpu.line],
+    )

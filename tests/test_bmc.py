@@ -148,6 +148,14 @@ def test_a_broken_service_is_never_ok(path: str, answer: int | bytes, wanted: st
     assert wanted in ended.out and not alarms(ended)
 
 
+def test_what_only_adds_to_a_supply_may_be_broken(tmp_path: Path) -> None:
+    with service(tree(), {CHASSIS + "/Self/Environment": 500}) as bmc:
+        configure(tmp_path, "redfish", bmc.server_port, more=PLAIN)
+        said = judged(tmp_path).check("psu_redundancy")
+    assert [finding["code"] for finding in said["findings"]] == ["margin"]
+    assert "what is drawn is not known" in said["findings"][0]["summary"]
+
+
 def test_nobody_listens(tmp_path: Path) -> None:
     configure(tmp_path, "redfish", free_port(), more=PLAIN)
     ended = judged(tmp_path)

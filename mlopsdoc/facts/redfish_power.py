@@ -21,6 +21,8 @@ from mlopsdoc.hosts.base import safe
 ROOT = "/redfish/v1/Chassis"
 MAX_MEMBERS = 64
 GONE = ("Absent",)
+MISSING = ("absent", "not_captured")
+EXTRA = (*MISSING, "failed", "denied", "ok", "truncated")  # of what only adds to a supply: many BMCs break there
 HANGS = "no answer in time, so it was not asked further"
 LOOK = "see whether address, user and password of [bmc] in config.toml are right; the runbook has the steps"
 OFFLINE = ("UnavailableOffline",)
@@ -56,16 +58,16 @@ class _Service:
         self._host = host
         self.refused: dict[str, str] = {}
 
-    def get(self, address: str, *, is_extra: bool = False) -> Object:
-        """A resource, or an empty one; one that does not matter much may be missing. After one that let its deadline
-        pass nothing is asked any more: a service that hangs costs one of them.
+    def get(self, address: str, spared: tuple[str, ...] = ()) -> Object:
+        """A resource, or an empty one. spared: statuses that are no refusal of it. After one that let its deadline pass
+        nothing is asked any more: a service that hangs costs one of them.
         """
         if not address or HANGS in self.refused.values():
             return NOTHING
         answer = self._host.read(address)
         found = next(_values(answer), NOTHING)
-        if not found and not (is_extra and answer.status in ("absent", "not_captured")):
-            is_late = answer.status == "timeout" or answer.why.startswith("no answer within")
+        is_late = answer.status == "timeout" or answer.why.startswith("no answer within")
+        if not found and (is_late or answer.status not in spared):
             self.refused[address] = HANGS if is_late else answer.why or "it is empty"
         return found
 
@@ -83,23 +85,23 @@ def _of_subsystem(service: _Service, chassis: Object) -> Group | None:
     supplies: list[Supply] = []
     for member in _links(service.get(_link(subsystem.get("PowerSupplies"))).get("Members")):
         if given := service.get(member):
-            metrics = service.get(_link(given.get("Metrics")), is_extra=True)
+            metrics = service.get(_link(given.get("Metrics")), EXTRA)
             supplies.append(_supply(given, metrics, f"read {member}"))
     if not supplies:
         return None
     environment = _link(chassis.get("EnvironmentMetrics"))
-    drawn = sane(_value(service.get(environment, is_extra=True).get("PowerWatts")), SANE_WATTS)
+    drawn = sane(_value(service.get(environment, EXTRA).get("PowerWatts")), SANE_WATTS)
     line = Line(f"read {environment}", f"PowerWatts: {drawn:g}") if drawn else None
-    if drawn is None and (older := _of_power(service, chassis)):
+    if drawn is None and (older := _of_power(service, chassis, EXTRA)):
         drawn, line = older.drawn, older.drawn_line
     group = _together(_dicts(subsystem.get("PowerSupplyRedundancy")), "RedundancyType", f"read {address}")
     return Group(tuple(supplies), *group, drawn=drawn, drawn_line=line)
 
 
-def _of_power(service: _Service, chassis: Object) -> Group | None:
+def _of_power(service: _Service, chassis: Object, spared: tuple[str, ...] = MISSING) -> Group | None:
     """The older model: everything in one resource."""
     address = _link(chassis.get("Power"))
-    return _of_one(service.get(address, is_extra=True), f"read {address}", "")
+    return _of_one(service.get(address, spared), f"read {address}", "")
 
 
 def _of_one(power: Object, key: str, unseen: str) -> Group | None:

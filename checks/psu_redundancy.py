@@ -8,26 +8,26 @@ from mlopsdoc.facts.quantities import instant
 from mlopsdoc.facts.supplies import Supply
 
 LEVEL = {"warning": warning, "critical": critical}
-# What is wrong with one supply: how bad (IPMI 2.0 table 42-3, type 08h; Redfish Status and LineInputStatus), in words.
+FEED = "Look at its cord, at the outlet of the PDU and at the breaker of that feed"
+# What is wrong with one supply: how bad (IPMI 2.0 table 42-3, type 08h; Redfish Status, LineInputStatus), in words, and
+# what to do. The worst comes first.
 TROUBLES = {
-    "failed": ("critical", "has failed"),
-    "no_input": ("critical", "has no input power"),
-    "lost_or_out_of_range": ("critical", "has no input power, or of a wrong voltage"),
-    "offline": ("critical", "is offline: no input power, or switched off"),
-    "out_of_range": ("warning", "has input power of a wrong voltage"),
-    "predictive": ("warning", "predicts its own failure"),
-    "config": ("warning", "does not fit the others, or is set up wrongly"),
-    "warns": ("warning", "reports a warning"),
-}
-DO = {
-    "failed": "Reseat it once; if it stays so, replace it while the host runs (hot-swap), by one of the same model",
-    "no_input": "Look at its cord, at the outlet of the PDU and at the breaker of that feed",
-    "lost_or_out_of_range": "Look at its cord, at the outlet of the PDU and at the breaker of that feed",
-    "offline": "Look at its cord, at the outlet of the PDU and at the breaker of that feed",
-    "out_of_range": "Have the voltage of that feed measured",
-    "predictive": "Order its replacement, and swap it in daylight",
-    "config": "Compare the models and firmware of all supplies: sudo ipmitool fru print",
-    "warns": "See what the BMC logged of it: sudo ipmitool sel elist",
+    "failed": (
+        "critical",
+        "has failed",
+        "Reseat it once; if it stays so, replace it while the host runs (hot-swap), by one of the same model",
+    ),
+    "no_input": ("critical", "has no input power", FEED),
+    "lost_or_out_of_range": ("critical", "has no input power, or of a wrong voltage", FEED),
+    "offline": ("critical", "is offline: no input power, or switched off", FEED),
+    "out_of_range": ("warning", "has input power of a wrong voltage", "Have the voltage of that feed measured"),
+    "predictive": ("warning", "predicts its own failure", "Order its replacement, and swap it in daylight"),
+    "config": (
+        "warning",
+        "does not fit the others, or is set up wrongly",
+        "Compare the models and firmware of all supplies: sudo ipmitool fru print",
+    ),
+    "warns": ("warning", "reports a warning", "See what the BMC logged of it: sudo ipmitool sel elist"),
 }
 TOGETHER = {
     "lost": (critical, "the loss of one more supply or feed ends this host"),
@@ -65,7 +65,7 @@ def psu_redundancy(
     found = list(_supplies(power)) + list(_bays(power, supplies))
     yield from found
     if not any(finding.status.value == "critical" or finding.code == "missing" for finding in found):
-        if power.redundancy in TOGETHER and all(supply.works for supply in power.supplies):
+        if power.redundancy in TOGETHER and _all_work(power):
             yield _lost(power)
         else:
             yield from _margin(power, supply_watts, (warning_percent, critical_percent), line_208_percent)
@@ -80,7 +80,7 @@ def _supplies(power: PowerSupplies) -> Iterator[Finding]:
         known = sorted((word for word in supply.troubles if word in TROUBLES), key=list(TROUBLES).index)
         if supply.presence != "present" or not known:
             continue
-        level = TROUBLES[known[0]][0]
+        level, _, advice = TROUBLES[known[0]]
         left = [other for other in power.supplies if other.works and other is not supply]
         if level == "critical" and power.redundancy == "degraded" and len(left) > 1:
             level = "warning"  # the BMC counts what is left, and it is enough for one more
@@ -89,8 +89,8 @@ def _supplies(power: PowerSupplies) -> Iterator[Finding]:
             f"{what}; {_left(left, power) if not supply.works else 'it still works'}",
             subject=supply.subject,
             code=known[0],
-            advice=DO[known[0]] + STEPS,
-            since=instant(supply.since) if supply.since else "",
+            advice=advice + STEPS,
+            since=instant(supply.since),
             params={"PSU": supply.name},
             metrics={"drawn_w": power.drawn},
             evidence=[supply.line, power.redundancy_line],
@@ -129,7 +129,7 @@ def _bays(power: PowerSupplies, wanted: int) -> Iterator[Finding]:
                 code="missing",
                 advice=f"Put a supply of the same model in, or set checks.psu_redundancy.supplies = {len(there)} where "
                 f"that is all it should have{STEPS}",
-                since=instant(supply.since) if supply.since else "",
+                since=instant(supply.since),
                 params={"PSU": supply.name},
                 metrics={"drawn_w": power.drawn},
                 evidence=[supply.line, power.redundancy_line],
@@ -138,6 +138,11 @@ def _bays(power: PowerSupplies, wanted: int) -> Iterator[Finding]:
         yield warning(f"{len(there)} power supplies, {wanted} should be there", code="missing", advice=STEPS[2:])
     elif gone:
         yield ok(f"{_names(gone)}: {'no reading' if gone[0].presence == 'unread' else 'empty'}, and not missed")
+
+
+def _all_work(power: PowerSupplies) -> bool:
+    """All that are there."""
+    return all(supply.works for supply in power.supplies if supply.presence == "present")
 
 
 def _lost(power: PowerSupplies) -> Finding:
@@ -155,7 +160,7 @@ def _lost(power: PowerSupplies) -> Finding:
 
 def _unit(power: PowerSupplies) -> Iterator[Finding]:
     """What the BMC says of the power unit as a whole. Old BMCs keep such a word after the feed is back."""
-    are_fine = power.supplies and all(supply.works for supply in power.supplies if supply.presence == "present")
+    are_fine = power.supplies and _all_work(power)
     for said, line in power.unit:
         level = warning if are_fine or said == "predictive failure" else critical
         yield level(

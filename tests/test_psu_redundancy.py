@@ -166,6 +166,32 @@ def test_one_problem_is_one_finding() -> None:
     assert alarms(result)[0].params == {"PSU": "PS2 Status"}
 
 
+def test_an_empty_bay_that_is_meant_hides_no_lost_redundancy() -> None:
+    text = TWO + "PS3 Status       | CBh | ok  | 10.3 | \nPS Redundancy    | CAh | ok  | 19.1 | Redundancy Lost\n"
+    result = judged({ELIST: text, DCMI: dcmi(700)}, supply_watts=2200, supplies=2)
+    assert [(f.status.value, f.code) for f in alarms(result)] == [("critical", "redundancy")]
+
+
+def test_since_when() -> None:
+    text = TWO.replace("10.2 | Presence detected", "10.2 | Presence detected, Power Supply AC lost")
+    log = """
+   1 | 11/20/26 | 08:00:00 UTC | Power Supply PS2 Status | Power Supply AC lost () | Asserted
+   2 | 11/20/26 | 08:10:00 UTC | Power Supply PS2 Status | Power Supply AC lost () | Deasserted
+   3 | 11/22/2026 | 19:12:05 | Power Supply PS2 Status | Power Supply AC lost | Asserted
+   4 | 11/22/2026 | 20:12:05 | Power Supply PS2 Status | Power Supply AC lost | Asserted
+   5 | 11/22/2026 | 21:00:00 | Power Supply PS1 Status | Failure detected | Asserted
+"""
+    [found] = alarms(judged({ELIST: text, "run ipmitool sel elist": log}))
+    assert found.since == "2026-11-22T19:12:05Z"
+    for late in (
+        "   9 |  Pre-Init  |0000001486| ",
+        "   9 | 11/22/2031 | 19:12:05 | ",
+        "   9 | 13/40/2026 | 19:12:05 | ",
+    ):
+        event = f"{late}Power Supply PS2 Status | Power Supply AC lost () | Asserted\n"
+        assert alarms(judged({ELIST: text, "run ipmitool sel elist": event}))[0].since == ""
+
+
 def test_fans_have_a_redundancy_of_their_own() -> None:
     text = TWO + "Fan Redundancy   | 75h | ok  |  7.1 | Redundancy Lost\n"
     assert not alarms(judged({ELIST: text, DCMI: dcmi(700)}, supply_watts=2200))

@@ -193,8 +193,9 @@ def _containers(driver: Driver) -> Iterator[Finding]:
     """Containers that were given GPUs and may no longer open them, while the driver of the host is well."""
     rules, failed = driver.said(said.DEVICES), driver.said(said.CONTAINER)
     if driver.in_container and driver.code == UNKNOWN and driver.loaded:
-        what = f"this container has lost its GPUs: driver {driver.loaded.version} of the host is loaded, and NVML says "
-        what += "Unknown Error"
+        what = (
+            f"this container cannot open its GPUs: NVML says Unknown Error, with driver {driver.loaded.version} loaded"
+        )
     elif rules:
         what = f"a container has lost its GPUs: its cgroup allows no more than `{rules.line.text}` of /dev/nvidia*"
     elif failed and driver.code in (0, None):
@@ -202,7 +203,7 @@ def _containers(driver: Driver) -> Iterator[Finding]:
         what = f"a container has lost its GPUs: NVML says Unknown Error in it, {well}"
     else:
         return
-    why = "; a systemctl daemon-reload on the host takes /dev/nvidia* out of the device cgroup of running containers"
+    why = "; mostly a systemctl daemon-reload on the host took /dev/nvidia* out of the device cgroup of the container"
     lines = (rules.line if rules else None, failed.line if failed else None, driver.loaded.line)
     yield _of(critical, "container", what + why, CONTAINERS, *lines)
 

@@ -247,7 +247,7 @@ LOG, DPKG = "read /var/log/fabricmanager.log", "ii  nvidia-fabricmanager-570  57
         ({"run nvidia-smi": OLD, "run job": INSUFFICIENT}, "warning", "than driver 470.256.02 runs, which is CUDA 11"),
         ({"run job": INSUFFICIENT}, "warning", "error 35"),
         ({"run job": "NCCL INFO NET/Plugin : No plugin found (libnccl-net.so)\n"}, "skipped", ""),
-        ({"run nvidia-smi": NEW, "run job": STARTING.replace("system", "module")}, "ok", ""),
+        ({"run nvidia-smi": NEW, "run job": STARTING.replace("CUDA error: ", "file")}, "ok", ""),
         ({"run nvidia-smi": NEW, "run job": "CUDA failed with error forward compatibility was attempted on non "
           "supported HW\n"}, "critical", "error 804"),
         ({"run nvidia-smi": NEW, "run job": "system has unsupported display driver / cuda driver combination\n"},
@@ -280,7 +280,7 @@ def test_a_container_that_lost_its_gpus(reference: Recording) -> None:
     inside = put(reference, {"read /.dockerenv": "", "probe nvml state": error})
     (finding,) = judge(inside).findings
     assert (finding.status.value, finding.code) == ("critical", "container")
-    assert "this container has lost its GPUs" in finding.summary and "restart the container" in finding.advice
+    assert "this container cannot open its GPUs" in finding.summary and "restart the container" in finding.advice
 
 
 def test_a_module_that_was_not_seen_is_not_missing() -> None:

@@ -54,7 +54,7 @@ def _programs(host: Host) -> Iterator[Word]:
         for line in answer.text.splitlines():
             said = line.casefold()
             for sign, kind in PROGRAMS.items():
-                if sign in said:
+                if sign in said and any(word in said for word in ("cuda", "nvidia", "ptx", "802")):
                     last[kind] = Word(kind, Line(answer.key, line))
     yield from last.values()
 

@@ -110,6 +110,11 @@ def pool_subject(name: str) -> str:
     return f"pool {name}"
 
 
+def array_subject(name: str) -> str:
+    """``array md1``."""
+    return f"array {name}"
+
+
 def pid_subject(pid: int) -> str:
     """``pid 4123``."""
     return f"pid {pid}"

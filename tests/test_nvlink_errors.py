@@ -215,6 +215,9 @@ def queried(buses: tuple[str, ...] = BUSES, **about: str) -> str:
         (queried(status="something new"), "critical", "could not be set up"),
         (queried(bandwidth="Degraded"), "warning", "bandwidth is degraded"),
         (queried(BUSES[:4], name="NVIDIA H100 80GB HBM3", state="N/A", status="N/A", clique="N/A"), "ok|skipped", ""),
+        (queried(BUSES[:4], name="NVIDIA GB200", state="In Progress"), "critical", "is still being set up"),
+        (queried(BUSES[:4], name="NVIDIA GB200", clique="4"), "ok|skipped", ""),
+        (queried(BUSES[:4], name="NVIDIA GB200", state="N/A", clique="N/A"), "ok|skipped", ""),
         (queried(BUSES[:1], name="NVIDIA H100 NVL", state="In Progress"), "unknown", "although no NVSwitch was seen"),
         (
             queried(BUSES[:4], clique="3") + queried(BUSES[4:], clique="5").partition("\n")[2],

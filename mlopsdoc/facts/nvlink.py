@@ -21,6 +21,7 @@ COUNTS = frozenset(
      "recovered", "recovery_failed", "effective")
 )  # fmt: skip
 _TELLING = ("handle", "nvlink_links", "fabric")  # what must be had to know of the links
+_RACKS = ("GB200", "GB300")  # their NVSwitches are outside of the host, so PCI does not show them
 _BRIDGE_OTHER = 0x0680  # the PCI class of an NVSwitch
 
 
@@ -89,7 +90,8 @@ class Fabric(Fact, frozen=True):
 
 class LinkedGpu(Fact, frozen=True):
     """One GPU and its links. is_dark: nvidia-smi said that all are inactive, and named none. is_sxm: its name says that
-    it is a module on a baseboard, whose links are always wired, however many they are."""
+    it is a module on a baseboard, whose links are always wired, however many they are. is_rack: it may be one of a rack
+    whose switches are outside of the host."""
 
     index: int | None
     pci: str
@@ -104,6 +106,7 @@ class LinkedGpu(Fact, frozen=True):
     line: Line
     is_dark: bool
     is_sxm: bool
+    is_rack: bool
 
     @property
     def is_wired(self) -> bool:
@@ -171,6 +174,7 @@ class NvLinks(Fact, frozen=True):
             any(d.vendor == NVIDIA and d.kind >> 8 == _BRIDGE_OTHER for d in (pci.devices if pci else ()))
             or any(link.remote == REMOTE_SWITCH for gpu in gpus for link in gpu.links)
             or any(gpu.board and gpu.board.needs_switch for gpu in gpus)
+            or any(gpu.is_rack and gpu.fabric and gpu.fabric.state for gpu in gpus)
             or sum(gpu.is_wired for gpu in gpus) > 4
         )
         is_guest = any(gpu.virtualization == PASSTHROUGH for gpu in gpus)
@@ -227,6 +231,7 @@ def _gpu(row: Table, devices: Mapping[str, str], names: Mapping[str, str], expec
         line=Line(key, quoted if links else nvml.text(row, "failure", 200) or quoted),
         is_dark=bool(row.get("failure")),
         is_sxm="SXM" in name,
+        is_rack=any(rack in name for rack in _RACKS),
     )
 
 

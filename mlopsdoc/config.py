@@ -24,7 +24,7 @@ class WrongConfig(ValueError):
 class Config(Struct, frozen=True):
     """config.toml. profile: name or file. timeout_s: of a whole run. skip, checks: as in a profile, over it.
 
-    bmc: how it is asked over the network.
+    bmc: how it is asked over the network. redaction_key: makes the pseudonyms of all hosts that share it the same.
     """
 
     profile: str = "generic"
@@ -32,6 +32,7 @@ class Config(Struct, frozen=True):
     skip: dict[str, str] = field(default_factory=dict[str, str])
     checks: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     bmc: Bmc | None = None
+    redaction_key: Annotated[str, Meta(min_length=16)] | None = None
 
 
 def config_folders() -> list[str]:

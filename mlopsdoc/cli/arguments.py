@@ -43,6 +43,7 @@ def parser() -> Parser:
     check.add_argument("--timeout", type=_seconds, metavar="S", help="for the whole run (default: 60)")
     check.add_argument("--fail-on", choices=("warning", "critical", "never"), default="warning", help="see exit codes")
     check.add_argument("--save", metavar="FILE", help="keep the answers as a snapshot (.tar.gz, or a folder)")
+    check.add_argument("--no-redact", action="store_true", help="with --save: keep names, addresses, serial numbers")
     check.add_argument("--root", default="/", metavar="DIR", help="where the files of the host are seen from")
     _add_source(check, default=argparse.SUPPRESS)  # or it would undo what stands before the verb
 
@@ -57,9 +58,19 @@ def parser() -> Parser:
     show.add_argument("--format", choices=FORMATS, default="text")
     verb("demo", "checking:demo", "the screen, on a recorded bad night", DEMO)
     verb("config", "lookups:configuration", "print the configuration in force").add_argument("verb", choices=("show",))
-    seal = verb("snapshot", "lookups:seal", "work on snapshot folders")
-    seal.add_argument("verb", choices=("seal",), help="seal: write the digest of every answer")
+    snapshot = verb("snapshot", "snapshots:snapshot", "keep all that checks and vendors ask for, redacted", SNAPSHOT)
+    snapshot.add_argument("-o", "--output", metavar="FILE", help="a .tar.gz, or a folder (default: HOST-TIME.tar.gz)")
+    snapshot.add_argument("--no-redact", action="store_true", help="keep names, addresses and serial numbers")
+    snapshot.add_argument("--only", action="append", default=[], metavar="AREA", help="only this area; may be repeated")
+    snapshot.add_argument(
+        "--since", metavar="TIME", help="how far back logs go: a time, or 90m, 12h, 3d (default: boot)"
+    )
+    snapshot.add_argument("--timeout", type=_seconds, metavar="S", help="for all questions (default: 300)")
+    seal = snapshot.add_subparsers(metavar="seal DIR", parser_class=Parser).add_parser(
+        "seal", help="write the digest of every answer of a snapshot folder"
+    )
     seal.add_argument("folder", metavar="DIR")
+    seal.set_defaults(run="lookups:seal")
 
     actions = verbs.add_parser("runbook", help="list, show, run and lint runbooks").add_subparsers(
         metavar="VERB", required=True, parser_class=Parser
@@ -97,6 +108,10 @@ CHECK = "Run checks on this host or on a recording. Exit code: 2 critical, 1 war
 NEW = "Write checks/CHECK.py, runbooks/CHECK.md and snapshots/CHECK_trips/ to start from. No file is changed."
 SHOW = "Print a JSON report as text, JSON or markdown; the exit code is that of the report."
 DEMO = "Open the screen on a recorded bad night that comes with mlopsdoc; without a terminal, print its report."
+SNAPSHOT = (
+    "Ask this host everything that checks and vendors ask for, replace names, addresses, serial numbers and secrets, "
+    "and write it as one file. Nothing is changed, nothing is sent anywhere."
+)
 SHOW_RUNBOOK = "Print a runbook. Values given with --set are set before each command that uses them; nothing is run."
 RUN = (
     "Run one step of a runbook and record it: its finding must stand, and its check is asked again afterwards. Exit "

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mlopsdoc import __version__
 from mlopsdoc.cli.arguments import parser
 from mlopsdoc.cli.output import (
     BAD_CONFIG,
-    CANNOT_CREATE,
     LOCKED,
     NO_DATA,
     NO_SOURCE,
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     import argparse
 
     from mlopsdoc.examination import Setup
-    from mlopsdoc.hosts.recorder import Recorder, Replay
+    from mlopsdoc.hosts.recorder import Replay
     from mlopsdoc.model import Report, Source
 
 
@@ -116,18 +114,10 @@ def _check_live(arguments: argparse.Namespace) -> int:
         raise Stop(LOCKED, str(held)) from None
     code = _deliver(report, arguments)
     if arguments.save:
-        _save(host, report, arguments.save)
+        from mlopsdoc.cli.snapshots import keep
+
+        keep(host.recording, setup, report, arguments.save, redact=not arguments.no_redact)
     return code
-
-
-def _save(host: Recorder, report: Report, path: str) -> None:
-    from mlopsdoc.hosts import snapshot
-
-    files = snapshot.files_of(host.recording, {"tool": __version__})
-    try:
-        snapshot.save(files | {"report.json": render(report, "json").encode()}, path)
-    except OSError as error:
-        raise Stop(CANNOT_CREATE, f"{path}: {error.strerror}") from None
 
 
 def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:

@@ -1,0 +1,1 @@
+"""What must not leave the house is replaced by keyed pseudonyms, in memory, before a snapshot is written."""

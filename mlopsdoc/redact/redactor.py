@@ -1,0 +1,339 @@
+"""Redacts a recording in memory: learns what is somebody's, replaces it everywhere, and proves that it is gone.
+
+First all answers are read for values that stand at a label ("Serial Number: ..."), so that the same value is found
+where it has none (the drive in `zpool status`, the user in a path). Then every answer is swept: by label, by those
+values, by form. What cannot be redacted for certain is left out, and said to be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from re import Match, Pattern
+from typing import Any
+
+from mlopsdoc.hosts.base import Answer, link_key, probe_key, read_key, run_key, split, tree_key
+from mlopsdoc.hosts.recorder import Recording
+from mlopsdoc.redact.judges import JUDGES, is_address
+from mlopsdoc.redact.pseudonyms import Pseudonyms
+from mlopsdoc.redact.rules import (
+    DOMAINS,
+    END,
+    ESCAPE,
+    KEPT,
+    NEVER,
+    PACKAGES,
+    PUBLIC,
+    RULES,
+    SHORTEST,
+    START,
+    WORDS,
+    Rule,
+    compiled,
+)
+from mlopsdoc.redact.texts import decoded, is_binary, parsed, pieces, plain_key, readable, without_serial
+
+RULESET = 1
+LEFT_OUT = "left out of a redacted snapshot"
+_PUBLIC = tuple(f".{name}" for name in PUBLIC)
+_BARE = "(?<![A-Za-z0-9])"
+_AS_X = {ord(char): "x" for char in "0123456789abcdef"}
+_CONFIG = "read /sys/bus/pci/devices/*/config"
+_BY_FORM = ("ipv4", "ipv6", "mac", "uuid", "email")  # found wherever they stand
+
+
+class Leak(ValueError):
+    """Something is still there after it was replaced; the text names no value."""
+
+
+class Redactor:
+    """Redacts with one key. What it learned from one recording holds for all that come after."""
+
+    def __init__(self, key: bytes) -> None:
+        self.pseudonyms = Pseudonyms(key)
+        self.times: Counter[str] = Counter()
+        self.left_out: dict[str, str] = {}
+        self._literals: dict[str, str] = {}  # in small letters -> kind
+        self._by_run: dict[str, list[str]] = {}  # the longest run of letters and digits in a literal -> literals
+
+    # learning
+
+    def learn(self, recording: Recording) -> None:
+        """Find the values that have a label, in all answers of a recording."""
+        for key, answer in recording.answers.items():
+            self._learn_text(plain_key(key), "")
+            self._learn_text(decoded(answer.stderr), key)
+            if not _never(key) and not is_binary(answer.data):
+                self._learn_text(readable(answer.data), key)
+        if recording.before is not None:
+            self.learn(recording.before)
+
+    def _learn_text(self, text: str, key: str) -> None:
+        for piece in pieces(text):
+            for rule, match in _matches(piece, key, _BY_FORM):
+                value = match[1]
+                if self._is_named(rule.kind, value, match):
+                    self._keep(rule.kind, value)
+
+    def _keep(self, kind: str, value: str) -> None:
+        if kind == "host" and "." in value:
+            value, _, domain = value.partition(".")
+            if "." in domain:
+                self._keep("domain", domain)
+        low = value.lower()
+        runs = compiled(r"[a-z0-9]+").findall(low)
+        is_number = value.isdecimal() and len(value) < 9
+        if len(value) < SHORTEST[kind] or low in WORDS or low in self._literals or not runs or is_number:
+            return
+        if kind == "user" and len(value) > 8:
+            self._keep(kind, value[:7] + "+")  # as ps writes it
+        self._literals[low] = kind
+        self._by_run.setdefault(max(runs, key=len), []).append(low)
+
+    # what a value is
+
+    def _is_named(self, kind: str, value: str, match: Match[str]) -> bool:
+        """Whether a match is what its rule looks for, and none of what stays."""
+        low = value.lower()
+        if self.pseudonyms.is_ours(low) or low in KEPT.get(kind, ()):
+            return False
+        judge = JUDGES.get(kind)
+        if judge is not None and not judge(value, match):
+            return False
+        return kind not in ("host", "domain", "email") or not self._stays(low)
+
+    def _stays(self, name: str) -> bool:
+        """Names of everybody's, and those that were made here."""
+        name = name.rpartition("@")[2]
+        first, dot, rest = name.partition(".")
+        if not dot:
+            return False
+        is_ours = self.pseudonyms.is_ours(first) and self.pseudonyms.is_ours(rest)
+        return is_ours or f".{name}".endswith(_PUBLIC) or is_address(name)
+
+    # replacing
+
+    def text(self, text: str, key: str = "") -> str:
+        """The text with everything replaced. key: the question that it answers."""
+        return "".join(self._piece(piece, key) for piece in pieces(text))
+
+    def _piece(self, piece: str, key: str) -> str:
+        for rule in _rules_for(key):
+            if _is_likely(rule, piece):
+                piece = compiled(rule.pattern).sub(self._by_rule(rule), piece)
+            if rule is RULES[0]:
+                piece = self._by_literal(piece)
+        return self._by_literal(piece)
+
+    def _by_rule(self, rule: Rule) -> Callable[[Match[str]], str]:
+        def replaced(match: Match[str]) -> str:
+            value = match[1]
+            if value is None or not self._is_named(rule.kind, value, match):
+                return match[0]
+            start, end = match.start(1) - match.start(), match.end(1) - match.start()
+            return match[0][:start] + self._made(rule.kind, value) + match[0][end:]
+
+        return replaced
+
+    def _made(self, kind: str, value: str) -> str:
+        self.times[kind] += 1
+        if kind == "host" and self._is_domain(value.lower()):
+            return self.pseudonyms.of("domain", value.lower())
+        return self.pseudonyms.of(kind, value if kind in ("serial", "uuid", "mac") else value.lower())
+
+    def _is_domain(self, name: str) -> bool:
+        """``example.com`` is a domain itself, ``gpu-17.local`` is a host in one."""
+        first, _, rest = name.partition(".")
+        return rest.count(".") == 0 and rest in DOMAINS and self._literals.get(first) != "host"
+
+    def _by_literal(self, piece: str) -> str:
+        found = self._literals_in(piece)
+        if not found:
+            return piece
+
+        def replaced(match: Match[str]) -> str:
+            if self.pseudonyms.is_ours(match[0]):
+                return match[0]
+            return self._made(self._literals[match[0].lower()], match[0])
+
+        return _any_of(found, _has_escapes(piece)).sub(replaced, piece)
+
+    def _literals_in(self, piece: str) -> frozenset[str]:
+        """The literals of which some part stands in a piece of text."""
+        low = _seen(piece)[0]
+        runs = set(compiled(r"[a-z0-9]+").findall(low))
+        if _has_escapes(piece):
+            runs.update(compiled(r"[a-z0-9]+").findall(compiled(ESCAPE).sub(" ", piece).lower()))
+        near = [literal for run in runs & self._by_run.keys() for literal in self._by_run[run]]
+        return frozenset(literal for literal in near if literal in low)
+
+    def data(self, data: bytes, key: str) -> bytes:
+        """Bytes of an answer, redacted. Raises Leak when something is left in it, or nobody can tell."""
+        if not data:
+            return data
+        if fnmatchcase(key, _CONFIG):
+            return without_serial(data)
+        if is_binary(data):
+            raise Leak("it is no text")
+        value = parsed(data) if b"\\" in data else None
+        if value is not None:
+            text = json.dumps(self.json_value(value, key), ensure_ascii=False, indent=1 if b"\n" in data[:-1] else None)
+        else:
+            text = self.text(decoded(data), key)
+        self.prove(text, key)
+        return text.encode("utf-8", "surrogateescape")
+
+    def json_value(self, value: Any, key: str = "", name: str = "") -> Any:
+        """JSON, every text and name in it redacted; a text is read with its name before it."""
+        if isinstance(value, dict):
+            return {self.text(k): self.json_value(v, key, k) for k, v in value.items()}  # pyright: ignore
+        if isinstance(value, list):
+            return [self.json_value(item, key, name) for item in value]  # pyright: ignore
+        if not isinstance(value, str):
+            return value
+        said = self.text(f"{name}={value}", key)
+        return said.removeprefix(f"{name}=") if said.startswith(f"{name}=") else self.text(value, key)
+
+    def key(self, key: str) -> str:
+        """The key of an answer, redacted word by word: there they are quoted."""
+        kind, _, rest = key.partition(" ")
+        if kind in ("run", "probe"):
+            parts = tuple(map(self.text, split(rest)))
+            made = run_key(parts) if kind == "run" else probe_key(parts[0], parts[1:])
+        else:
+            made = {"read": read_key, "tree": tree_key, "link": link_key}[kind](self.text(rest))
+        self.prove(plain_key(made), "")
+        return made
+
+    def recording(self, recording: Recording) -> Recording:
+        """A redacted recording. The answers of the original are given up one by one, so that memory holds one copy."""
+        made = Recording(recording.taken_at, unlisted=recording.unlisted)
+        made.complete, made.is_lower_bound, made.notes = recording.complete, recording.is_lower_bound, []
+        made.profile = self.json_value(recording.profile)
+        for old in list(recording.answers):
+            answer = recording.answers.pop(old)
+            try:
+                key = self.key(old)
+            except Leak:
+                self.left_out["a question"] = "its own words could not be redacted"
+                continue
+            made.answers.setdefault(key, self._answer(old, key, answer))
+            if old in recording.trees:
+                made.trees.setdefault(key, [self.text(path) for path in recording.trees[old]])
+        if recording.before is not None:
+            made.before = self.recording(recording.before)
+        return made
+
+    def _answer(self, old: str, key: str, answer: Answer) -> Answer:
+        why = LEFT_OUT if _never(old) and answer.said else ""
+        data = stderr = b""
+        try:
+            if not why:
+                data, stderr = self.data(answer.data, old), self.data(answer.stderr, old)
+        except Leak as leak:
+            why = f"{LEFT_OUT}: {leak}"
+        if why:
+            self.left_out[key] = why
+            return Answer(key, "not_captured", why=why, at=answer.at)
+        said = self.text(answer.why)
+        return Answer(
+            key, answer.status, data, stderr=stderr, exit=answer.exit, why=said, at=answer.at, seconds=answer.seconds
+        )
+
+    # proving
+
+    def prove_plain(self, text: str) -> None:
+        """The same for text of ours, in which a label is no sign: ``mount /home/unseen`` names nobody."""
+        self.prove(text, "", labels=False)
+
+    def prove(self, text: str, key: str = "", *, labels: bool = True) -> None:
+        """Raises Leak when anything that should have been replaced is there."""
+        for piece in pieces(text):
+            for rule, match in _matches(piece, key, () if labels else ("host", "user", "serial", "domain", "secret")):
+                if match[1] is not None and self._is_named(rule.kind, match[1], match):
+                    raise Leak(f"a {rule.kind} is left in it")
+            if found := self._literals_in(piece):
+                for match in _any_of(found, _has_escapes(piece)).finditer(piece):
+                    if not self.pseudonyms.is_ours(match[0]):
+                        raise Leak(f"a {self._literals[match[0].lower()]} is left in it")
+
+    def report(self) -> dict[str, Any]:
+        """What was replaced: how many values of each kind, how often, and what was left out. No value."""
+        kinds = sorted(self.pseudonyms.values)
+        values = {kind: len(self.pseudonyms.values[kind]) for kind in kinds}
+        return {
+            "ruleset": RULESET,
+            "key": self.pseudonyms.name,
+            "replaced": {
+                kind: {"values": values[kind], "times": max(self.times[kind], values[kind])} for kind in kinds
+            },
+            "left_out": dict(sorted(self.left_out.items())),
+        }
+
+
+@lru_cache(2)
+def _seen(piece: str) -> tuple[str, str]:
+    """A piece in small letters, and so with every hexadecimal digit written x."""
+    low = piece.lower()
+    return low, low.translate(_AS_X)
+
+
+def _is_likely(rule: Rule, piece: str) -> bool:
+    low, shape = _seen(piece)
+    return any(sign in low if sign[:1] != "#" else sign[1:] in shape for sign in rule.signs)
+
+
+def _matches(piece: str, key: str, kinds: tuple[str, ...] = ()) -> Iterator[tuple[Rule, Match[str]]]:
+    """What the rules find in a piece of text, those of some kinds left out."""
+    for rule in _rules_for(key):
+        if rule.kind not in kinds and _is_likely(rule, piece):
+            for match in compiled(rule.pattern).finditer(piece):
+                if match[1] is not None:
+                    yield rule, match
+
+
+@lru_cache(4096)
+def _rules_for(key: str) -> tuple[Rule, ...]:
+    """Rules of the answers to a question; where four numbers with dots are versions there is none for addresses."""
+    is_packages = any(fnmatchcase(key, pattern) for pattern in PACKAGES)
+    return tuple(
+        rule
+        for rule in RULES
+        if any(fnmatchcase(key, pattern) for pattern in rule.keys) and not (is_packages and rule.kind == "ipv4")
+    )
+
+
+@lru_cache(64)
+def _any_of(literals: frozenset[str], has_escapes: bool) -> Pattern[str]:
+    """One pattern for many literals, those with the same beginning together: else each would be tried everywhere."""
+    import re
+
+    tree: dict[str, Any] = {}
+    for literal in literals:
+        at = tree
+        for char in literal:
+            at = at.setdefault(char, {})
+        at[""] = {}
+
+    def branch(at: dict[str, Any]) -> str:
+        line = ""
+        while len(at) == 1 and "" not in at:  # one way on
+            char, at = next(iter(at.items()))
+            line += re.escape(char)
+        ways = [re.escape(char) + branch(rest) for char, rest in at.items() if char]
+        if not ways:
+            return line
+        return f"{line}(?:{'|'.join(ways)}){'?' if '' in at else ''}"
+
+    return re.compile(f"(?i:{START if has_escapes else _BARE}{branch(tree)}{END})", re.ASCII)
+
+
+def _has_escapes(piece: str) -> bool:
+    return "\\" in piece or "%" in piece
+
+
+def _never(key: str) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in NEVER)

@@ -1,0 +1,275 @@
+"""Redaction: what was planted is gone from every byte, what was judged is judged the same."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlopsdoc import examination, saving
+from mlopsdoc.engine import Ledger, run
+from mlopsdoc.hosts import snapshot
+from mlopsdoc.hosts.base import Answer, probe_key, read_key, run_key
+from mlopsdoc.hosts.recorder import Recording, Replay
+from mlopsdoc.model import Result
+from mlopsdoc.profile import Profile
+from mlopsdoc.redact.redactor import Leak, Redactor
+
+from .program import REPOSITORY
+
+KEY = b"of these tests only, 32 bytes...."
+FOLDERS = sorted(path.parent for path in REPOSITORY.glob("snapshots/*/SNAPSHOT"))
+CHECKS = list(examination.set_up(site=False).catalog.checks.values())
+
+
+def judged(recording: Recording) -> list[Result]:
+    return list(run(CHECKS, Replay(recording), Profile()))
+
+
+def said(results: list[Result]) -> list[Any]:
+    """What results say. A key is check, subject and code, which are compared by themselves."""
+    plain = msgspec.to_builtins([msgspec.structs.replace(result, duration_s=0.0) for result in results])
+    for result in plain:
+        for finding in result["findings"]:
+            del finding["key"]
+        result["findings"].sort(key=in_order)
+    return list(plain)
+
+
+def in_order(finding: dict[str, Any]) -> tuple[str, ...]:
+    return finding["status"], finding["code"], finding["subject"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_a_redacted_snapshot_is_judged_the_same(folder: Path) -> None:
+    recording = snapshot.load(str(folder))
+    original = json.loads(msgspec.json.encode(said(judged(recording))))
+    redactor = Redactor(KEY)
+    redactor.learn(recording)
+    redacted = json.loads(msgspec.json.encode(said(judged(redactor.recording(recording)))))
+    assert redactor.left_out == {}
+    expected = redactor.json_value(original)
+    for result in expected:
+        result["findings"].sort(key=in_order)
+    assert redacted == expected
+
+
+PLANTED = {
+    "host": "trainbox-17",
+    "domain": "corp.acme-labs.example",
+    "other host": "filer-03.corp.acme-labs.example",
+    "user": "mlindqvist",
+    "person": "Mara Lindqvist",
+    "private IPv4": "10.77.3.41",
+    "public IPv4": "93.184.216.34",
+    "IPv6": "2001:470:1f0b:9a2::17",
+    "link-local": "fe80::63f:72ff:feaa:1",
+    "MAC": "04:3f:72:aa:00:01",
+    "InfiniBand GUID": "0xb83fd2030091a4e6",
+    "drive": "S6CKNT0WA09917",
+    "GPU serial": "1652399004417",
+    "board": "Z9X8Y7W6V5",
+    "GPU UUID": "GPU-5f0c9a1e-7b34-4d2f-9a61-0e8c2b7d4f10",
+    "system UUID": "4c4c4544-0042-3510-8056-b4c04f565a33",
+    "machine id": "7d3f0c5a9be14f0c8a6de3b3c2f1a977",
+    "WWN": "0x5002538e40a1b2c3",
+    "password": "tr0ub4dor-and-3",
+    "token": "hf_abcDEFghiJKLmnoPQRstuVWX",
+    "environment": "wandb0123456789abcdef0123456789",
+    "URL": "s3cr3t-in-url",
+    "JWT": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtYXJhIn0.c2lnbmF0dXJl",
+    "key": "MIIEowIBAAKCAQEAtqfz8LkFvZ4hOaGw7Yd1c6wJ9dB0kPqv",
+    "AWS": "AKIAIOSFODNN7EXAMPLE",
+}
+
+
+def planted() -> Recording:
+    """A host that tells everything it should not, in the forms that real tools have."""
+    p = PLANTED
+    host, user = p["host"], p["user"]
+    drive = f"nvme-SAMSUNG_MZQL27T6HBLA-00A07_{p['drive']}"
+    files = {
+        "/proc/sys/kernel/hostname": f"{host}\n",
+        "/etc/passwd": f"root:x:0:0:root:/root:/bin/bash\n{user}:x:10417:100:{p['person']},,,:/home/{user}:/bin/bash\n",
+        "/etc/machine-id": p["machine id"] + "\n",
+        f"/home/{user}/.bash_history": f"export HF_TOKEN={p['token']}\n",
+        "/proc/4711/environ": f"WANDB_API_KEY={p['environment']}\0HOME=/home/{user}\0",
+        "/sys/class/dmi/id/product_serial": p["board"] + "\n",
+        "/proc/1/mountinfo": f"40 29 0:50 / /home rw - nfs4 {p['other host']}:/x rw,addr={p['private IPv4']}\n"
+        f"41 29 0:51 / /home/{user}/x\\040y rw - zfs tank/{user} rw\n",
+        "/var/log/app.log": f"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n{p['key']}\n"
+        "-----END RSA PRIVATE KEY-----\n"
+        f"Nov 23 03:10:00 {host} app[1]: password={p['password']} Bearer {p['JWT']} id {p['AWS']}\n",
+    }
+    runs = {
+        "hostname -f": f"{host}.{p['domain']}\n",
+        "zpool status": f"  pool: tank\n\t    {drive}  ONLINE  0 0 0\n\t    {drive}-part1  ONLINE  0 0 0\n",
+        "journalctl -k": f"2026-11-23T03:10:00+0000 {host} kernel: NVRM: Xid (PCI:0000:1b:00): 79, pid=4711\n"
+        f"2026-11-23T03:10:01+0000 {host} sshd[77]: Accepted publickey for {user} from {p['public IPv4']} port 22\n",
+        "ip addr": f"    link/ether {p['MAC']} brd ff:ff:ff:ff:ff:ff\n    inet {p['private IPv4']}/24 scope global\n"
+        f"    inet6 {p['IPv6']}/64 scope global\n    inet6 {p['link-local']}/64 scope link\n",
+        "ibstat": f"\tPort GUID: {p['InfiniBand GUID']}\n",
+        "dmidecode": f"\tSerial Number: {p['board']}\n\tUUID: {p['system UUID'].upper()}\n",
+        "nvidia-smi -q": f"    Serial Number         : {p['GPU serial']}\n    GPU UUID : {p['GPU UUID']}\n",
+        f"smartctl -x /dev/disk/by-id/{drive}": f"Serial Number:    {p['drive']}\nwwn-{p['WWN']}\n",
+        "ps aux": f"{user} 4711 python3 t.py --api-key {p['token']} s3=https://bot:{p['URL']}@{p['other host']}/\n",
+        f"ipmitool -I lanplus -U admin -P {p['password']} sel list": "",
+    }
+    recording = Recording(1795403400.0)
+    for path, text in files.items():
+        recording.answers[read_key(path)] = Answer(read_key(path), "ok", text.encode())
+    for command, text in runs.items():
+        key = run_key(tuple(command.split(" ")))
+        recording.answers[key] = Answer(key, "ok", text.encode(), stderr=f"{host}: as {user}\n".encode(), exit=0)
+    key = probe_key("processes", ("4711",))
+    about = {"4711": {"user": user, "command": f"sh -c 'cd\n{user}/x; TOKEN={p['token']}'", "cgroup": f"0::/{user}\n"}}
+    recording.answers[key] = Answer(key, "ok", json.dumps(about).replace(user, "\\u006d" + user[1:]).encode())
+    key = probe_key("filesystem", (f"/home/{user}/x y",))
+    recording.answers[key] = Answer(key, "denied", why=f"{user} may not look at /home/{user}")
+    utf16 = read_key("/var/log/other.log")
+    recording.answers[utf16] = Answer(utf16, "ok", host.encode("utf-16") * 99)
+    return recording
+
+
+def archived(tmp_path: Path) -> tuple[bytes, Recording]:
+    """The bytes of the archive of the planted host, unpacked, and what is read from it."""
+    setup = examination.set_up(site=False)
+    recording = planted()
+    report = examination.report(setup, Ledger(Replay(recording)), [], [], 0.0)
+    path = str(tmp_path / "sent.tar.gz")
+    saving.save(recording, setup, report, path, KEY)
+    return gzip.decompress(Path(path).read_bytes()), snapshot.load(path)
+
+
+def test_nothing_planted_is_left_in_any_byte(tmp_path: Path) -> None:
+    data, _ = archived(tmp_path)
+    low = data.lower()
+    for kind, value in PLANTED.items():
+        plain = value.lower().encode()
+        forms = [plain, plain.replace(b":", b""), plain.replace(b"-", b""), plain.removeprefix(b"0x")]
+        forms += [plain.removeprefix(b"gpu-"), value.lower().encode("utf-16-le")]
+        assert not [form for form in forms if form in low], kind
+    assert b"trainbox" not in low and b"lindqvist" not in low and b"acme" not in low
+
+
+def test_what_diagnosis_needs_is_left(tmp_path: Path) -> None:
+    _, recording = archived(tmp_path)
+    host = Replay(recording)
+    journal = host.run("journalctl", "-k").text
+    assert "NVRM: Xid (PCI:0000:1b:00): 79, pid=4711" in journal and "2026-11-23T03:10:00+0000" in journal
+    zpool = host.run("zpool", "status").text.split()
+    name = next(word for word in zpool if word.startswith("nvme-SAMSUNG_MZQL27T6HBLA-00A07_"))
+    smart = host.run("smartctl", "-x", f"/dev/disk/by-id/{name}").text
+    assert smart.split()[2] == name.rpartition("_")[2], "the same drive in zpool and smartctl"
+    assert f"{name}-part1" in zpool
+    user = host.read("/proc/1/mountinfo").text.partition("tank/")[2].split()[0]
+    assert host.probe("filesystem", f"/home/{user}/x y").status == "denied"
+    assert host.probe("processes", "4711").json()["4711"]["user"] == user
+    statuses = {
+        key: answer.status for key, answer in recording.answers.items() if "environ" in key or "other.log" in key
+    }
+    assert set(statuses.values()) == {"not_captured"} and len(statuses) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0000:1b:00.0 0000:07:00.1 00000000:C3:00.0 PCI:0000:1b:00 pci0000:00/0000:00:01.0",
+        "580.95.05, NVML 13.580.95.05, vbios 96.00.89.00.01, libcurand.so.10.3.9.90, nvidia_cublas_cu12-12.8.4.1",
+        "Firmware Version: 3.0.5.12\nVersion 1.2.3.4\n6.8.0-87-generic 28.39.1002",
+        "0::/system.slice/slurmstepd.scope/job_4711 12:34:56 2026-11-23T03:10:00.123456+00:00 std::string",
+        "inet 127.0.0.1/8 netmask 255.255.255.0 ::1 0.0.0.0 ff:ff:ff:ff:ff:ff 00:00:00:00:00:00",
+        "see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-9P nvidia.com/gpu org.debian:periodic-scrub",
+        "zfs-scrub-monthly@tank.timer user-1003.slice uid=1000(root) /home/ localhost",
+        "node_pages 1652323004418 4711 rx_bytes: 123456789012 Serial Number : N/A Serial Number: Not Specified",
+    ],
+)
+def test_what_is_never_touched(text: str) -> None:
+    redactor = Redactor(KEY)
+    recording = Recording(0.0)
+    recording.answers["run x"] = Answer("run x", "ok", text.encode())
+    redactor.learn(recording)
+    assert redactor.text(text) == text
+
+
+VALUES = st.one_of(
+    st.builds("10.{}.{}.{}".format, *[st.integers(1, 254)] * 3),
+    st.builds("inet 203.0.{}.{}".format, *[st.integers(1, 254)] * 2),
+    st.uuids().map(str),
+    st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":")),
+    st.from_regex(r"user=[a-z]{5,9}[0-9]", fullmatch=True),
+    st.from_regex(r"Serial Number: [A-Z]{3}[0-9]{5,9}", fullmatch=True),
+    st.from_regex(r"password=[a-zA-Z0-9]{7,20}", fullmatch=True),
+    st.from_regex(r"https://[a-z]{4,8}:[a-z0-9]{6,9}@[a-z]{3,9}[0-9]\.corp\.example/", fullmatch=True),
+    st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", fullmatch=True),
+    st.text(max_size=20),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(VALUES, max_size=6).map("\n".join))
+def test_redaction_is_consistent_and_done_once(text: str) -> None:
+    redactor = Redactor(KEY)
+    recording = Recording(0.0)
+    recording.answers["run x"] = Answer("run x", "ok", text.encode("utf-8", "surrogatepass"))
+    redactor.learn(recording)
+    once = redactor.text(text)
+    assert redactor.text(once) == once
+    assert redactor.text(text) == once
+    other = Redactor(KEY)
+    other.learn(recording)
+    assert other.text(text) == once, "the key alone decides"
+    redactor.prove(once)
+
+
+@given(st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", fullmatch=True), st.integers(1, 999))
+def test_pci_addresses_and_versions_stay(pci: str, minor: int) -> None:
+    text = f"gpu {pci} driver {minor}.95.05 at {pci}: fell off"
+    assert Redactor(KEY).text(text) == text
+
+
+def test_subnets_stay_together() -> None:
+    redactor = Redactor(KEY)
+    made = redactor.text("inet 10.20.3.11 inet 10.20.3.200 inet 10.20.4.11").split()[1::2]
+    same = IPv4Network(f"{made[0]}/24", strict=False)
+    wider = IPv4Network(f"{made[0]}/16", strict=False)
+    second, third = (IPv4Network(address) for address in made[1:])
+    assert second.subnet_of(same) and third.subnet_of(wider) and not third.subnet_of(same)
+
+
+def test_another_key_gives_other_names() -> None:
+    assert Redactor(KEY).pseudonyms.of("host", "gpu-17") != Redactor(b"x" * 32).pseudonyms.of("host", "gpu-17")
+
+
+def test_what_is_left_is_noticed() -> None:
+    redactor = Redactor(KEY)
+    with pytest.raises(Leak):
+        redactor.prove("inet 10.20.3.11")
+
+
+def test_pci_configuration_loses_its_serial_number_only() -> None:
+    config = bytearray(4096)
+    config[0x100:0x104] = (3 | 1 << 16 | 0x200 << 20).to_bytes(4, "little")
+    config[0x104:0x10C] = b"\x01\x02\x03\x04\x05\x06\x07\x08"
+    config[0x200:0x204] = (1 | 1 << 16).to_bytes(4, "little")
+    made = Redactor(KEY).data(bytes(config), "read /sys/bus/pci/devices/0000:1b:00.0/config")
+    assert made[0x104:0x10C] == bytes(8) and made[0x200:] == config[0x200:] and len(made) == 4096
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 9, ":", "ab:", "1.1", "://a:", "user=", "%2F", "nvme-A_", "-----BEGIN PRIVATE KEY-----"]
+)
+def test_no_text_takes_long(text: str) -> None:
+    """A pattern that backtracks would take hours: this is 200 kB."""
+    redactor = Redactor(KEY)
+    recording = Recording(0.0)
+    recording.answers["run x"] = Answer("run x", "ok", (text * (200_000 // len(text))).encode())
+    redactor.learn(recording)
+    redactor.recording(recording)

@@ -28,7 +28,9 @@ def _judged(array: Array) -> Iterator[Finding]:
     if array.is_container:
         return
     if array.state != "active":
-        what = f"it is {array.state or 'in an unknown state'} and has {len(array.members)} of its disks: nothing on it can be used"
+        what = (
+            f"it is {array.state or 'in an unknown state'}, with {len(array.members)} of its disks: it cannot be used"
+        )
         advice = (
             "see which disks are missing (`dmesg -T`, `lsblk`) before it is assembled by force; steps in the runbook"
         )
@@ -75,12 +77,13 @@ def _remove(array: Array, disk: str) -> str:
 
 
 def _say(level: Level, array: Array, code: str, summary: str, advice: str = "", **metrics: int) -> Finding:
+    gone = [f"/dev/{member.name}" for member in array.members if member.flag == "F"][:1]
     return level(
         summary,
         subject=array.label,
         code=code,
         advice=advice,
-        params={"DISK": array.device} | {"MEMBER_PATH": f"/dev/{m.name}" for m in array.members if m.flag == "F"},
+        params={"DISK": array.device} | dict(zip(("MEMBER_PATH",), gone)),
         evidence=[array.line],
         metrics=metrics,
     )

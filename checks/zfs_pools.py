@@ -20,7 +20,7 @@ Level = Callable[..., Finding]
 @check(
     area="storage",
     title="ZFS pools work, with all their disks and without damaged files",
-    params=("POOL",),
+    params=("POOL", "VDEV"),
     explains=("zfs_scrub",),
 )
 def zfs_pools(zfs: ZfsPools) -> Iterator[Finding]:

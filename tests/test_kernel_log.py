@@ -84,6 +84,7 @@ def test_only_this_boot_counts() -> None:
 def test_lines_twice_and_out_of_order_are_one_log() -> None:
     text = "[ 30.0] NVRM: b\n[ 10.0] NVRM: a\n[ 30.0] NVRM: b\n"
     assert [line.text for line in log(text, "truncated").lines(b"NVRM")] == ["NVRM: a", "NVRM: b"]
+    assert len(log(text).lines(b"NVRM")) == 3  # one whole log says twice what came twice
 
 
 def test_what_is_whole() -> None:

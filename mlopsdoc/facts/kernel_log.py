@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from functools import cache, lru_cache
 
 from mlopsdoc import Answer, CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.authoring import NEEDS_ROOT
 from mlopsdoc.clean import decode, one_line
 from mlopsdoc.facts.machine import Machine
 
@@ -28,7 +29,6 @@ OWN_WORDS = (
     b"      ",
 )
 ON_HOST = "run mlopsdoc on the host: its kernel log is not the container's"
-GROUP = "run as root, or as a member of the group systemd-journal (or adm)"
 
 _ISO = (
     r"(?:[A-Z][a-z]{2} )?(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<clock>[0-9:]{8})(?:[.,](?P<part>[0-9]{1,9}))?"
@@ -111,18 +111,21 @@ class KernelLog(Fact, frozen=True):
         return cls(found.key, data, is_part, begun and not is_part and not is_cut, _booted(host), host.now())
 
     def lines(self, *signs: bytes) -> list[KernelLine]:
-        """The lines of this boot that have one of these words, each once, in order of time."""
+        """The lines of this boot that have one of these words, in order of time; of a part, which may be several outputs
+        that overlap, each once."""
         return [line for line in self.all_lines(*signs) if not line.boot]
 
     def all_lines(self, *signs: bytes) -> list[KernelLine]:
         """The same, those of earlier boots that stand in the same text too."""
         begun = self._boots()
-        found: dict[str, KernelLine] = {}
+        lines: list[KernelLine] = []
+        seen: set[str] = set()
         for start, end in _places(self.data, signs):
             raw = decode(self.data[start : min(end, start + 4000)])
-            if raw not in found:
-                found[raw] = self._parsed(raw, sum(start < place for place in begun))
-        lines = list(found.values())
+            if raw not in seen:
+                lines.append(self._parsed(raw, sum(start < place for place in begun)))
+            if self.is_part:
+                seen.add(raw)
         if not begun:
             lines = _by_boot(lines)
         return _in_order(lines)
@@ -279,4 +282,5 @@ def _unseen(asked: list[Answer], in_container: bool) -> NothingHere | CannotSee:
         where = "is not in this recording" if any(a.status == "not_captured" for a in asked) else "cannot be read here"
         return NothingHere(f"the kernel log {where}: neither journalctl -k nor dmesg")
     words = one_line(decode(tried[-1].stderr).strip() or tried[-1].text.strip() or tried[-1].why or "no line", 200)
-    return CannotSee(f"the kernel log: {words}", ON_HOST if in_container else GROUP)
+    is_refused = "not permitted" in words or "ermission" in words
+    return CannotSee(f"the kernel log: {words}", ON_HOST if in_container else NEEDS_ROOT if is_refused else "")

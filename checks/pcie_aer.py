@@ -1,0 +1,91 @@
+"""PCIe errors of devices and ports."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from mlopsdoc import Finding, check, critical, ok, warning
+from mlopsdoc.facts.gpus import Gpus
+from mlopsdoc.facts.pcie_errors import CORRECTED, FATAL, PcieError, PcieErrors
+from mlopsdoc.facts.quantities import instant, span
+from mlopsdoc.model import short_pci
+
+Level = Callable[..., Finding]
+SIGNAL = (
+    "the signal on that link is bad: see which device is behind it (lspci -tv), and at the next pause reseat the card, "
+    "its riser or cable, or lower the generation of the slot in the BIOS; steps in the runbook"
+)
+QUIET = ("UnsupReq", "NonFatalErr")  # a question that the device does not know: probing and firmware do that
+# How errors are called in the log -> in words.
+NAMES = {
+    "RxErr": "receiver error", "BadTLP": "bad packet (BadTLP)", "BadDLLP": "bad link packet (BadDLLP)",
+    "Rollover": "replay counter rolled over", "Timeout": "replay timer timeout", "CmpltTO": "completion timeout",
+    "SDES": "surprise down", "MalfTLP": "malformed packet", "ACSViol": "ACS violation",
+    "DLP": "data link protocol error",
+}  # fmt: skip
+
+
+@check(
+    area="pcie",
+    title="No PCIe device or port reports errors",
+    params=("PCI",),
+)
+def pcie_aer(
+    errors: PcieErrors, gpus: Gpus | None, *, per_min_warning: int = 16, lookback_h: float = 24.0
+) -> Iterator[Finding]:
+    """A bad signal between a port and its card costs retries first, and in the end the GPU falls off the bus.
+
+    Corrected errors: as many as DCGM allows replays of a Gen4 x16 link in a minute (`per_min_warning`: 16, a bit error
+    rate of 1e-12), within one minute. Of a part of a log its own span counts instead, from two errors on. Uncorrected
+    ones: fatal is critical, others are a warning, but for requests that a device does not support (edac and AER rules
+    of the kernel's documentation). What is older than `lookback_h` is a note.
+    """
+    groups: dict[tuple[str, str], list[PcieError]] = {}
+    for error in errors.errors:
+        groups.setdefault((error.device, error.severity), []).append(error)
+    for group in groups.values():
+        yield _judged(errors, group, gpus, per_min_warning, lookback_h * 3600)
+    if not groups:
+        yield ok("no PCIe error in the kernel log", code="none")
+
+
+def _judged(said: PcieErrors, group: list[PcieError], gpus: Gpus | None, most: int, lookback_s: float) -> Finding:
+    first, last = group[0], group[-1]
+    names = Counter(name for error in group for name in error.names)
+    is_quiet = bool(names) and set(names) <= set(QUIET)
+    count, words = len(group), first.severity
+    level: Level = critical if first.severity == FATAL else ok if is_quiet else warning
+    if first.severity == CORRECTED:
+        count, seconds = _busiest(group)
+        is_fast = seconds is not None and count > 1 and count >= most * max(seconds, 1) / 60
+        level = warning if (count >= most or (is_fast and said.log.is_part)) and not is_quiet else ok
+        words = "corrected" + (f", {count} of them within {span(seconds)}" if seconds and count > 1 else "")
+    if last.line.at is not None and said.log.now - last.line.at > lookback_s:
+        level = ok
+    kinds = ", ".join(f"{NAMES.get(name, name)} (x{n})" for name, n in names.most_common(4)) or first.layer
+    label = next((gpu.label for gpu in gpus or () if gpu.pci == first.device), "")
+    what = "PCIe port" if first.driver == "pcieport" else f"PCI device ({first.driver})"
+    uncorrected = "" if first.severity == CORRECTED else "uncorrected, "
+    return level(
+        f"{len(group)} PCIe errors (AER), {uncorrected}{words}: {kinds}" + ("" if level is not ok else "; no storm"),
+        subject=label or f"{what} {short_pci(first.device)}",
+        code=first.severity,
+        advice=SIGNAL if level is not ok else "",
+        since=instant(first.line.at),
+        params={"PCI": first.device},
+        metrics={"errors": len(group)},
+        evidence=[first.line.line, last.line.line],
+    )
+
+
+def _busiest(group: list[PcieError]) -> tuple[int, float | None]:
+    """The most errors in a minute, and in how many seconds those came; without times all of them, and None."""
+    gaps = [error.line.seconds_after(group[0].line) for error in group]
+    times = sorted(gap for gap in gaps if gap is not None)
+    if len(times) < len(group):
+        return len(group), None
+    best, start = (0, 0.0), 0
+    for end, when in enumerate(times):
+        while when - times[start] > 60:
+            start += 1
+        best = max(best, (end - start + 1, when - times[start]))
+    return best

@@ -111,8 +111,8 @@ class KernelLog(Fact, frozen=True):
         return cls(found.key, data, is_part, begun and not is_part and not is_cut, _booted(host), host.now())
 
     def lines(self, *signs: bytes) -> list[KernelLine]:
-        """The lines of this boot that have one of these words, in order of time; of a part, which may be several outputs
-        that overlap, each once."""
+        """The lines of this boot that have one of these words, in order of time; of a part, which may be several
+        outputs that overlap, each once."""
         return [line for line in self.all_lines(*signs) if not line.boot]
 
     def all_lines(self, *signs: bytes) -> list[KernelLine]:

@@ -144,7 +144,7 @@ def test_a_timeline_for_a_ticket(tmp_path: Path) -> None:
 
 
 def test_the_command_line(tmp_path: Path) -> None:
-    assert "nothing was run yet" in mlopsdoc("audit", "show", place=tmp_path).err
+    assert "there is no audit log" in mlopsdoc("audit", "show", place=tmp_path).err
     log = Log(str(tmp_path / "state"))
     log.append(started(1))
     assert mlopsdoc("audit", "verify", place=tmp_path).out.startswith(f"{log.path}: 1 lines, unbroken; whoever may")

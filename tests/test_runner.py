@@ -171,6 +171,17 @@ def test_the_check_is_asked_until_it_is_ok(place: Place) -> None:
     assert ended.err.count("asked again") in (1, 2, 3)
 
 
+def test_a_step_may_be_judged_by_another_check(place: Place) -> None:
+    """Its finding is that of the runbook's own check all the same."""
+    text = CHECK.format(folder=place.folder).replace("def words(", "def others(").replace("/words", "/others")
+    (place.folder / "config/mlopsdoc/checks/others.py").write_text(text)
+    (place.folder / "others").write_text("good MOUNT=/x\n")
+    place.book('echo "$MOUNT"', "tune verify=others")
+    ended = place.run("--yes")
+    assert (ended.code, ended.out) == (0, "/data\n")
+    assert [(entry.check, entry.after) for entry in place.entries[2:]] == [("others", "ok")]
+
+
 def test_an_undo_is_run_without_a_finding(place: Place) -> None:
     place.book("true", "tune", undo=f'echo "back $MOUNT" >{place.folder}/undone')
     place.words.write_text("good MOUNT=/data\n")
@@ -207,6 +218,7 @@ def test_a_dry_run_runs_nothing_and_says_what_it_would(place: Place) -> None:
         ("tune", ["--yes", "--set", "POOL=-x"], 64, "no parameter has that name and form"),
         ("tune", ["--yes", "--from", "x"], 69, "nothing is run on a recording"),
         ("tune read", ["--yes"], 64, "is wrong and is not run"),
+        ("tune verify=wrods", ["--yes"], 64, "there is no such check"),
     ],
 )
 def test_without_consent_or_cause_nothing_is_run(
@@ -485,7 +497,7 @@ def test_the_runner_is_told_to_end(place: Place) -> None:
 
 
 def test_a_runner_that_is_killed_leaves_a_line_without_an_end(place: Place) -> None:
-    place.book(f"echo $PPID >{place.folder}/runner; echo $$ >{place.folder}/pid; sleep 600", "kills")
+    place.book(f"echo $PPID >{place.folder}/runner; echo $$ >{place.folder}/pid; exec sleep 600", "kills")
     process = place.start()
     pid = int(place.wait_for_file("pid"))
     os.kill(int(place.wait_for_file("runner")), signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from mlopsdoc.cli.output import NO_DATA, Stop, note, say
@@ -19,13 +20,20 @@ def audit(arguments: argparse.Namespace) -> int:
     from mlopsdoc import config
     from mlopsdoc.audit import logs
 
-    found = logs(config.state_folders())
+    found = [log for log in logs(config.state_folders()) if _may_be_read(log.path)]
     if not found:
-        note("nothing was run yet: there is no audit log")
+        note("there is no audit log: nothing was run yet")
     try:
         return _verify(found) if arguments.verb == "verify" else _show(found, is_markdown=arguments.markdown)
     except OSError as error:
         raise Stop(NO_DATA, f"{error.filename}: {error.strerror}") from None
+
+
+def _may_be_read(path: str) -> bool:
+    """Root's log is for root."""
+    if not (may := os.access(path, os.R_OK)):
+        note(f"{path} may not be read by you")
+    return may
 
 
 def _verify(found: list[Log]) -> int:

@@ -71,6 +71,8 @@ def given_values(pairs: Sequence[str]) -> dict[str, str]:
 
 def show_runbook(arguments: argparse.Namespace) -> int:
     """Print a runbook. Values given with --set are set before each command that uses them; nothing is run."""
+    from shutil import get_terminal_size
+
     from mlopsdoc.report import runbooks
 
     path, values = _path_of(arguments.name), given_values(arguments.set)
@@ -80,7 +82,7 @@ def show_runbook(arguments: argparse.Namespace) -> int:
     elif arguments.format == "html":
         say(runbooks.render_html(_parsed(path)))
     else:
-        say(runbooks.render_text(_parsed(path), values))
+        say(runbooks.render_text(_parsed(path), values, width=min(get_terminal_size((80, 24)).columns, 100)))
     return 0
 
 

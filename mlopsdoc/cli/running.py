@@ -66,7 +66,9 @@ class Turn:
         self.states = config.state_folders()
         self.is_interactive = os.isatty(0) and os.isatty(2)
         names = catalog.find().by_name()
-        self.check = next((name for name in (step.verify, book.name) if name in names), "")
+        if step.verify and step.verify not in names:
+            raise Stop(USAGE, f"{step.id} says verify={step.verify}, and there is no such check")
+        self.check = book.name if book.name in names else step.verify  # whose finding it is for
         self._nursery = nursery
         self._judge: Judge | None = None
         self._result: Result | None = None
@@ -199,9 +201,9 @@ class Turn:
         from mlopsdoc.runner import prepare
 
         return prepare.make(
-            self.book, self.step, self.values, undo=self.undo, check=self.check, result=self._result,
-            states=self.states, root=self.arguments.root, in_session=in_session, unrecorded=self.arguments.unrecorded,
-            tty=os.ttyname(0) if os.isatty(0) else "",
+            self.book, self.step, self.values, undo=self.undo, check=self.step.verify or self.check,
+            result=self._result, states=self.states, root=self.arguments.root, in_session=in_session,
+            unrecorded=self.arguments.unrecorded, tty=os.ttyname(0) if os.isatty(0) else "",
         )  # fmt: skip
 
     # The run

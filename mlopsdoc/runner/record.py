@@ -29,12 +29,13 @@ class Record:
         try:
             if self._log is None:
                 raise OSError(2, "there is no folder for it")
-            self._log.reserve()
+            if self._plan.changes:
+                self._log.reserve()
             self._log.append(_started(self._plan))
         except OSError as error:
             where = f" in {self._log.folder}" if self._log else ""
             what = f"what is run cannot be recorded{where}: {error.strerror}"
-            if self._plan.touch != "look" and not self._plan.unrecorded:
+            if self._plan.changes and not self._plan.unrecorded:
                 return f"{what}; nothing was run (--unrecorded runs it all the same)"
             self._log = None
             self._tell(Warned(what))
@@ -76,7 +77,7 @@ class Record:
             self._tell(Warned(f"{self._log.path}: {error.strerror}: how it {entry.event} is not recorded"))
 
     def close(self) -> None:
-        if self._log:
+        if self._log and self._plan.changes:
             self._log.release()
 
 

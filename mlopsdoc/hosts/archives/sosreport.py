@@ -47,6 +47,7 @@ ELSEWHERE = (
 )
 PREFERRED = ("dmesg -T", "lspci -nnvv", "date")  # of several outputs for one key these
 MAX_ALIASES, MAX_ALIAS_DEPTH, MAX_COMMANDS = 100_000, 4, 20_000
+MAX_LOOKS = 2_000_000  # at names, to find what lies behind links to folders
 MAX_TEXT = 2 << 20  # of an output that is read here; `sysctl -a` has some 100 kB
 EMPTY = "empty in the {}: it may have been empty, or could not be read"
 MISSING, NOT_RUNNABLE, TOO_LONG = 127, 126, 124  # exit codes of the shell and of timeout
@@ -231,7 +232,7 @@ def _file_rows(files: Files, kind: str) -> Iterator[Row]:
     for name, piece in files.files.items():
         if _is_hosts(name):
             yield _file_row(name, piece, kind)
-    aliases = 0
+    aliases, looks = 0, iter(range(MAX_LOOKS))
     names = sorted(name for name in files.files if _is_hosts(name))
     for name, target in sorted(files.links.items()):
         if name.startswith(OWN) or (found := files.resolve(name)).startswith(OWN):
@@ -240,7 +241,7 @@ def _file_rows(files: Files, kind: str) -> Iterator[Row]:
         if found in files.files:
             yield _file_row(name, files.files[found], kind)
         elif aliases < MAX_ALIASES:
-            below = list(_below(names, f"{found}/")) if found else []
+            below = list(_below(names, f"{found}/", looks)) if found else []
             aliases += len(below)
             yield from (_file_row(name + inner[len(found) :], files.files[inner], kind) for inner in below)
             if not below:
@@ -251,10 +252,10 @@ def _is_hosts(name: str) -> bool:
     return "/" in name and not name.startswith(OWN)
 
 
-def _below(names: list[str], folder: str) -> Iterator[str]:
+def _below(names: list[str], folder: str, looks: Iterator[int]) -> Iterator[str]:
     from bisect import bisect_left
 
-    for n in range(bisect_left(names, folder), len(names)):
+    for n, _ in zip(range(bisect_left(names, folder), len(names)), looks):
         if not names[n].startswith(folder):
             return
         if names[n].count("/") - folder.count("/") < MAX_ALIAS_DEPTH:

@@ -57,7 +57,7 @@ def driver_stack(
     names = [gpu.name for gpu in gpus or ()]
     is_consumer = driver.is_consumer or any(gpu.is_consumer for gpu in gpus or ())
     trouble = [
-        *_module(driver, files),
+        *_module(driver, files, machine.is_root),
         *_containers(driver),
         *_on_disk(driver, files),
         *_fabric_manager(driver, is_consumer),
@@ -80,14 +80,21 @@ def _of(level: Callable[..., Finding], code: str, summary: str, advice: str, *li
     return level(summary, subject=DRIVER, code=code, advice=advice, evidence=lines)
 
 
-def _module(driver: Driver, files: DriverFiles | None) -> Iterator[Finding]:
+def _module(driver: Driver, files: DriverFiles | None, is_root: bool) -> Iterator[Finding]:
     """Module against libraries."""
     loaded, library = driver.loaded, driver.nvml
-    if (
-        not loaded
-        and not driver.in_container
-        and (driver.code == NOT_LOADED or (driver.on_disk and driver.is_unloaded))
-    ):
+    is_refused = driver.code == NOT_LOADED and not driver.in_container
+    if is_refused and loaded:
+        yield _of(
+            critical if is_root else unknown,
+            "devices",
+            f"kernel module {loaded.version} is loaded, but NVML cannot open /dev/nvidiactl: the device nodes are "
+            "missing, or not for this user",
+            "`ls -l /dev/nvidia*`; `sudo nvidia-modprobe -u -c 0` makes them, and nvidia-persistenced at every boot",
+            loaded.line,
+            library.line,
+        )
+    elif not loaded and (is_refused or (driver.on_disk and driver.is_unloaded and not driver.in_container)):
         yield _not_loaded(driver, files)
     elif driver.code == MISMATCH:
         is_updated = not library or not loaded or is_same(library.version, driver.on_disk.version)
@@ -277,7 +284,7 @@ def _fabric_manager(driver: Driver, is_consumer: bool) -> Iterator[Finding]:
             "systemctl status nvidia-fabricmanager; `nv-fabricmanager -v` has to print the version of the driver",
             started.line,
         )
-    elif driver.switches and not manager:
+    elif driver.switches and loaded and not manager:
         yield _of(
             unknown,
             "fabric_manager",

@@ -283,6 +283,14 @@ def test_a_container_that_lost_its_gpus(reference: Recording) -> None:
     assert "this container cannot open its GPUs" in finding.summary and "restart the container" in finding.advice
 
 
+@pytest.mark.parametrize(("uid", "status"), [(0, "critical"), (1000, "unknown")])
+def test_device_nodes_that_are_gone(reference: Recording, uid: int, status: str) -> None:
+    error = '{"error": {"call": "nvmlInit", "code": 9}, "library": "580.95.05", "gpus": []}'
+    put(reference, {"probe nvml state": error, "read /proc/self/status": f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n"})
+    found = judge(reference).findings[0]
+    assert (found.status.value, found.code) == (status, "devices") and "580.95.05 is loaded, but" in found.summary
+
+
 def test_a_module_that_was_not_seen_is_not_missing() -> None:
     """A recording without /proc and /sys tells nothing of what is loaded."""
     host = put(

@@ -121,7 +121,7 @@ def gpu_xid(
     links: NvLinks | None,
     *,
     lookback_h: float = 72.0,
-    programs: int = 2,
+    programs: int = 3,
     covered_h: float = 24.0,
 ) -> Iterator[Finding]:
     """The driver writes a numbered line (Xid) when a GPU fails, and often a crowd of others that follow from it.
@@ -157,8 +157,9 @@ def _xids(look: Look, programs: int) -> Iterator[Finding]:
             groups.setdefault((one.pci, one.cause.number), []).append(one)
     for (pci, number), group in groups.items():
         others = {other for other, code in groups if code == number and other != pci}
-        names = {(one.cause.process or str(one.cause.pid)) for one in group if one.cause.pid or one.cause.process}
-        yield _judged(look, group, is_suspect=not others and len(names) >= max(2, programs))
+        new = [one.cause for one in group if not look.is_old(one.cause.line)]
+        names = {cause.process or str(cause.pid) for cause in new if cause.pid or cause.process}
+        yield _judged(look, group, is_suspect=not others and len(names) >= programs)
     if quiet:
         counts = ", ".join(f"{number} (x{count})" for number, count in sorted(quiet.items()))
         yield ok(f"Xid {counts}: nothing but clean-up after jobs that ended, and records", code="quiet")
@@ -210,8 +211,8 @@ def _detail(one: Episode) -> str:
         link = f", link {cause.link}" if cause.link is not None and cause.link >= 0 else ""
         return f" ({cause.units}{link}, {severity}{'' if decoded else ', of unknown meaning'})"
     if cause.number == 74 and cause.words:
-        said = [text for text in xid74(cause.words) if text != "echo"]
-        return f" (link {cause.link}: {', '.join(said) or 'an echo of another fault, by its registers'})"
+        said = ", ".join(xid74(cause.words)) or "of unknown meaning"
+        return f" (link {cause.link}: {said})"
     return f" ({cause.detail[:100]})" if not cause.code.is_known or one.rank == PROGRAM else ""
 
 

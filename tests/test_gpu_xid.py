@@ -98,8 +98,11 @@ def test_the_same_program_again_is_no_suspicion_but_different_ones_are() -> None
         )  # fmt: skip
 
     assert one(log(["python3"] * 6)).status is Status.OK
-    assert one(log(["python3", "gmx"])).status is Status.WARNING
-    assert judge(log(["python3", "gmx"], "41 61")).status is Status.UNKNOWN  # two GPUs: the programs; a part of a log
+    assert one(log(["python3", "gmx"])).status is Status.OK
+    assert one(log(["python3", "gmx", "lmp"])).status is Status.WARNING
+    assert (
+        judge(log(["python3", "gmx", "lmp"], "41 61")).status is Status.UNKNOWN
+    )  # two GPUs: the programs; a part of a log
 
 
 def test_a_minute_apart_is_another_event() -> None:
@@ -226,12 +229,17 @@ def test_peers_of_a_dead_gpu_follow_it() -> None:
     alone = one(f"[ 10.0] NVRM: Xid (PCI:0000:61:00): 74, {link}")
     assert alone.status is Status.CRITICAL
     assert "link 4: check seating" in alone.summary
+    assert one(f"[ 10.0] NVRM: Xid (PCI:0000:61:00): 74, {link.replace('0x10000', '0x2')}").status is Status.WARNING
+    assert one(f"[ 10.0] NVRM: Xid (PCI:0000:61:00): 74, {link.replace('0x10000', '0x1')}").status is Status.OK
 
 
 def test_switches_by_class() -> None:
     fatal = "[ 1.0] nvidia-nvswitch2: SXid (PCI:0000:07:00.0): 23005, Fatal, Link 10 ingress packet burst error"
     assert one(fatal).status is Status.CRITICAL
     assert "every GPU of the board" in one(fatal).summary
+    loaded = "\n[ 2.0] NVRM: loading NVIDIA UNIX x86_64 Kernel Module  570.1\n"
+    assert one(fatal + loaded).status is Status.OK
+    assert one(fatal + loaded + fatal.replace("1.0", "3.0")).status is Status.CRITICAL
     assert one("[ 1.0] nvidia-nvswitch2: SXid (PCI:0000:07:00.0): 12021, Non-fatal, Link 1 x").status is Status.OK
     assert one("[ 1.0] nvidia-nvswitch2: SXid (PCI:0000:07:00.0): 29999, Fatal, Link 1 new").status is Status.CRITICAL
 
@@ -252,8 +260,9 @@ def test_registers() -> None:
     assert nvlink5(149, "NETIR_LINK_EVT", (0x03F00000, 0)) is None
     assert nvlink5(145, "RLW_RXPIPE", ()) is None
     assert xid74((1 << 4, 0, 1 << 13, 0, 0, 0, 0)) == ("ECC or parity error", "not expected: report it")
-    assert xid74((1 << 1, 0, 0, 0, 0, 0, 0)) == ("echo",)
-    assert xid74((1 << 23, 0, 0, 0, 0, 0, 0)) == ()
+    assert xid74((1 << 1, 0, 0, 0, 0, 0, 0)) == ("an echo of another fault",)
+    assert xid74((1 << 23, 0, 0, 0, 0, 0, 0)) == ("harmless",)
+    assert xid74((1 << 23, 0, 0, 0, 0, 1, 0)) == ()
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,9 @@ XID74 = (
     (4, (18, 19, 21, 22, 24, 25, 27, 28), "ECC or parity error"),
     (4, (20, 23, 26, 29), "a threshold of corrected errors was passed"),
 )
+XID74_HARMLESS = 1 << 0 | 1 << 23 | 1 << 30  # of the first register
 XID74_ECHO = ((0, 1 << 1 | 1 << 20), (3, 1 << 16 | 1 << 17))
+ECHO, HARMLESS = "an echo of another fault", "harmless"
 # What to do, in words.
 ACTIONS = {
     "RESTART_APP": "restart the job",
@@ -299,11 +301,15 @@ def nvlink5(number: int, names: str, words: tuple[int, ...]) -> Decoded | None:
 
 
 def xid74(words: tuple[int, ...]) -> tuple[str, ...]:
-    """What the seven registers of an Xid 74 say; ``echo`` alone where only bits are set that follow another fault."""
+    """What the seven registers of an Xid 74 say; alone ECHO or HARMLESS where no bit tells of a fault of its own, nothing
+    where no bit is known."""
     said = dict.fromkeys(text for n, bits, text in XID74 if n < len(words) and any(words[n] >> bit & 1 for bit in bits))
-    if not said and any(n < len(words) and words[n] & mask for n, mask in XID74_ECHO):
-        return ("echo",)
-    return tuple(said)
+    if said:
+        return tuple(said)
+    if any(n < len(words) and words[n] & mask for n, mask in XID74_ECHO):
+        return (ECHO,)
+    is_harmless = words[:1] and words[0] and not words[0] & ~XID74_HARMLESS and not any(words[1:])
+    return (HARMLESS,) if is_harmless else ()
 
 
 def sxid(number: int) -> tuple[str, str]:

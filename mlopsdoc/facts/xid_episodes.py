@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from mlopsdoc import Fact
-from mlopsdoc.facts.xid_catalogue import xid
+from mlopsdoc.facts.xid_catalogue import ECHO as FOLLOWS
+from mlopsdoc.facts.xid_catalogue import HARMLESS, xid, xid74
 from mlopsdoc.facts.xids import CLEAN_UP, NVLINK, Xid, Xids
 
 GAP_S = 60.0  # NVIDIA groups what comes within a minute
@@ -80,9 +81,8 @@ def _rank(event: Xid, group: Sequence[Xid]) -> int:
             return SERIOUS
         return ECHO if decoded and decoded.is_harmless else MINOR
     if number == 74 and event.words and not killed:
-        from mlopsdoc.facts.xid_catalogue import xid74
-
-        return MINOR if xid74(event.words) in ((), ("echo",)) else SERIOUS
+        said = xid74(event.words)
+        return ECHO if said == (HARMLESS,) else MINOR if said in ((), (FOLLOWS,)) else SERIOUS
     if code.severity == "critical":
         return PROGRAM if code.by_program == "maybe" and _after_program(event, group) else SERIOUS
     return PROGRAM if code.by_program in ("maybe", "yes") else MINOR

@@ -182,8 +182,10 @@ def _xids(lines: list[KernelLine]) -> tuple[tuple[Xid, ...], tuple[SwitchError, 
         if match[1]:
             kind, name = xid_catalogue.sxid(number)
             says = "non_fatal" if rest.startswith("Non-fatal") else "fatal_per_port" if rest.startswith("Fatal") else ""
-            if rest.startswith(("Fatal", "Non-fatal")) or kind:  # the lines that follow one are its registers
-                error = SwitchError(n, pci, number, kind or says, name if kind else rest[:120], line)
+            error = SwitchError(n, pci, number, kind or says, name if kind else rest[:120], line)
+            if says:  # the newest of a kind
+                switches[pci, match[4]] = error
+            elif kind:  # the lines that follow one are its registers
                 switches.setdefault((pci, match[4]), error)
         else:
             xids.append(_xid(n, line, pci, number, match[3].strip(), rest))

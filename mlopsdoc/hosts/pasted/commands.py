@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import run_key, words
@@ -38,6 +38,7 @@ PROSE = frozenset(
 )
 
 
+@lru_cache(4096)
 def canonical(argv: tuple[str, ...]) -> Canonical | None:
     """What a command line asks, or None where no fact asks for such output.
 
@@ -52,6 +53,7 @@ def canonical(argv: tuple[str, ...]) -> Canonical | None:
     return found
 
 
+@lru_cache(4096)
 def is_command(argv: tuple[str, ...]) -> bool:
     """Whether words after a ``#`` are a command typed by root, not a remark."""
     argv = place(argv).words
@@ -157,7 +159,7 @@ def _of_form(
         return None
     if not operands and form.operands == "must":
         return None
-    operands, values = (tuple(word.removesuffix(".service") for word in words) for words in (operands, values))
+    operands, values = (tuple(one.removesuffix(".service") for one in typed) for typed in (operands, values))
     key = (*form.key.split(), *values)
     if form.operands in ("kept", "must"):
         key += operands

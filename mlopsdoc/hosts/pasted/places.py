@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 
@@ -107,6 +107,7 @@ def is_shared(key: str) -> bool:
     return key.startswith(SHARED)
 
 
+@lru_cache(4096)
 def place(argv: tuple[str, ...]) -> Placed:
     """The command itself, without what starts it, and where it runs: ``ssh gpu-17 sudo docker exec job nvidia-smi``."""
     found = Placed(argv)

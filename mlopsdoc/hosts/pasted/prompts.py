@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple, TypeAlias
 
 from mlopsdoc.hosts.pasted.commands import is_command
@@ -58,6 +58,7 @@ def _pattern(source: str, flags: int = 0) -> re.Pattern[str]:
     return re.compile(source, flags)
 
 
+@lru_cache(4096)
 def prompt_of(line: str) -> Prompt | None:
     """The prompt that a line begins with, or None.
 
@@ -129,7 +130,8 @@ def is_remark(line: str) -> bool:
 # ---- command lines
 
 
-def pipelines(text: str) -> list[Pipeline]:
+@lru_cache(4096)
+def pipelines(text: str) -> tuple[Pipeline, ...]:
     """The pipelines of a command line, in the order in which they run; loops are not unfolded.
 
     Raises Unfinished when it goes on in the next line, ValueError when it is no command line.
@@ -160,7 +162,7 @@ def pipelines(text: str) -> list[Pipeline]:
         simples.append(Simple(tuple(words), is_silent))
     if simples:
         found.append(tuple(simples))
-    return found
+    return tuple(found)
 
 
 def joints(text: str) -> tuple[str, ...]:
@@ -244,6 +246,7 @@ def _closing(text: str, at: int) -> int:
     raise Unfinished
 
 
+@lru_cache(4096)
 def is_unfinished(command: str) -> bool:
     """Whether the command line goes on in the next line."""
     try:

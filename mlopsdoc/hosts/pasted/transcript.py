@@ -33,6 +33,8 @@ from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE_TEXT, UNKNOWN_TEXT, OverLim
 
 MAX_BYTES, MAX_LINE = 256 << 20, 1 << 20
 MAX_CONTINUED = 40
+MAX_COMMANDS = 20_000
+MAX_BLANKS, BLANK = 1000, ("", "\n", "\r\n")
 HOSTNAME, STATUS = "/proc/sys/kernel/hostname", "/proc/self/status"
 _ESCAPE = r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cM])"
 _PASSWORD = r"(?:\[sudo\] password for |.{0,64}'s password:|Password: ?$|Last login: |Connection to \S+ closed)"
@@ -126,6 +128,8 @@ class Reader:
 
     def __init__(self) -> None:
         self.has_text = False
+        self._blanks = 0
+        self._is_full = False
         self._said: dict[tuple[Where, str], list[Said]] = {}
         self._orders: dict[tuple[Where, str], int] = {}
         self._where = HERE
@@ -146,6 +150,9 @@ class Reader:
 
     def add(self, line: str) -> None:
         """Take the next line."""
+        self._blanks = self._blanks + 1 if line in BLANK else 0
+        if self._blanks > MAX_BLANKS or self._is_full:
+            return
         line = line.rstrip("\r\n")
         if self._in_log and shapes.is_log_line(line):
             self._line(line)
@@ -203,6 +210,9 @@ class Reader:
 
     def _begin(self, prompt: Prompt) -> None:
         self._end_output()
+        if self._seen >= MAX_COMMANDS:
+            self._is_full = True
+            return
         self._arrive(prompt)
         self._is_root = self._is_root or (prompt.is_root and not self._where.container)
         if prompt.folder.startswith("/"):
@@ -378,6 +388,8 @@ class Reader:
             answer.at = recording.taken_at
 
     def _note(self, recording: Recording) -> None:
+        if self._is_full:
+            recording.notes.append(f"there are more than {MAX_COMMANDS} commands: the rest was not read")
         recording.understood = (self._seen - len(self._strange), self._seen)
         if self._strange:
             some = ", ".join(f"`{' '.join(command.split())[:60]}`" for command in self._strange[:5])
@@ -458,18 +470,24 @@ def _latest(key: str, said: Sequence[Said]) -> Sequence[Said]:
 
     Logs and tables of other columns add up.
     """
-    left: list[Said] = []
+    left: dict[str, list[Said]] = {}  # by columns
+    last = said[0]
+    known: set[str] | None = set()  # the lines of the last one; None until somebody wants to know
     for part in said:
+        columns = _columns(part) if "--query-" in key else ""
         if part.status == "failed":
-            left = []
-        elif is_log(key) or not left:
-            left.append(part)
-        elif part.status == "ok" or part.is_anew:
-            other = [one for one in left if "--query-" in key and _columns(one) != _columns(part)]
-            left = [*other, part]
-        elif not set(part.text.split("\n")) <= set(left[-1].text.split("\n")):
-            left.append(part)
-    return left
+            left = {}
+        elif not is_log(key) and (part.status == "ok" or part.is_anew or not left):
+            left.pop(columns, None)
+            left[columns] = [part]
+        else:
+            if not is_log(key):
+                known = set(last.text.split("\n")) if known is None else known
+                if known.issuperset(part.text.split("\n")):
+                    continue
+            left.setdefault(columns, []).append(part)
+        last, known = part, None
+    return [part for group in left.values() for part in group]
 
 
 def _columns(said: Said) -> str:

@@ -301,7 +301,7 @@ def nvlink5(number: int, names: str, words: tuple[int, ...]) -> Decoded | None:
 
 
 def xid74(words: tuple[int, ...]) -> tuple[str, ...]:
-    """What the seven registers of an Xid 74 say; alone ECHO or HARMLESS where no bit tells of a fault of its own, nothing
+    """What the seven registers of an Xid 74 say; alone ECHO or HARMLESS where no bit tells of its own fault, nothing
     where no bit is known."""
     said = dict.fromkeys(text for n, bits, text in XID74 if n < len(words) and any(words[n] >> bit & 1 for bit in bits))
     if said:

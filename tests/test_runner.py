@@ -377,6 +377,20 @@ def test_a_daemon_of_a_step_that_was_told_to_stop_is_ended_too(place: Place) -> 
     assert place.wait_for("ended").left == []
 
 
+def test_an_interrupt_while_its_check_is_asked_ends_only_that(place: Place) -> None:
+    place.book(f"sleep 600 >/dev/null 2>&1 & echo $! >{place.folder}/daemon", "jobs verify=words within=10m")
+    process = place.start()
+    assert place.wait_for("ended").exit == 0
+    daemon = int((place.folder / "daemon").read_text())
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(30) == 2
+        assert place.wait_for("looked").after == "critical"
+        assert is_alive(daemon)
+    finally:
+        os.kill(daemon, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("fence", ["look", "tune", "jobs", "kills"])
 @pytest.mark.parametrize("on_hup", ["finish", "stop"])
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])

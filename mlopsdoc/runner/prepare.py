@@ -127,5 +127,5 @@ def stands(result: Result, values: Mapping[str, str]) -> str:
 def base_environment() -> dict[str, str]:
     """What a step sees besides its values."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    path = ":".join(dict.fromkeys([*os.environ.get("PATH", "/usr/bin:/bin").split(":"), *SBIN]))
-    return kept | {"PATH": path, "LC_ALL": "C.UTF-8", "TERM": "dumb"}
+    folders = [folder for folder in os.environ.get("PATH", "").split(":") if folder.startswith("/")]
+    return kept | {"PATH": ":".join(dict.fromkeys([*folders, *SBIN])), "LC_ALL": "C.UTF-8", "TERM": "dumb"}

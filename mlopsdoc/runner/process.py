@@ -78,6 +78,7 @@ class Supervisor:
         self.record = Record(wanted, outlet.tell)
         self.lock: Lock | None = None
         self.why = ""  # why it is being stopped
+        self._has_ended = False
         self._kill_at = self._give_up_at = 0.0
         self._wake = _wake_fd()
 
@@ -109,6 +110,7 @@ class Supervisor:
             code, why, outcome = None, f"a bug in mlopsdoc: {described(error)}", "failed"
         left = [family.described(pid) for pid in self._family()] if code is not None or self.why else []
         ended = Ended(code, round(time.monotonic() - started, 3), output.size, one_line(why), left)
+        self._has_ended = True
         self.record.ended(ended, output)
         output.close()
         self.outlet.tell(ended)
@@ -158,7 +160,8 @@ class Supervisor:
             self._kill_at = time.monotonic() + self.plan.grace_s
             self._give_up_at = self._kill_at + GIVE_UP_S
             self.outlet.tell(Stopping(why))
-            self._send(signal.SIGTERM)
+            if not self._has_ended:  # what a step leaves running is not ended with its check
+                self._send(signal.SIGTERM)
 
     def _family(self) -> list[int]:
         return family.descendants(but=[self.nursery.pid] if self.nursery else ())

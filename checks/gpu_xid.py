@@ -58,6 +58,10 @@ TROUBLES = {
         "it needs the open kernel module, and the proprietary one is loaded",
         "install the open module of the same version (nvidia-open)",
     ),
+    "other_branch": (
+        "the driver that is loaded does not support it: it is too old or too new for this branch",
+        "look up which branch of the driver supports it (lspci -nn -s {pci}), and install that",
+    ),
     "bar": (
         "the BIOS gave it no room in the address space (BAR)",
         "switch on Above 4G decoding (and large BARs) in the BIOS",
@@ -68,6 +72,7 @@ TROUBLES = {
         "look at `lspci -d 10de:` and the lines above",
     ),
 }
+OTHER_DRIVER = ("open_module", "closed_module", "other_branch")  # critical unless it is one beside others that work
 WPR2 = "its GSP firmware could not be started: memory of an earlier start is still locked (WPR2)"
 
 
@@ -303,7 +308,8 @@ def _troubles(look: Look, serious: set[str]) -> Iterator[Finding]:
         words, advice = TROUBLES[kind]
         words = WPR2 if any("WPR2" in trouble.line.text for trouble in group) and kind == "gsp_boot" else words
         codes = next((trouble.codes for trouble in reversed(group) if trouble.codes), "")
-        level: Level = ok if over else warning if kind == "no_gpu" else critical
+        is_minor = kind == "no_gpu" or (kind in OTHER_DRIVER and look.gpus is not None and look.gpus.gpus)
+        level: Level = ok if over else warning if is_minor else critical
         yield level(
             ("" if pci else "a GPU: ") + words + (f" (RmInitAdapter failed: {codes})" if codes and kind in INIT else "")
             + (f"; over: {over}" if over else ""),

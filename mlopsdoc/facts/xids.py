@@ -35,6 +35,8 @@ KINDS = (
     ("rm_init_adapter failed", "init"),
     ("not supported by open nvidia.ko", "open_module"),
     ("NVIDIA open kernel modules", "closed_module"),
+    ("Legacy drivers", "other_branch"),
+    ("is not supported by the", "other_branch"),
     ("PCI I/O region assigned to your NVIDIA device is invalid", "bar"),
     ("GSP RM heartbeat timed out", "gsp"),
     ("of waiting for RPC response from GPU", "gsp"),

@@ -858,6 +858,29 @@ def test_what_many_hosts_say_is_not_this_hosts(command: str, tmp_path: Path) -> 
     assert any("mdstat" in key and answer.text.count("Personalities") == 2 for key, answer in recorded.answers.items())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"gpu-8 | CHANGED | rc=0 >>\n{MDSTAT}\ngpu-9 | CHANGED | rc=0 >>\n{MDSTAT}",
+        f"=== gpu-8 ===\n{MDSTAT}=== gpu-9 ===\n{MDSTAT}",
+        f"## node-a1\n{MDSTAT}## node-a2\n{MDSTAT}",
+        "".join(f"gpu-8: {a}\ngpu-9: {a}\n" for a in MDSTAT.splitlines()),
+    ],
+)
+def test_headings_of_several_hosts_are_refused(text: str) -> None:
+    with pytest.raises(Differ, match="more than one host"):
+        transcript.parse(text)
+
+
+@pytest.mark.parametrize(
+    "heading", ["=== mdstat ===", "=== gpu0 ===", "=== step-0 ===", "--- before-0 ---", "gpu-9 | CHANGED | rc=0 >>"]
+)
+def test_a_heading_is_no_second_host(heading: str) -> None:
+    answers = said(f"{heading}\n{MDSTAT}\n{heading.replace('0 ', '1 ')}\n{MDSTAT}{NUMA}")
+    assert answers["read /proc/mdstat"][0] == "ok"
+    assert answers["run numactl -H"] == ("ok", NUMA)
+
+
 @pytest.mark.parametrize("margin", ["> ", "    ", "\t", "2026-11-16T11:00:09.120Z ", "[2026-11-16 11:00:09] "])
 def test_what_stands_in_front_of_every_line(margin: str) -> None:
     text = f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9:~# numactl -H\n{NUMA}root@gpu-9:~# \n"

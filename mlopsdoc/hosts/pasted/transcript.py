@@ -22,7 +22,7 @@ from mlopsdoc.hosts.pasted import outputs, shapes
 from mlopsdoc.hosts.pasted.commands import CONTAINER
 from mlopsdoc.hosts.pasted.dates import NEVER, ZONES_S, moment_of, newest_moment
 from mlopsdoc.hosts.pasted.files import Said
-from mlopsdoc.hosts.pasted.margins import LOOKED_AT, strip_of
+from mlopsdoc.hosts.pasted.margins import LOOKED_AT, alike, heading_of, prefixes, strip_of
 from mlopsdoc.hosts.pasted.outputs import typed_key
 from mlopsdoc.hosts.pasted.places import SHELLS, Placed, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
@@ -87,6 +87,7 @@ def load(path: str) -> Recording:
         path, encoding=encoding, errors="surrogateescape" if encoding != "utf-16" else "replace", newline="\n"
     ) as text:
         first = [line for _ in range(LOOKED_AT) if (line := text.readline(MAX_LINE))]
+        _must_be_one(prefixes(first))
         strip = strip_of(first)
         for line in chain(first, iter(lambda: text.readline(MAX_LINE), "")):
             count += len(line)
@@ -105,6 +106,7 @@ def parse(text: str) -> Recording:
     """The same of text that is at hand; raises Differ."""
     reader = Reader()
     lines = text.removesuffix("\n").split("\n")
+    _must_be_one(prefixes(lines[:LOOKED_AT]))
     strip = strip_of(lines[:LOOKED_AT])
     for line in lines:
         reader.add(strip(line))
@@ -130,6 +132,8 @@ class Reader:
         self.has_text = False
         self._blanks = 0
         self._is_full = False
+        self._heading = ""  # below which lines stand that no command explains
+        self._under: dict[str, set[str]] = {}
         self._said: dict[tuple[Where, str], list[Said]] = {}
         self._orders: dict[tuple[Where, str], int] = {}
         self._where = HERE
@@ -172,6 +176,13 @@ class Reader:
     def _line(self, line: str) -> None:
         typed = self._typed
         if typed is None:
+            name, is_host = heading_of(line)
+            if name:
+                self._segments.end()
+                self._heading = name
+            if is_host:
+                self._where = Where(name)
+                return
             if is_remark(line) and not self._segments.takes_remark(line):
                 return
             self._in_log = self._segments.add(line) and shapes.is_log_line(line)
@@ -210,6 +221,7 @@ class Reader:
 
     def _begin(self, prompt: Prompt) -> None:
         self._end_output()
+        self._heading = ""
         if self._seen >= MAX_COMMANDS:
             self._is_full = True
             return
@@ -299,6 +311,8 @@ class Reader:
             self._date = max(self._date, moment_of(said.text))
         for one in (said, *outputs.derived(said)):
             place = (self._where, one.key)
+            if self._heading and _is_evidence(one.key):
+                self._under.setdefault(self._heading, set()).add(one.key)
             self._said.setdefault(place, []).append(one)
             if one.status not in _WEAK or place not in self._orders:
                 self._orders[place] = len(self._orders) + self._seen + 1
@@ -345,6 +359,7 @@ class Reader:
 
     def _judged(self) -> Where:
         """The machine whose answers are judged; raises Differ where there would be several."""
+        _must_be_one(alike(self._under))
         unknown = {typed_key(text) for text in self._strange}
         found = [where for where, key in self._said if key not in unknown and _is_evidence(key)]
         hosts = _different([where for where in found if not where.container], set(self._names))
@@ -420,6 +435,11 @@ def _changed_folder(command: str, folder: str) -> str:
     return (
         target.rstrip("/") if target.startswith("/") else f"{folder}/{target}" if folder and ".." not in target else ""
     )
+
+
+def _must_be_one(names: Sequence[str]) -> None:
+    if len(names) > 1:
+        raise _several_places(names, "host")
 
 
 def _several_places(names: Sequence[str], what: str) -> Differ:

@@ -21,6 +21,7 @@ from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.hosts.recorder import Recording
 
+from .bmc import configure, simulator
 from .program import REPOSITORY, Ended, environment, mlopsdoc, start
 from .serving import serve
 
@@ -162,6 +163,38 @@ def test_a_governor_is_set(tmp_path: Path) -> None:
     recorded(tmp_path, before="warning", after="ok")
 
 
+def test_a_supply_gets_its_input_back(tmp_path: Path) -> None:
+    """A step that waits for hands: the check is asked, over the network, until the supply says that all is well."""
+    with simulator(tmp_path) as bmc:
+        configure(tmp_path, "ipmi", bmc.port, more="cipher = 3\n")
+        bmc.set(2, b3=1)
+        bmc.set(bmc.redundancy, b0=0, b1=1)
+        books = tmp_path / "config/mlopsdoc/runbooks"
+        books.mkdir()
+        (books / "psu_redundancy.md").write_text(PLUG)
+        (found,) = of(mlopsdoc("check", "psu_redundancy", "--json", place=tmp_path), "psu_redundancy", "PSU 2")
+        assert found["code"] == "no_input"
+        argv = ["runbook", "run", "psu_redundancy", "--step", "push-the-cord-home", "--yes"]
+        process = start(*argv, "--set", f"DONE_PATH={tmp_path}/done", place=tmp_path)
+        while not (tmp_path / "done").exists() and process.poll() is None:
+            time.sleep(0.05)
+        bmc.set(2, b3=0)
+        bmc.set(bmc.redundancy, b0=1, b1=0)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    recorded(tmp_path, before="critical", after="ok")
+
+
+PLUG = """# A supply has no input
+
+## Mitigation
+
+### Push the cord home
+
+```sh tune verify=psu_redundancy within=90s undo=none
+echo "at supply $PSU" >"$DONE_PATH"
+```
+"""
 GOVERNED = {"governor": "powersave\n", "driver": "acpi-cpufreq\n"}
 OURS = """# A processor is slowed down
 

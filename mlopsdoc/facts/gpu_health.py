@@ -35,7 +35,6 @@ _PARTS: dict[str, Mapping[Any, str]] = {
         "volatile_secded": "ecc_uncorrected_volatile_secded",
     },
 }
-_OF_STATIC = ("name", "vbios", "architecture", "virtualization")
 # Data centre boards leave the factory with ECC on; workstation boards mostly with ECC off, GeForce boards have none.
 _WITH_ECC = frozenset(
     ("P100", "V100", "V100S", "A100", "A100X", "A800", "A30", "A30X", "H100", "H200", "H800", "H20", "GH200", "B100",
@@ -128,13 +127,13 @@ class GpuHealths(Fact, frozen=True):
     def read(cls, host: Host, gpus: Gpus) -> GpuHealths:
         """Raises what Gpus raises, and NothingHere where nobody asked."""
         answer = host.probe("nvml", "health")
-        known = {gpu.pci: gpu for gpu in gpus}
         if answer.status not in ("absent", "not_captured"):
-            fixed = {nvml.identity(row): nvml.part(row, "values") for row in _static(host)}
             said = nvml.table(answer)
-            rows = [row for row in nvml.rows(said) if nvml.identity(row)[0] in known]
-            found = tuple(_of_nvml(row, fixed.get(nvml.identity(row), {}), answer.key) for row in rows)
-            return cls(found, gpus.lost, answer.at, nvml.text(said, "driver", 40))
+            rows = {nvml.identity(row)[0]: row for row in nvml.rows(said) if row.get("values") or row.get("errors")}
+            found = tuple(_of_nvml(rows[gpu.pci], gpu, answer.key) for gpu in gpus if gpu.pci in rows)
+            mute = [gpu for gpu in gpus if gpu.pci not in rows]
+            lost = (*gpus.lost, *(Lost(gpu.index, gpu.pci, "NVML tells nothing of its health") for gpu in mute))
+            return cls(found, lost, answer.at, nvml.text(said, "driver", 40))
         from mlopsdoc.facts import smi  # only where there is something of it
 
         printed = smi.ask(host)
@@ -184,14 +183,8 @@ class GpuHealths(Fact, frozen=True):
             yield Gap("host", f"{what} of other GPUs, if there are any: a part of the output is here", "", "part")
 
 
-def _static(host: Host) -> list[Table]:
-    answer = host.probe("nvml", "static")
-    return nvml.rows(nvml.table(answer)) if answer.said else []
-
-
-def _of_nvml(row: Table, static: Table, key: str) -> GpuHealth:
-    values = {name: static[name] for name in _OF_STATIC if name in static}
-    values |= dict(nvml.part(row, "values"))
+def _of_nvml(row: Table, gpu: Gpu, key: str) -> GpuHealth:
+    values = {"name": gpu.name, "virtualization": gpu.virtualization, **nvml.part(row, "values")}
     errors = nvml.codes(row)
     if "inforom" in values or errors.get("inforom") == nvml.CORRUPT:
         values["inforom"] = errors.pop("inforom", 0)
@@ -207,8 +200,7 @@ def _of_nvml(row: Table, static: Table, key: str) -> GpuHealth:
     devices = [str(name) for name in cast("list[Any]", names)] if isinstance(names, list) else []
     if isinstance(names, list):
         values["mig_devices"] = len(devices)
-    index, (pci, uuid) = nvml.number(row, "index"), nvml.identity(row)
-    return GpuHealth(index, pci, uuid, 0, values, errors, tuple(map(one_line, devices)), key)
+    return GpuHealth(gpu.index, gpu.pci, gpu.uuid, 0, values, errors, tuple(map(one_line, devices)), key)
 
 
 def _of_smi(row: Row, gpu: Gpu, printed: Printed) -> GpuHealth:

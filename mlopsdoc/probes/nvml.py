@@ -81,6 +81,7 @@ CALLS: dict[str, dict[str, tuple[Call, ...]]] = {
     "health": {
         "mig": (("nvmlDeviceGetMigMode",),),
         "part": (("nvmlDeviceGetBoardPartNumber",),),
+        "vbios": (("nvmlDeviceGetVbiosVersion",),),
         "banks": (("nvmlDeviceGetRowRemapperHistogram",),),  # of rows, by how many spare ones they have left
         "repair": (("nvmlDeviceGetRepairStatus",),),  # of a memory channel, of a TPC: whether it waits for a reset
         "unrepairable": (("nvmlDeviceGetUnrepairableMemoryFlag_v1",),),

@@ -71,6 +71,11 @@ def parser() -> Parser:
     )
     seal.add_argument("folder", metavar="DIR")
     seal.set_defaults(run="lookups:seal")
+    diff = verb("diff", "snapshots:diff", "what changed from one recording to another", DIFF)
+    diff.add_argument("a", metavar="A", help="a recording, or `live`: this host, now")
+    diff.add_argument("b", metavar="B")
+    diff.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
+    diff.add_argument("--format", choices=FORMATS, default="text")
 
     actions = verbs.add_parser("runbook", help="list, show, run and lint runbooks").add_subparsers(
         metavar="VERB", required=True, parser_class=Parser
@@ -111,6 +116,10 @@ DEMO = "Open the screen on a recorded bad night that comes with mlopsdoc; withou
 SNAPSHOT = (
     "Ask this host everything that checks and vendors ask for, replace names, addresses, serial numbers and secrets, "
     "and write it as one file. Nothing is changed, nothing is sent anywhere."
+)
+DIFF = (
+    "Print what changed from A to B, of one host or of two: findings, statuses, versions, settings, topology, "
+    "counters. Exit code 1 when a status got worse, 0 otherwise."
 )
 SHOW_RUNBOOK = "Print a runbook. Values given with --set are set before each command that uses them; nothing is run."
 RUN = (

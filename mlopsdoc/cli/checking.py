@@ -47,7 +47,7 @@ def _screen(sources: list[str] | None, at: str | None) -> int:
     from mlopsdoc.tui import open_screen
 
     if sources:
-        _open_recording(sources, at)  # so that what is wrong with it is said in words, here
+        open_recording(sources, at)  # so that what is wrong with it is said in words, here
     return open_screen(sources or [], _moment(at), None if sources else _recalled())
 
 
@@ -127,7 +127,7 @@ def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
 
     if arguments.root != "/" or arguments.save:
         raise Stop(USAGE, "--root and --save are for this host, not for a recording")
-    host, sources = _open_recording(paths, arguments.at)
+    host, sources = open_recording(paths, arguments.at)
     for remark in host.recording.notes:
         note(remark)
     setup = set_up(arguments.select, arguments.profile, site=False, own=host.recording.profile)
@@ -136,7 +136,8 @@ def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
     return _deliver(examination.report(setup, ledger, results, sources, started), arguments)
 
 
-def _open_recording(paths: list[str], at: str | None) -> tuple[Replay, list[Source]]:
+def open_recording(paths: list[str], at: str | None) -> tuple[Replay, list[Source]]:
+    """One host out of recordings; what is wrong with them ends the program."""
     from mlopsdoc import opening
     from mlopsdoc.hosts.merged import Differ
 

@@ -1,4 +1,4 @@
-"""`snapshot`: everything that checks and vendors ask of this host, redacted, in one file."""
+"""`snapshot`: everything that checks and vendors ask of this host, redacted, in one file. `diff`: what changed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import errno
 import time
 from typing import TYPE_CHECKING
 
-from mlopsdoc.cli.checking import set_up
+from mlopsdoc.cli.checking import open_recording, set_up
 from mlopsdoc.cli.output import CANNOT_CREATE, LOCKED, NOT_WRITTEN, USAGE, Stop, note, say
 
 if TYPE_CHECKING:
     import argparse
 
     from mlopsdoc.examination import Setup
-    from mlopsdoc.hosts.base import Answer
-    from mlopsdoc.hosts.live import Live
-    from mlopsdoc.hosts.recorder import Recorder, Recording
-    from mlopsdoc.model import Report
+    from mlopsdoc.hosts.base import Answer, Host
+    from mlopsdoc.hosts.nursery import Nursery
+    from mlopsdoc.hosts.recorder import Recording
+    from mlopsdoc.model import Report, Source
     from mlopsdoc.saving import Saved
 
 TIMEOUT_S = 300.0
@@ -30,7 +30,9 @@ def snapshot(arguments: argparse.Namespace) -> int:
     nursery = Nursery()  # before any thread and any heavy import
     from contextlib import closing
 
-    from mlopsdoc import config
+    from msgspec.structs import replace
+
+    from mlopsdoc import config, examination
     from mlopsdoc.hosts.live import Live
     from mlopsdoc.hosts.lock import Held, only_run
     from mlopsdoc.hosts.recorder import Recorder
@@ -47,6 +49,8 @@ def snapshot(arguments: argparse.Namespace) -> int:
         raise _cannot(path or ".", error) from None
     states = config.state_folders()
     setup = set_up([], "")
+    if arguments.only:
+        setup = replace(setup, checks=[check for check in setup.checks if check.area in arguments.only])
     deadline_s = arguments.timeout or TIMEOUT_S
     try:
         with (
@@ -54,7 +58,9 @@ def snapshot(arguments: argparse.Namespace) -> int:
             closing(Live(nursery, states=states, deadline_s=deadline_s, bmc=setup.settings.bmc)) as live,
         ):
             host = Recorder(live)
-            report = _asked(host, live, setup, arguments.only, since)
+            report = _asked(host, setup, [examination.live_source(live)])
+            note(f"{len(setup.checks)} checks are done after {report.duration_s:.1f} s")
+            _collect(host, arguments.only, since)
     except Held as held:
         raise Stop(LOCKED, str(held)) from None
     saved = keep(host.recording, setup, report, path, redact=not arguments.no_redact)
@@ -63,21 +69,21 @@ def snapshot(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(host: Recorder, live: Live, setup: Setup, areas: list[str], since: float | None) -> Report:
-    """Put all questions of checks, then those of vendors; the report of the checks."""
-    from msgspec.structs import replace
-
+def _asked(host: Host, setup: Setup, sources: list[Source]) -> Report:
+    """The report of a host that answers now."""
     from mlopsdoc import examination
     from mlopsdoc.engine import Ledger
-    from mlopsdoc.hosts.collecting import collect, questions
 
     started = time.monotonic()
-    wanted = [check for check in setup.checks if not areas or check.area in areas]
-    setup = replace(setup, checks=wanted)
     ledger = Ledger(host)
     results = list(examination.examine(setup, ledger))
-    report = examination.report(setup, ledger, results, [examination.live_source(live)], started)
-    note(f"{len(wanted)} checks are done after {time.monotonic() - started:.1f} s")
+    return examination.report(setup, ledger, results, sources, started)
+
+
+def _collect(host: Host, areas: list[str], since: float | None) -> None:
+    """Put the questions of vendors, and say how it goes on."""
+    from mlopsdoc.hosts.collecting import collect, questions
+
     asked = list(questions(host, areas, since))
 
     def told(number: int, argv: tuple[str, ...], answer: Answer) -> None:
@@ -85,7 +91,38 @@ def _asked(host: Recorder, live: Live, setup: Setup, areas: list[str], since: fl
         note(f"{number}/{len(asked)} {' '.join(argv)}: {said}")
 
     collect(host, asked, told)
-    return report
+
+
+def diff(arguments: argparse.Namespace) -> int:
+    """Print what changed from A to B, each a recording or `live`. Exit code: 1 when a status got worse, else 0."""
+    from mlopsdoc.hosts.nursery import Nursery
+
+    nursery = Nursery() if "live" in (arguments.a, arguments.b) else None  # before any heavy import
+    from mlopsdoc import diff
+    from mlopsdoc.report import diff as rendered
+
+    a, b = (_judged(source, nursery) for source in (arguments.a, arguments.b))
+    found = diff.diff(*a, *b)
+    say(rendered.render(found, arguments.format))
+    return int(found.is_worse)
+
+
+def _judged(source: str, nursery: Nursery | None) -> tuple[Report, Recording]:
+    """What the shipped checks say of a recording, or of this host, and its answers."""
+    from contextlib import closing
+
+    from mlopsdoc import config, examination, saving
+    from mlopsdoc.hosts.live import Live
+    from mlopsdoc.hosts.recorder import Recorder
+
+    if source != "live" or nursery is None:
+        host, sources = open_recording([source], None)
+        setup = set_up([], "", site=False, own=host.recording.profile)
+        return saving.judged(host.recording, setup, sources), host.recording
+    setup = set_up([], "", site=False)
+    with closing(Live(nursery, states=config.state_folders())) as live:
+        recorder = Recorder(live)
+        return _asked(recorder, setup, [examination.live_source(live)]), recorder.recording
 
 
 def keep(recording: Recording, setup: Setup, report: Report, path: str, *, redact: bool) -> Saved:

@@ -178,7 +178,7 @@ class _Folder(Mapping[str, bytes]):
 
 def _parse(files: Mapping[str, bytes], digests: Digests = "required", prefix: str = "") -> Recording:
     """The recording that these files are; those below `prefix` only. `digests`: which of them must be right."""
-    _must_be_ours(files.get(f"{prefix}SNAPSHOT", b""))
+    _must_be_ours(files.get(f"{prefix}SNAPSHOT", b""), files.get(f"{prefix}manifest.json", b""))
     manifest = json.decode(files.get(f"{prefix}manifest.json", b"{}"), type=Manifest)
     recording = Recording(manifest.taken_at, unlisted=manifest.unlisted)
     recording.complete = manifest.complete
@@ -203,12 +203,18 @@ def _parse(files: Mapping[str, bytes], digests: Digests = "required", prefix: st
     return recording
 
 
-def _must_be_ours(magic: bytes) -> None:
+def _must_be_ours(magic: bytes, manifest: bytes) -> None:
+    """A newer minor ("1.2") only adds; a newer major means something else."""
     words = magic.decode("utf-8", "replace").split()
-    if len(words) != 2 or words[0] != MAGIC or not words[1].isdecimal():
+    major, _, minor = words[1].partition(".") if len(words) == 2 else ("", "", "")
+    if words[:1] != [MAGIC] or not major.isdecimal() or not (minor or "0").isdecimal():
         raise BadSnapshot("it is no snapshot of mlopsdoc: its file SNAPSHOT is not there or says otherwise")
-    if int(words[1]) > VERSION:
-        raise BadSnapshot(f"it has format {words[1]}, this mlopsdoc reads up to {VERSION}: use a newer one")
+    if int(major) > VERSION:
+        try:
+            by = f"mlopsdoc {json.decode(manifest)['tool']}, which wrote it, or a newer one"
+        except (MsgspecError, KeyError, TypeError):
+            by = "a newer one"
+        raise BadSnapshot(f"it has format {words[1]}, this mlopsdoc reads up to {VERSION}: use {by}")
 
 
 def _take(recording: Recording, row: Row, files: Mapping[str, bytes], prefix: str, digests: Digests) -> None:

@@ -15,10 +15,10 @@ def render(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"# {_plain(report.host.name or 'host')}: {_plain(headline(report))}"
+    yield f"# {plain(report.host.name or 'host')}: {plain(headline(report))}"
     yield ""
-    yield f"{_plain(describe_host(report))}  "
-    yield f"{_plain(describe_source(report))}, mlopsdoc {report.tool.version}, profile {_plain(report.profile)}"
+    yield f"{plain(describe_host(report))}  "
+    yield f"{plain(describe_source(report))}, mlopsdoc {report.tool.version}, profile {plain(report.profile)}"
     for result in report.checks:
         for finding in result.findings:
             if finding.status.is_trouble:
@@ -29,23 +29,23 @@ def _lines(report: Report) -> Iterator[str]:
     yield "| --- | --- | --- |"
     for result in report.checks:
         notes = "; ".join(f"{f.subject}: {f.summary}" for f in result.findings if f.status is Status.OK)
-        yield f"| {result.id} | {result.status.value} | {_plain(result.reason or notes)} |"
+        yield f"| {result.id} | {result.status.value} | {plain(result.reason or notes)} |"
 
 
 def _finding(f: Finding) -> Iterator[str]:
-    yield f"## {f.status.value.upper()} {_plain(f.subject)}"
+    yield f"## {f.status.value.upper()} {plain(f.subject)}"
     yield ""
-    yield _plain(f.summary)
+    yield plain(f.summary)
     rows = {"since": f.since, "advice": f.advice, "caused by": f.caused_by, "runbook": f.runbook}
     for name, text in rows.items():
         if text:
-            yield f"- {name}: {_plain(text)}"
+            yield f"- {name}: {plain(text)}"
     for hurt in f.hurts:
-        yield f"- hurts: pid {hurt.pid} {_plain(hurt.what)} ({_plain(hurt.user)}, job {_plain(hurt.job or 'none')})"
+        yield f"- hurts: pid {hurt.pid} {plain(hurt.what)} ({plain(hurt.user)}, job {plain(hurt.job or 'none')})"
     for line in f.evidence:
-        yield f"- seen in {_plain(line.answer)}: {_plain(line.excerpt)}"
+        yield f"- seen in {plain(line.answer)}: {plain(line.excerpt)}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that no markdown reader takes for markup."""
     return re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", text)

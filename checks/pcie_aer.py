@@ -44,8 +44,6 @@ def pcie_aer(
         groups.setdefault((error.device, error.severity), []).append(error)
     for group in groups.values():
         yield _judged(errors, group, gpus, per_min_warning, lookback_h * 3600)
-    if not groups:
-        yield ok("no PCIe error in the kernel log", code="none")
 
 
 def _judged(said: PcieErrors, group: list[PcieError], gpus: Gpus | None, most: int, lookback_s: float) -> Finding:

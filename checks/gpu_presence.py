@@ -23,7 +23,8 @@ def gpu_presence(presence: GpuPresence, processes: GpuProcesses | None) -> Itera
     """A GPU that has fallen off the bus takes its job with it, and the next one starts with a GPU too few.
 
     NVML is held against PCI (display devices of vendor 10de that the nvidia driver holds), against the list of the
-    kernel module, and lspci where it was recorded: a GPU that is missing since boot leaves no Xid at all. A handle
+    kernel module, what the profile wants, and lspci where it was recorded: a GPU that is missing since boot leaves no
+    Xid at all. A handle
     that NVML refuses is critical, with its code by name. GPUs that were given to virtual machines, left out with
     NVreg_ExcludedGpus, those of another make, those that a container was not given, and sleeping GPUs of laptops are
     not missing. Where only a part of an output is here, nothing is missing for want of it.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlopsdoc import catalog
+from mlopsdoc import Hardware, catalog
 from mlopsdoc.engine import run
 from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.base import Answer, AnswerStatus
@@ -185,6 +185,21 @@ def test_a_handle_that_is_refused(host: Recording, code: int, status: str) -> No
     host.answers[STATE] = Answer(STATE, "ok", json.dumps(data).encode(), at=NOW)
     result = judge(host, "gpu_presence")
     assert result.status.value == status and f"GPU 3 (c3:00.0): NVML {code}" in said(result)
+
+
+@pytest.mark.parametrize(("wanted", "status"), [(None, "ok"), (4, "ok"), (3, "ok"), (5, "critical")])
+def test_what_the_profile_wants(host: Recording, wanted: int | None, status: str) -> None:
+    check = catalog.find(drop_ins=False).checks["gpu_presence"]
+    (result,) = run([check], Replay(host), Profile(hardware=Hardware(gpus=wanted)))
+    assert result.status.value == status
+    assert status == "ok" or "the profile wants 5 GPUs, 1 is nowhere to be seen" in said(result)
+
+
+def test_no_gpu_at_all_where_the_profile_wants_some() -> None:
+    none = snapshot.load(str(Path(catalog.shipped("snapshots")) / "vm_without_gpu"))
+    check = catalog.find(drop_ins=False).checks["gpu_presence"]
+    (result,) = run([check], Replay(none), Profile(hardware=Hardware(gpus=8)))
+    assert result.status.value == "critical" and "8 are nowhere to be seen" in said(result)
 
 
 def test_a_container_lists_what_it_was_given(host: Recording) -> None:

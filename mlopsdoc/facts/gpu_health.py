@@ -134,6 +134,9 @@ class GpuHealths(Fact, frozen=True):
             mute = [gpu for gpu in gpus if gpu.pci not in rows]
             lost = (*gpus.lost, *(Lost(gpu.index, gpu.pci, "NVML tells nothing of its health") for gpu in mute))
             return cls(found, lost, answer.at, nvml.text(said, "driver", 40))
+        lines = [one.line for one in (*gpus.gpus, *gpus.lost) if one.line]
+        if lines and lines[0].answer.startswith("probe "):
+            raise NothingHere("NVML was not asked for the health of the GPUs")
         from mlopsdoc.facts import smi  # only where there is something of it
 
         printed = smi.ask(host)

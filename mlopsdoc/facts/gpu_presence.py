@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlopsdoc import Fact, Host, Line
+from mlopsdoc import Fact, Hardware, Host, Line
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.asked import asked
 from mlopsdoc.facts.gpus import Gpus, Lost, label_of, sees_all_processes
@@ -32,8 +32,8 @@ class GpuPresence(Fact, frozen=True):
     is_whole: bool
 
     @classmethod
-    def read(cls, host: Host, gpus: Gpus | None, pci: PciDevices | None) -> GpuPresence:
-        """Raises what Gpus raises, where nothing else tells of a GPU that is missing.
+    def read(cls, host: Host, gpus: Gpus | None, pci: PciDevices | None, hardware: Hardware) -> GpuPresence:
+        """Raises what Gpus raises, where nothing else tells of a GPU that is missing, the profile included.
 
         From /proc/driver/nvidia/gpus/0000:1b:00.0/information, of which only the last line may say a reason::
 
@@ -42,10 +42,11 @@ class GpuPresence(Fact, frozen=True):
         """
         missing = [_lost(lost) for lost in gpus.lost] if gpus else []
         known = {gpu.pci for gpu in gpus or ()}
-        missing += _dead(host, known)
+        if not pci or any(gpu.slot not in known for gpu in pci.gpus()):
+            missing += _dead(host, known)
         if gpus is None:
             missing += _init(host, pci)
-            if not missing:
+            if not missing and not (hardware.gpus and pci and not pci.gpus()):
                 Gpus.read(host, pci)  # raises again what stands in the way
         held = [gpu for gpu in pci.gpus() if gpu.driver == "nvidia"] if pci else []
         if sees_all_processes(host):
@@ -61,8 +62,13 @@ class GpuPresence(Fact, frozen=True):
                 if not gpu.driver and gpu.device in kinds:
                     what = "it is on PCI and no driver holds it, its like are held by nvidia: it could not be started"
                     missing.append(Missing(label_of(None, gpu.slot), gpu.slot, "no_driver", what, gpu.line))
-        is_whole = gpus is not None and not gpus.is_part and not gpus.missing
-        return cls(len(known), _once(missing), is_whole)
+        is_whole = gpus is None or not (gpus.is_part or gpus.missing)
+        named = _once(missing)
+        short = (hardware.gpus or 0) - len(known) - len(named)
+        if is_whole and short > 0 and not any(one.label == "host" for one in named):
+            what = f"the profile wants {hardware.gpus} GPUs, {short} {'is' if short == 1 else 'are'} nowhere to be seen"
+            named = (*named, Missing("host", "", "too_few", what, None))
+        return cls(len(known), named, is_whole)
 
 
 def _once(missing: list[Missing]) -> tuple[Missing, ...]:

@@ -174,6 +174,11 @@ def test_every_form_says_the_same(tmp_path: Path, form: str) -> None:
     assert not any("AAAA" in answer.text for answer in recording.answers.values() if "debugdump" not in answer.key)
 
 
+def test_a_tool_that_nobody_asks_ends_the_output_before_it(tmp_path: Path) -> None:
+    section = commands(("/usr/sbin/ibstat", "CA 'mlx5_0'\n"), ("/usr/sbin/ibnetdiscover -C mlx5_0", "# Topology\n"))
+    assert said(load(tmp_path, packed([banner(), section, END])), "run ibstat") == "CA 'mlx5_0'"
+
+
 def test_it_is_judged(tmp_path: Path) -> None:
     path = tmp_path / "nvidia-bug-report.log.gz"
     path.write_bytes(packed([*SECTIONS, END]))

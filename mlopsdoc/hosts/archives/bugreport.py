@@ -293,7 +293,10 @@ def _commands(files: Files, section: Section) -> Iterator[Row]:
     for match in re.finditer(rb"(?m)^(/[A-Za-z][^\r\n]{1,400}|[a-z][a-z0-9-]{1,30}(?: [^\r\n]{0,400})?)\r?$", data):
         line = match[1].decode("utf-8", "replace").strip()
         is_first = not found and line == section.header
-        if is_first or (line.startswith("/") and canonical(_argv(line)) is not None):
+        is_tool = (
+            "bin/" in line.partition(" ")[0] and data[match.end() : match.end() + 3].replace(b"\r", b"")[:2] == b"\n\n"
+        )
+        if is_first or (line.startswith("/") and (is_tool or canonical(_argv(line)) is not None)):
             found.append((match.start(), match.end(), line))
         looked += line.startswith("/")
         if looked > MAX_COMMANDS:

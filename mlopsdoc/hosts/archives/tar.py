@@ -70,7 +70,7 @@ class Budget:
             raise OverLimit(refusals.MEMBERS.format(self.caps.members))
 
     def add_part(self) -> None:
-        """One more packed stream."""
+        """One more stream."""
         self._parts += 1
         if self._parts > self.caps.members:
             raise OverLimit(refusals.PARTS.format(self.caps.members))
@@ -121,6 +121,7 @@ class Stream:
 
     def __init__(self, file: Readable, budget: Budget, *, is_inner: bool = False) -> None:
         self._file, self.budget, self._is_inner = file, budget, is_inner
+        budget.add_part()
         self._raw = b""
         self._fill()
         self.is_empty = not self._raw

@@ -12,68 +12,22 @@ from mlopsdoc.facts.nvlink import NvLinks
 from mlopsdoc.facts.quantities import instant, span
 from mlopsdoc.facts.xid_catalogue import in_words, xid74
 from mlopsdoc.facts.xid_episodes import ECHO, MINOR, PROGRAM, SERIOUS, Episode, episodes
+from mlopsdoc.facts.xid_words import (
+    ALL_SWITCHES,
+    ECC,
+    EVIDENCE,
+    INSPECT,
+    ONE_PORT,
+    OTHER_DRIVER,
+    OWNER,
+    TROUBLES,
+    WANTS,
+    WPR2,
+)  # fmt: skip
 from mlopsdoc.facts.xids import INIT, NVLINK, Trouble, Xids
 from mlopsdoc.model import HOST, gpu_subject
 
 Level = Callable[..., Finding]
-EVIDENCE = "save the evidence first (`sudo nvidia-bug-report.sh`), then "
-OWNER = (
-    "tell the owner of the job (compute-sanitizer or cuda-gdb show where it fails); the GPU needs nothing unless other "
-    "programs fail on it too"
-)
-ALL_SWITCHES = "end all jobs, then reset all GPUs and switches together, or reboot; steps in the runbook"
-ONE_PORT = "end the jobs on them and reset them (of a link between switches: all of the board); steps in the runbook"
-INSPECT = (
-    "a reset or reboot did not mend it: keep the GPU out of work and have its seat, power and slot inspected, then "
-)
-ECC = (48, 63, 64, 92, 94, 95, 140, 171, 172)  # a process that starts later is no sign that these are over
-# What the driver asks for with Xid 154, nvml.h: NVML_GPU_RECOVERY_ACTION_*.
-WANTS = {
-    1: "end its jobs, then reset it (sudo nvidia-smi -r -i {pci})",
-    2: "drain the host and reboot it",
-    3: "end what uses peer-to-peer with it",
-    4: "let its jobs end, then reset it (sudo nvidia-smi -r -i {pci})",
-    7: "drain the host and reboot it",
-}
-# Of lines without a number -> what they say, what to do. What several lines say of one failed start: the first here.
-TROUBLES = {
-    "gfw_boot": (
-        "its boot firmware (GFW, of the VBIOS) did not finish: the board itself did not come up",
-        "switch the host off and on again (a reboot is not enough); if it stays so, have the board replaced",
-    ),
-    "gsp_boot": (
-        "its GSP firmware could not be started",
-        "reset it (sudo nvidia-smi -r -i {pci}) or switch the host off and on again; look for the first failure above",
-    ),
-    "init": (
-        "the driver could not initialise it",
-        "reset it (sudo nvidia-smi -r -i {pci}) or reboot; if it stays so, check its seat, power and the BIOS",
-    ),
-    "off_bus": ("has fallen off the bus: it does not answer over PCIe", EVIDENCE + "drain the host and reboot it"),
-    "open_module": (
-        "the open kernel module that is loaded does not support it (older than Turing, or a vGPU)",
-        "install the proprietary module of a branch that supports it",
-    ),
-    "closed_module": (
-        "it needs the open kernel module, and the proprietary one is loaded",
-        "install the open module of the same version (nvidia-open)",
-    ),
-    "other_branch": (
-        "the driver that is loaded does not support it: it is too old or too new for this branch",
-        "look up which branch of the driver supports it (lspci -nn -s {pci}), and install that",
-    ),
-    "bar": (
-        "the BIOS gave it no room in the address space (BAR)",
-        "switch on Above 4G decoding (and large BARs) in the BIOS",
-    ),
-    "gsp": ("its GSP firmware stopped answering", EVIDENCE + "end its jobs and reset it (sudo nvidia-smi -r -i {pci})"),
-    "no_gpu": (
-        "the driver was loaded and found no GPU that it can use",
-        "look at `lspci -d 10de:` and the lines above",
-    ),
-}
-OTHER_DRIVER = ("open_module", "closed_module", "other_branch")  # critical unless it is one beside others that work
-WPR2 = "its GSP firmware could not be started: memory of an earlier start is still locked (WPR2)"
 
 
 class Look(NamedTuple):
@@ -153,15 +107,15 @@ def gpu_xid(
 
 
 def _xids(look: Look, programs: int) -> Iterator[Finding]:
-    groups: dict[tuple[str, int], list[Episode]] = {}
+    groups: dict[tuple[str, int, bool], list[Episode]] = {}
     quiet: Counter[int] = Counter()
     for one in episodes(look.said):
         if one.rank == ECHO:
             quiet.update(event.number for event in one.xids)
         else:
-            groups.setdefault((one.pci, one.cause.number), []).append(one)
-    for (pci, number), group in groups.items():
-        others = {other for other, code in groups if code == number and other != pci}
+            groups.setdefault((one.pci, one.cause.number, one.rank == PROGRAM), []).append(one)
+    for (pci, number, _), group in groups.items():
+        others = {other for other, code, _ in groups if code == number and other != pci}
         new = [one.cause for one in group if not look.is_old(one.cause.line)]
         names = {cause.process or str(cause.pid) for cause in new if cause.pid or cause.process}
         yield _judged(look, group, is_suspect=not others and len(names) >= programs)
@@ -171,15 +125,14 @@ def _xids(look: Look, programs: int) -> Iterator[Finding]:
 
 
 def _judged(look: Look, group: list[Episode], *, is_suspect: bool) -> Finding:
-    """All events of one GPU with the same cause."""
-    pci, last = group[0].pci, group[-1]
-    main = max(group, key=lambda one: (one.rank, one.cause.n))
-    cause, code = main.cause, main.cause.code
-    over = look.over(pci, last.cause.n, last.cause.line, code.number)
-    first_reset = look.said.reset_after(group[0].cause.n, pci)
-    again = any(one.pci == pci and one.number == code.number for one in look.said.earlier) or (
-        first_reset is not None and first_reset.n < last.cause.n
-    )
+    """All events of one GPU with the same cause; those that are over tell of it only where none is not."""
+    pci, number = group[0].pci, group[0].cause.number
+    ends = [look.over(pci, one.cause.n, one.cause.line, number) for one in group]
+    running = [one for one, end in zip(group, ends) if not end]
+    over = "" if running else ends[-1]
+    main = max(running or group, key=lambda one: (one.rank, one.cause.n))
+    cause, code, last = main.cause, main.cause.code, group[-1]
+    again = main.rank == SERIOUS and _came_before(look, group)
     is_program = main.rank == PROGRAM
     level: Level = {SERIOUS: critical, MINOR: warning}.get(main.rank, ok)
     level = warning if main.follows or (is_program and is_suspect) else level
@@ -189,20 +142,28 @@ def _judged(look: Look, group: list[Episode], *, is_suspect: bool) -> Finding:
     words = [f"Xid {code.number}: {code.meaning}{_detail(main)}{_whom(main)}", *_more(look, group, main)]
     words += ["the program's own error, as far as it shows"] if is_program and not is_suspect else []
     words += ["different programs fail so on this GPU and on no other"] if is_program and is_suspect else []
-    words += ["the same came before, and a reset or reboot did not end it"] if again and main.rank == SERIOUS else []
+    words += ["the same came before, and a reset or reboot did not end it"] if again else []
     words += [f"over: {over}"] if over else []
     hurts = look.processes.hurts(pci) if look.processes and level in (critical, warning) else []
     return level(
         "; ".join(words),
         subject=look.label(pci),
-        code=f"xid_{code.number}",
-        advice="" if over else _advice(main, again and main.rank == SERIOUS, is_suspect),
+        code=f"xid_{number}{'_program' if is_program else ''}",
+        advice="" if over else _advice(main, again, is_suspect),
         since=instant(group[0].cause.line.at),
         hurts=hurts,
         params={"GPU": pci},
         metrics={"xid": code.number, "events": len(group), "lines": sum(len(one.xids) for one in group)},
         evidence=[line.line for line in dict.fromkeys((cause.line, main.xids[0].line, last.last.line))],
     )
+
+
+def _came_before(look: Look, group: list[Episode]) -> bool:
+    """Whether the same was there before the last reset, reload or reboot."""
+    first, last = group[0].cause, group[-1].cause
+    reset = look.said.reset_after(first.n, first.pci)
+    before = any(one.pci == first.pci and one.number == first.number for one in look.said.earlier)
+    return before or (reset is not None and reset.n < last.n)
 
 
 def _detail(one: Episode) -> str:

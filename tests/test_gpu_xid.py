@@ -129,6 +129,18 @@ def test_what_ends_a_fault(end: str) -> None:
     assert "inspected" in found.advice
 
 
+def test_what_a_reset_ended_is_not_said_of_what_came_later() -> None:
+    demand = "154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)"
+    lines = [
+        "[ 10.0] NVRM: Xid (PCI:0000:41:00): 31, pid=1, name=a, x",
+        f"[ 10.1] NVRM: Xid (PCI:0000:41:00): {demand}",
+    ]
+    lines += ["[ 50.0] NVRM: loading NVIDIA UNIX x86_64 Kernel Module  535.183.01"]
+    lines += ["[ 900.0] NVRM: Xid (PCI:0000:41:00): 31, pid=2, name=a, x"]
+    assert judge("\n".join(lines[:2])).status is Status.CRITICAL
+    assert [f.status for f in judge("\n".join(lines)).findings if f.code != "part"] == [Status.OK, Status.OK]
+
+
 def test_a_reset_of_another_gpu_ends_nothing() -> None:
     other = "[ 50.0] pci 0000:61:00.0: [10de:2330] type 00 class 0x030200 PCIe Endpoint"
     assert judge(f"[ 10.0] NVRM: Xid (PCI:0000:41:00): 62, x\n{other}\n").status is Status.CRITICAL

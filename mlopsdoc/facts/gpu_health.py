@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlopsdoc import Before, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import one_line
@@ -134,8 +134,7 @@ class GpuHealths(Fact, frozen=True):
             mute = [gpu for gpu in gpus if gpu.pci not in rows]
             lost = (*gpus.lost, *(Lost(gpu.index, gpu.pci, "NVML tells nothing of its health") for gpu in mute))
             return cls(found, lost, answer.at, nvml.text(said, "driver", 40))
-        lines = [one.line for one in (*gpus.gpus, *gpus.lost) if one.line]
-        if lines and lines[0].answer.startswith("probe "):
+        if any(gpu.line.answer.startswith("probe ") for gpu in gpus):
             raise NothingHere("NVML was not asked for the health of the GPUs")
         from mlopsdoc.facts import smi  # only where there is something of it
 
@@ -192,18 +191,14 @@ def _of_nvml(row: Table, gpu: Gpu, key: str) -> GpuHealth:
     if "inforom" in values or errors.get("inforom") == nvml.CORRUPT:
         values["inforom"] = errors.pop("inforom", 0)
     for name, parts in _PARTS.items():
-        whole: Any = values.pop(name, None)
-        items = dict(enumerate(cast("list[Any]", whole))) if isinstance(whole, list) else whole
-        if isinstance(items, dict):
-            said = cast("dict[Any, Any]", items)
-            values |= {part: said[place] for place, part in parts.items() if place in said}
+        said: Mapping[Any, Any] = dict(enumerate(nvml.items(values, name))) or nvml.part(values, name)
+        values |= {part: said[place] for place, part in parts.items() if place in said}
+        values.pop(name, None)
         if name in errors:
             errors |= dict.fromkeys(parts.values(), errors.pop(name))
-    names: Any = row.get("mig_devices")
-    devices = [str(name) for name in cast("list[Any]", names)] if isinstance(names, list) else []
-    if isinstance(names, list):
-        values["mig_devices"] = len(devices)
-    return GpuHealth(gpu.index, gpu.pci, gpu.uuid, 0, values, errors, tuple(map(one_line, devices)), key)
+    devices = tuple(one_line(str(name), 96) for name in nvml.items(row, "mig_devices"))
+    values |= {"mig_devices": len(devices)} if "mig_devices" in row else {}
+    return GpuHealth(gpu.index, gpu.pci, gpu.uuid, 0, values, errors, devices, key)
 
 
 def _of_smi(row: Row, gpu: Gpu, printed: Printed) -> GpuHealth:
@@ -211,7 +206,7 @@ def _of_smi(row: Row, gpu: Gpu, printed: Printed) -> GpuHealth:
     for period in ("volatile", "aggregate"):
         both = [values.get(f"ecc_uncorrected_{period}_{kind}") for kind in ("parity", "secded")]
         if all(isinstance(count, int) for count in both):
-            values.setdefault(f"ecc_uncorrected_{period}_sram", sum(cast("list[int]", both)))
+            values.setdefault(f"ecc_uncorrected_{period}_sram", sum(count or 0 for count in both))
         elif f"ecc_uncorrected_{period}_parity" in errors:
             errors.setdefault(f"ecc_uncorrected_{period}_sram", errors[f"ecc_uncorrected_{period}_parity"])
     if "recovery" in values:

@@ -72,6 +72,12 @@ def tables(row: Table, name: str) -> list[Table]:
     return [cast("Table", item) for item in found if isinstance(item, dict)] if _is_list(found) else []
 
 
+def items(row: Table, name: str) -> list[Any]:
+    """What a list has, nothing when there is no list."""
+    found: Any = row.get(name)
+    return list(found) if _is_list(found) else []
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 

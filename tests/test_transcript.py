@@ -821,6 +821,7 @@ def test_outputs_of_two_hosts_are_refused(text: str, names: tuple[str, str], tmp
         f"root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}root@gpu-9.lab.example:~# numactl -H\n{NUMA}",
         f"root@gpu-9:~# sudo -s\n# numactl -H\n{NUMA}root@gpu-9:~# cat /proc/mdstat\n{MDSTAT}",
         f"{MDSTAT}\nroot@gpu-9:~# numactl -H\n{NUMA}",
+        f"mara@head:~$ srun -N1 --pty bash\nmara@gpu-9:~$ cat /proc/mdstat\n{MDSTAT}mara@gpu-9:~$ numactl -H\n{NUMA}",
     ],
 )
 def test_one_host_however_it_is_reached(text: str) -> None:
@@ -887,6 +888,18 @@ def test_what_stands_in_front_of_every_line(margin: str) -> None:
     answers = said("".join(f"{margin}{line}\n" for line in text.splitlines()))
     assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
     assert answers["run numactl -H"] == ("ok", NUMA)
+
+
+@pytest.mark.parametrize("columns", [80, 60])
+@pytest.mark.parametrize("keeps_blanks", [True, False])
+def test_a_table_that_a_narrow_terminal_wrapped(columns: int, keeps_blanks: bool) -> None:
+    halves = [half for line in TABLE.splitlines() for half in (line[:columns], line[columns:])]
+    text = "".join(f"{half if keeps_blanks else half.rstrip()}\n" for half in halves)
+    answers = said(f"$ nvidia-smi\n{text}$ cat /proc/mdstat\n{MDSTAT}")
+    assert answers["run nvidia-smi"] == ("ok", TABLE)
+    assert answers["read /proc/mdstat"] == ("ok", MDSTAT)
+    cut = said(f"$ nvidia-smi\n{text[:400]}\n$ cat /proc/mdstat\n{MDSTAT}")
+    assert (cut["run nvidia-smi"][0], cut["read /proc/mdstat"]) == ("truncated", ("ok", MDSTAT))
 
 
 def test_watch() -> None:

@@ -1,4 +1,11 @@
-"""The table of commands whose output is evidence: how each may be typed, and the key under which facts ask for it."""
+"""The table of commands whose output is evidence: how each may be typed, and the key under which facts ask for it.
+
+The key is `run` and the words of a Form, whatever options without meaning were typed: ``run nvidia-smi -q``,
+``run dmesg`` (of `journalctl -k` of this boot too), ``run df``, ``run lspci -vvv``. What belongs to it follows:
+``run journalctl -u UNIT`` and ``run systemctl status UNIT`` (without .service), ``run smartctl -a DEVICE``,
+``run mdadm --detail DEVICE``, ``run ethtool -S NAME``. The tools of AS_TYPED have no forms: their key is all that was
+typed. Files are ``read PATH``. In a container that is not judged, ``run docker exec container ...``.
+"""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ from mlopsdoc.hosts.pasted.places import SHELLS, Placed, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
 from mlopsdoc.hosts.pasted.segments import CAP, Buffer, Segments, is_log
 from mlopsdoc.hosts.pasted.whole import is_ended
+from mlopsdoc.hosts.pasted.wrapped import unwrapped
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE_TEXT, UNKNOWN_TEXT, OverLimit, Refused
 
@@ -89,11 +90,11 @@ def load(path: str) -> Recording:
         first = [line for _ in range(LOOKED_AT) if (line := text.readline(MAX_LINE))]
         _must_be_one(prefixes(first))
         strip = strip_of(first)
-        for line in chain(first, iter(lambda: text.readline(MAX_LINE), "")):
+        for line in unwrapped(map(strip, chain(first, iter(lambda: text.readline(MAX_LINE), "")))):
             count += len(line)
             if count > MAX_BYTES:
                 raise OverLimit(TOO_LARGE_TEXT.format(MAX_BYTES >> 20))
-            reader.add(strip(line))
+            reader.add(line)
     if not reader.has_text:
         raise Refused(EMPTY)
     recording = reader.recording()
@@ -108,8 +109,8 @@ def parse(text: str) -> Recording:
     lines = text.removesuffix("\n").split("\n")
     _must_be_one(prefixes(lines[:LOOKED_AT]))
     strip = strip_of(lines[:LOOKED_AT])
-    for line in lines:
-        reader.add(strip(line))
+    for line in unwrapped(map(strip, lines)):
+        reader.add(line)
     return reader.recording()
 
 
@@ -136,7 +137,7 @@ class Reader:
         self._under: dict[str, set[str]] = {}
         self._said: dict[tuple[Where, str], list[Said]] = {}
         self._orders: dict[tuple[Where, str], int] = {}
-        self._where = HERE
+        self._where: Where = HERE
         self._entered: list[Where] = []  # where one came from, of each ssh or exec that opened a shell
         self._typed: _Typed | None = None
         self._more: list[str] = []  # of a command line that goes on
@@ -256,6 +257,8 @@ class Reader:
         if argv[:1] == ("ssh",) and placed.target:
             self._entered.append(self._where)
             self._where = Where(placed.target)
+        elif placed.container.startswith("step of"):
+            pass  # the next prompt names the node
         elif placed.container and argv and argv[0].rpartition("/")[2] in SHELLS and "-c" not in argv:
             self._entered.append(self._where)
             self._where = Where(placed.host or self._where.name, placed.container)

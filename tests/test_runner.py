@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from mlopsdoc.audit import Entry, Log
+from mlopsdoc.runner import client, plan
 
 from .program import Ended, all_gone, environment, mlopsdoc, shim, start, with_shims
 
@@ -268,8 +271,6 @@ def test_which_step_is_asked(place: Place) -> None:
 
 def test_a_pid_that_is_another_process_by_now(place: Place) -> None:
     """The process ends between the check and the step: a second one of the same number must not be touched."""
-    from mlopsdoc.runner import client, plan
-
     told = plan.Plan(
         run="r", runbook="words", step="the-step", title="", touch="kills", on_hup="stop", timeout_s=5,
         argv=["/bin/sh", "-euc", f"touch {place.folder}/ran"], env={"PATH": os.environ["PATH"]},
@@ -283,6 +284,28 @@ def test_a_pid_that_is_another_process_by_now(place: Place) -> None:
     assert "its number may be another's now" in events[-1].why
     assert not (place.folder / "ran").exists()
     assert [entry.event for entry in place.entries] == ["started", "ended"]
+
+
+def test_a_step_is_followed_by_its_descriptor(place: Place) -> None:
+    """As the screen does, which has threads and a loop of its own."""
+    told = plan.Plan(
+        run="r", runbook="words", step="the-step", title="", touch="look", on_hup="stop", timeout_s=60, uses={},
+        argv=["/bin/sh", "-euc", "echo one; echo two >&2; sleep 600"], env={}, values={}, states=[place.log.folder],
+    )  # fmt: skip
+    started: list[client.Run] = []
+    thread = threading.Thread(target=lambda: started.append(client.start(told)))
+    thread.start()
+    thread.join()
+    (run,) = started
+    events: list[plan.Event] = []
+    while not run.is_over:
+        assert select.select([run], [], [], 30)[0]
+        events += run.read()
+        if "".join(one.text for one in events if isinstance(one, plan.Printed)) == "one\ntwo\n":
+            run.stop()
+    run.close()
+    assert isinstance(events[0], plan.Began)
+    assert events[-1] == plan.Done("failed", "it was stopped")
 
 
 def test_a_pid_of_the_finding_is_run_on(place: Place) -> None:

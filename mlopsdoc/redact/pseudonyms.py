@@ -99,8 +99,8 @@ class Pseudonyms:
         is_hex = not value[start:].lower().strip(_HEX)
         made = [value[:start]]
         for char, byte in zip(value[start:], self._stream("serial", value[start:], len(value)), strict=False):
-            if char in _DIGITS:
-                made.append(_DIGITS[byte % 10])
+            if char in _DIGITS:  # a number in JSON does not begin with 0
+                made.append(_DIGITS[byte % 10] if char == "0" or any(made) else _DIGITS[byte % 9 + 1])
             elif char in _LOWER:
                 made.append(_LOWER[byte % 6 if is_hex else byte % 26])
             else:

@@ -37,6 +37,7 @@ from mlopsdoc.redact.rules import (
 from mlopsdoc.redact.texts import decoded, is_binary, parsed, pieces, plain_key, readable, without_serial
 
 RULESET = 1
+SHORT = 512
 LEFT_OUT = "left out of a redacted snapshot"
 _PUBLIC = tuple(f".{name}" for name in PUBLIC)
 _BARE = "(?<![A-Za-z0-9])"
@@ -68,6 +69,8 @@ class Redactor:
             self._learn_text(decoded(answer.stderr), key)
             if not _never(key) and not is_binary(answer.data):
                 self._learn_text(readable(answer.data), key)
+                if key.startswith("run nvidia-smi --query"):
+                    self._learn_columns(decoded(answer.data))
         if recording.before is not None:
             self.learn(recording.before)
 
@@ -77,6 +80,17 @@ class Redactor:
                 value = match[1]
                 if self._is_named(rule.kind, value, match):
                     self._keep(rule.kind, value)
+
+    def _learn_columns(self, text: str) -> None:
+        """``index, serial, uuid`` above ``0, 1652323004417, GPU-...``: a column with a name is a label too."""
+        header, _, rows = text.partition("\n")
+        names = [name.strip().lower() for name in header.split(",")]
+        for at in [n for n, name in enumerate(names) if name in ("serial", "gpu_serial")]:
+            for row in rows.split("\n"):
+                cells = row.split(",")
+                value = cells[at].strip() if len(cells) == len(names) else ""
+                if len(value) >= SHORTEST["serial"] and any(map(str.isdecimal, value)):
+                    self._keep("serial", value)
 
     def _keep(self, kind: str, value: str) -> None:
         if kind == "host" and "." in value:
@@ -121,11 +135,11 @@ class Redactor:
         return "".join(self._piece(piece, key) for piece in pieces(text))
 
     def _piece(self, piece: str, key: str) -> str:
-        for rule in _rules_for(key):
-            if _is_likely(rule, piece):
-                piece = compiled(rule.pattern).sub(self._by_rule(rule), piece)
-            if rule is RULES[0]:
-                piece = self._by_literal(piece)
+        if "-----BEGIN" in piece:  # before its words are replaced
+            piece = compiled(RULES[0].pattern).sub(self._by_rule(RULES[0]), piece)
+        piece = self._by_literal(piece)
+        for rule in _likely(piece, key):
+            piece = compiled(rule.pattern).sub(self._by_rule(rule), piece)
         return self._by_literal(piece)
 
     def _by_rule(self, rule: Rule) -> Callable[[Match[str]], str]:
@@ -281,15 +295,32 @@ def _seen(piece: str) -> tuple[str, str]:
     return low, low.translate(_AS_X)
 
 
-def _is_likely(rule: Rule, piece: str) -> bool:
+def _likely(piece: str, key: str) -> list[Rule]:
+    """The rules that may find something in a piece of text; for nearly all answers that is none."""
+    return _likely_in_short(piece, key) if len(piece) < SHORT else _searched(piece, key)
+
+
+@lru_cache(8192)
+def _likely_in_short(piece: str, key: str) -> list[Rule]:
+    """The same, remembered: an answer is learned from, replaced and proven, and most are one line."""
+    return _searched(piece, key)
+
+
+def _searched(piece: str, key: str) -> list[Rule]:
     low, shape = _seen(piece)
-    return any(sign in low if sign[:1] != "#" else sign[1:] in shape for sign in rule.signs)
+    found: list[Rule] = []
+    for rule in _rules_for(key):
+        for sign in rule.signs:
+            if sign[1:] in shape if sign[:1] == "#" else sign in low:
+                found.append(rule)
+                break
+    return found
 
 
 def _matches(piece: str, key: str, kinds: tuple[str, ...] = ()) -> Iterator[tuple[Rule, Match[str]]]:
     """What the rules find in a piece of text, those of some kinds left out."""
-    for rule in _rules_for(key):
-        if rule.kind not in kinds and _is_likely(rule, piece):
+    for rule in _likely(piece, key):
+        if rule.kind not in kinds:
             for match in compiled(rule.pattern).finditer(piece):
                 if match[1] is not None:
                     yield rule, match

@@ -57,9 +57,9 @@ RULES = (
     Rule("secret", ("://",), r"""://([^\s/@:"'<>]{8,1024})@"""),
     Rule(
         "secret",
-        ("passw", "passphrase", "secret", "token", "api", "access", "private", "credential", "auth", "community"),
+        ("passw", "passphrase", "secret", "token", "api", "access", "private", "credential", "auth", "community", "cookie"),
         r"(?i)(?:password|passwd|passphrase|secret|token|api[_-]?key|(?:access|private|auth|secret)[_-]?key"
-        r"|credentials?|community)(?:_id)?" + _IS + _VALUE,
+        r"|credentials?|community|cookie)(?:_id)?" + _IS + _VALUE,
     ),
     Rule("secret", ("--",), r"(?i)(?<![a-z-])--?(?:[a-z]{1,16}-){0,3}(?:password|passwd|token|secret|key)[ =]" + _VALUE),
     Rule("secret", (" -p ",), r"\bipmi[a-z-]{1,12} [^\n]{0,200}? -P " + _VALUE),
@@ -73,6 +73,7 @@ RULES = (
     Rule("secret", ("akia", "asia", "aiza", "eyj"),
          r"\b((?:AKIA|ASIA)[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{35}|eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{2,8192}(?:\.[A-Za-z0-9_-]{0,4096})?)"),
     Rule("secret", ("ssh-", "ecdsa-"), r"\b(?:ssh-[a-z0-9]{3,8}|ecdsa-[a-z0-9-]{5,24}) (AAAA[A-Za-z0-9+/=]{16,4096}(?: [^\s]{1,128})?)"),
+    Rule("secret", ("sshpass", "curl ", "wget "), r"\b(?:sshpass -p ?|(?:curl|wget) [^\n]{0,200}?-u [^\s:]{1,64}:)" + _VALUE),
     # machines
     Rule("host", ("",), r"\A\s{0,8}" + _NAME + r"\s{0,8}\Z",
          ("read /proc/sys/kernel/hostname", "read /etc/hostname", "run hostname*", "run uname -n")),
@@ -83,6 +84,8 @@ RULES = (
          r"(?i)(?:\b|_)(?:hostname|host name|rhost|nodename|nodehostname|nodeaddr|fqdn|node name)" + _IS + _NAME),
     Rule("host", (":/",), r"(?m)(?:^| - nfs4? )" + _NAME + r":/",
          ("read /etc/fstab", "read /proc/*/mountinfo", "read /proc/mounts", "run df*", "run mount*")),
+    Rule("host", (":linux",), r" on " + _NAME + r":linux\b"),
+    Rule("user", ("[user ",), r"\[user [0-9]{1,10} \(" + _USER + r"\) on "),
     Rule("host", ("nfs: server ",), r"\bnfs: server " + _NAME),
     Rule("domain", ("search", "domain"), r"(?m)^(?:search|domain)[ \t]{1,8}" + _NAME, ("read /etc/resolv.conf",)),
     Rule("host", ("",), r"(?m)^[0-9A-Fa-f.:]{2,45}[ \t]{1,16}" + _NAME, ("read /etc/hosts",)),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from mlopsdoc import Finding, check, unknown, warning
 from mlopsdoc.facts.gpu_health import GpuHealth, GpuHealths
 
-NAMES = ("inforom", "gsp", "vbios", "ecc_now")
+NAMES = ("inforom", "gsp", "vbios")
 NOT_RUN = ("", "N/A", "None")
 
 
@@ -25,10 +25,11 @@ def gpu_health(health: GpuHealths) -> Iterator[Finding]:
     will be surprised. A VBIOS that differs among GPUs with one name and one part number is a warning, of the fewer
     ones: a board that was exchanged and not updated. MIG modes are in gpu_mig.
     """
-    told = health.telling("InfoROM and firmware", *NAMES)
-    for gpu in told:
-        yield from _troubles(gpu, health.driver)
-    yield from _unlike(told)
+    told = health.telling("InfoROM and firmware", *NAMES, "ecc_now")
+    found = [finding for gpu in told for finding in _troubles(gpu, health.driver)] + list(_unlike(told))
+    if not found:
+        told = health.telling("InfoROM and firmware", *NAMES)
+    yield from found
     for gap in health.gaps("InfoROM and firmware", (NAMES,)):
         yield unknown(gap.why, subject=gap.subject, code=gap.code, advice=gap.advice)
 

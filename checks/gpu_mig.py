@@ -111,5 +111,9 @@ def _layout(on: Sequence[GpuHealth], off: Sequence[GpuHealth]) -> str:
     for gpu in on:
         kinds = Counter(name.rpartition("MIG ")[2] for name in gpu.mig_names)
         made = " + ".join(f"{count} x {kind}" for kind, count in kinds.items() if kind)
-        parts.append(f"{gpu.label} is split into {made or f'{gpu.number(DEVICES)} MIG devices'}")
+        parts.append(f"{gpu.label} is split into {made or _count(gpu.number(DEVICES) or 0)}")
     return "; ".join(parts)
+
+
+def _count(devices: int) -> str:
+    return f"{devices} MIG device{'s' * (devices != 1)}"

@@ -13,7 +13,9 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key, Resize
 
+from mlopsdoc.clean import one_line
 from mlopsdoc.model import Report
+from mlopsdoc.runbook.parse import BadRunbook
 from mlopsdoc.tui import bars, clipboard, leaving, pages
 from mlopsdoc.tui.board import Board
 from mlopsdoc.tui.body import Body
@@ -23,10 +25,11 @@ from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.messages import EngineEnded, EngineSaid
 from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.prompt import Prompt
-from mlopsdoc.tui.wire import Again, Pause
+from mlopsdoc.tui.stepping import Stepping
+from mlopsdoc.tui.wire import Again, Pause, Touch, Touched
 
 PANES = ("checks", "finding", "runbook")
-OVER = ("book", "help", "doctor")  # what hides the panes
+OVER = ("book", "step", "help", "doctor")  # what hides the panes
 BUG = 70
 OFF = "this is a recording: it does not change, and actions are off"
 
@@ -72,6 +75,13 @@ class Doctor(App[int]):
         Binding("y", "copy"),
         Binding("S", "export"),
         Binding("i", "doctor"),
+        Binding("x", "step"),
+        Binding("right_square_bracket", "choose_step(1)"),
+        Binding("left_square_bracket", "choose_step(-1)"),
+        Binding("D", "dry_run"),
+        Binding("X", "run_step"),
+        Binding("U", "undo_step"),
+        Binding("ctrl+x", "stop_step", priority=True),
         Binding("question_mark", "help"),
         Binding("q", "quit"),
         Binding("ctrl+c", "tell_quit", priority=True),
@@ -92,6 +102,8 @@ class Doctor(App[int]):
         self.body = Body(self.board, id="body")
         self.help = Pane("Keys and signs", id="help")
         self.doctor = Pane("What could not be seen", id="doctor")
+        self.step = Pane("Step", id="step")
+        self.stepping = Stepping(self, self.step, self.footer, self.action_again)
         self.wanted = ""  # what was last searched for
 
     def compose(self) -> ComposeResult:
@@ -99,6 +111,7 @@ class Doctor(App[int]):
         yield self.body
         yield self.help
         yield self.doctor
+        yield self.step
         yield self.footer
 
     def on_mount(self) -> None:
@@ -124,6 +137,9 @@ class Doctor(App[int]):
 
     @on(EngineSaid)
     def _hear(self, event: EngineSaid) -> None:
+        if isinstance(event.said, Touched):
+            self.stepping.touches(event.said.rows)
+            return
         self.board.hear(event.said)
         self.heard = monotonic()
         self.board.silent_s = 0.0
@@ -148,13 +164,14 @@ class Doctor(App[int]):
 
     def _draw_bars(self, width: int) -> None:
         self.header.paint(bars.header(self.board, width))
-        self.footer.say(bars.footer(self.board, self.notice, width))
+        self.footer.say(bars.footer(self.board, self.at, self.notice, width))
 
     def _look_at(self, where: str) -> None:
         self.at = where
         for name in (*PANES, *OVER):
             self.screen.set_class(name == where, f"-at-{name}")
-        self.query_one("#runbook" if where == "book" else f"#{where}", Pane).focus()
+        self._pane.focus()
+        self._draw_bars(self.size.width)
 
     def _tell(self, notice: str) -> None:
         self.notice = notice
@@ -172,6 +189,8 @@ class Doctor(App[int]):
             self._look_at(reachable[reachable.index(self.at) + 1])
         elif self.at == "runbook":
             self.action_book()
+        elif self.at == "book":
+            self.action_step()
 
     def action_step_back(self) -> None:
         if self.at in OVER:
@@ -202,6 +221,62 @@ class Doctor(App[int]):
     @property
     def _pane(self) -> Pane:
         return self.query_one("#runbook" if self.at == "book" else f"#{self.at}", Pane)
+
+    # The step of a runbook
+
+    def action_step(self) -> None:
+        """Show a step of the runbook of what is chosen; the one that runs, while one does."""
+        row = self.body.row
+        if not self.stepping.is_running:
+            if row is None or not self.body.has_runbook:
+                self._tell("there is no runbook for this")
+                return
+            try:
+                book = pages.load(self.board.plan.runbooks[self.board.runbook(row)])
+            except (BadRunbook, OSError) as error:
+                self._tell(f"this runbook cannot be read: {one_line(str(error))}")
+                return
+            self.stepping.is_live = self.board.plan.live
+            if not self.stepping.open(book, self.board.results.get(row.check), self.board.params(row)):
+                self._tell("this runbook has no step to run")
+                return
+        self._over("step")
+
+    def action_choose_step(self, by: int) -> None:
+        if self.at == "step":
+            self.stepping.choose(by)
+
+    def action_dry_run(self) -> None:
+        question = self.stepping.question() if self.at == "step" else None
+        if question and self.feed.order(Touch(*question)):
+            self._tell("looking what it would touch")
+
+    def action_run_step(self, undo: bool = False) -> None:
+        if self.at != "step":
+            self._tell("x shows a step, X runs it there")
+        elif not self.board.plan.live:
+            self._tell("this is a recording: nothing is run; y copies the command")
+        else:
+            self.stepping.begin(undo=undo)
+
+    def action_undo_step(self) -> None:
+        self.action_run_step(undo=True)
+
+    def action_stop_step(self) -> None:
+        self.stepping.stop() if self.stepping.is_running else self._tell("no step is running")
+
+    async def action_quit(self) -> None:
+        if self.stepping.is_running:
+            self.footer.ask("A step is running. Leave it to itself and quit? y/N", self._quit_if)
+        else:
+            self.exit(0)
+
+    def _quit_if(self, typed: str | None) -> None:
+        if typed in ("y", "yes"):
+            self.stepping.leave()
+            self.exit(0)
+
+    # Finding, copying, saving
 
     def action_find(self) -> None:
         self.footer.ask("/", self._find)

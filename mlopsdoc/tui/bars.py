@@ -7,8 +7,9 @@ from mlopsdoc.report.text import age
 from mlopsdoc.tui.board import Board
 from mlopsdoc.tui.words import Line, Span, fitted, size
 
-_LIVE_KEYS = ("j/k move", "Enter open", "b runbook", "f problems", "r again", "p pause", "? help", "q quit")
+_LIVE_KEYS = ("j/k move", "Enter open", "b runbook", "x step", "f problems", "r again", "? help", "q quit")
 _RECORDED_KEYS = ("j/k move", "Enter open", "b runbook", "f problems", "? help", "q quit")
+_STEP_KEYS = ("X run", "D dry run", "[ ] others", "U undo", "^x stop", "y copy", "Esc back", "? help")
 
 SILENT_S = 45.0  # the slowest question has 30 s, and a round rests for 2
 
@@ -72,13 +73,13 @@ def _counts(board: Board) -> list[Span]:
     ]
 
 
-def footer(board: Board, notice: str, width: int) -> list[Line]:
+def footer(board: Board, at: str, notice: str, width: int) -> list[Line]:
     """The keys that matter most, or a word about what has just been pressed."""
     if notice:
         return [((fitted(f" {notice}", width), "warning"),)]
     spans: list[Span] = []
     used = 1
-    for entry in _LIVE_KEYS if board.plan.live else _RECORDED_KEYS:
+    for entry in _STEP_KEYS if at == "step" else _LIVE_KEYS if board.plan.live else _RECORDED_KEYS:
         if used + len(entry) + 2 > width + 1:
             break
         key, _, word = entry.partition(" ")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlopsdoc.hosts.nursery import Nursery
     from mlopsdoc.hosts.recorder import Recording
     from mlopsdoc.model import Result, Source
-    from mlopsdoc.tui.wire import Again, Order, Said
+    from mlopsdoc.tui.wire import Again, Order, Said, Touch
 
     # Opens a host for one round; the argument tells whether answers that are still fresh will do.
     Rounds: TypeAlias = Callable[[bool], AbstractContextManager[tuple[Host, list[Source]]]]
@@ -122,8 +122,8 @@ class Orders:
         finally:
             os._exit(0)
 
-    def next(self, every_s: float | None) -> Again | None:
-        """The next wish to ask anew, or None when it is time to look again."""
+    def next(self, every_s: float | None) -> Again | Touch | None:
+        """The next wish, or None when it is time to look again."""
         from mlopsdoc.tui.wire import Pause
 
         while True:
@@ -161,10 +161,13 @@ class Examiner:
     def work(self, orders: Orders, every_s: float | None) -> None:
         from mlopsdoc.engine import described
 
-        wish: Again | None = self._wire.Again()
+        wish: Again | Touch | None = self._wire.Again()
         while True:
             try:
-                self._round(wish)
+                if isinstance(wish, self._wire.Touch):
+                    self._touch(wish)
+                else:
+                    self._round(wish)
             except (BrokenPipeError, ConnectionError):
                 return
             except Exception as error:
@@ -192,6 +195,13 @@ class Examiner:
                 latest.keep(self._states, report)
                 self._kept = started
             self._say(self._wire.Made(report))
+
+    def _touch(self, wish: Touch) -> None:
+        from mlopsdoc.engine import Ledger
+        from mlopsdoc.runner.touched import touched
+
+        with self._rounds(True) as (host, _):
+            self._say(self._wire.Touched(touched(wish.text, wish.touch, wish.values, Ledger(host))))
 
     def _tell(self) -> None:
         """Say every result that differs from what was said of it, folded as things stand now."""

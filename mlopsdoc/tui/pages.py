@@ -23,6 +23,8 @@ Tab              next pane
 f                problems only, or all checks
 / n N            find in what is looked at; the next one, the one before
 b                the runbook on the whole screen
+x                a step of it: [ ] other steps, D what it would touch (nothing is run)
+X U              run the step that is shown, take it back; ctrl+x stops it
 r R              ask again: what the selected check reads, everything
 p                pause: nothing is asked until p is pressed again
 y                copy what is looked at: to tmux or the clipboard, and into a file
@@ -37,8 +39,9 @@ i                what could not be seen, and how to change that
 [-]  there is nothing of the kind here
 [..] being asked
 
+Steps marked look run at once, tune and jobs ask, kills want the name of this host.
 A line further in than the one above is one of its findings, or is explained by it.
-Nothing here changes the machine."""
+Only X and U change the machine."""
 
 
 def finding_page(board: Board, row: Row, width: int) -> list[Line]:
@@ -161,13 +164,14 @@ def _block(block: Block, width: int) -> list[Line]:
 def runbook_file(path: str, params: dict[str, str], width: int) -> list[Line]:
     """The page of a runbook, or why there is none."""
     try:
-        return runbook_page(_load(path), params, width)
+        return runbook_page(load(path), params, width)
     except (BadRunbook, OSError) as error:
         return paragraph(f"this runbook cannot be read: {one_line(str(error))}", width, "unknown")
 
 
 @lru_cache(32)
-def _load(path: str) -> Runbook:
+def load(path: str) -> Runbook:
+    """The runbook in a file, read once; raises BadRunbook, OSError."""
     return runbook.load(path)
 
 

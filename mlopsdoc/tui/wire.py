@@ -1,4 +1,4 @@
-"""What travels between the process that asks and the one that draws: eight kinds of message, each with its length."""
+"""What travels between the process that asks and the one that draws: ten kinds of message, each with its length."""
 
 from __future__ import annotations
 
@@ -59,8 +59,22 @@ class Pause(Struct, frozen=True, tag=True):
     on: bool
 
 
-Said: TypeAlias = Plan | Came | Made | Trouble
-Order: TypeAlias = Again | Pause
+class Touch(Struct, frozen=True, tag=True):
+    """Find out what a step would touch: its text, its class, its values."""
+
+    text: str
+    touch: str
+    values: dict[str, str]
+
+
+class Touched(Struct, frozen=True, tag=True):
+    """What a step would touch, a line each."""
+
+    rows: list[str]
+
+
+Said: TypeAlias = Plan | Came | Made | Trouble | Touched
+Order: TypeAlias = Again | Pause | Touch
 
 
 def packed(message: Said | Order) -> bytes:

@@ -1,0 +1,283 @@
+"""A step of a runbook on the screen: what it would do, its run while it runs, and what came of it.
+
+The run is a process of its own (mlopsdoc.runner), which goes on or ends as the step says when this one is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from textual.app import App
+
+from mlopsdoc.model import Result
+from mlopsdoc.runbook.parse import Runbook
+from mlopsdoc.runbook.step import Step, about
+from mlopsdoc.tui.pane import Pane
+from mlopsdoc.tui.prompt import Prompt
+from mlopsdoc.tui.words import Line, joined, literal, paragraph
+
+if TYPE_CHECKING:
+    from mlopsdoc.runner.client import Run
+    from mlopsdoc.runner.plan import Done, Event, Plan
+
+KEPT = 400  # lines of output; the log has all
+REDRAWN_S = 0.5
+OUTCOMES = {"fine": "ok", "failed": "critical", "not_ok": "warning", "not_known": "unknown", "refused": "warning"}
+
+
+class Stepping:
+    """The steps of one runbook for one finding; the chosen one is in `pane`. One runs at a time."""
+
+    def __init__(self, app: App[Any], pane: Pane, prompt: Prompt, on_done: Callable[[], None]) -> None:
+        self._app = app
+        self._on_done = on_done
+        self._pane = pane
+        self._prompt = prompt
+        self._book: Runbook | None = None
+        self._steps: list[Step] = []
+        self._n = 0
+        self._values: dict[str, str] = {}
+        self._result: Result | None = None
+        self._touched: list[str] | None = None
+        self._is_undo = False
+        self._run: Run | None = None
+        self._output: deque[str] = deque(maxlen=KEPT)
+        self._said: list[tuple[str, str]] = []
+        self._is_due = False
+        self.is_live = False
+
+    @property
+    def is_running(self) -> bool:
+        return self._run is not None
+
+    @property
+    def step(self) -> Step | None:
+        return self._steps[self._n] if self._n < len(self._steps) else None
+
+    def open(self, book: Runbook, result: Result | None, values: Mapping[str, str]) -> bool:
+        """Show the steps of a runbook, the one that was chosen last if it is the same; whether it has any."""
+        if self._run is None and (self._book is not book or values != self._values):
+            self._book, self._steps, self._n = book, [step for step in book.steps if step.command], 0
+            self._values = dict(values)
+            self._forget()
+        self._result = result
+        self.draw(from_top=True)
+        return bool(self._steps)
+
+    def _forget(self) -> None:
+        self._output.clear()
+        self._said, self._touched, self._is_undo = [], None, False
+
+    def choose(self, by: int) -> None:
+        if self._run is None and self._steps:
+            self._n = (self._n + by) % len(self._steps)
+            self._forget()
+            self.draw(from_top=True)
+
+    # What is shown
+
+    def draw(self, *, from_top: bool = False) -> None:
+        step = self.step
+        title = f"Step {self._n + 1} of {len(self._steps)}: {step.title}" if step else "Step"
+        self._pane.show(title, self._page, from_top=from_top)
+        if self._run is not None:
+            self._pane.action_move(1 << 20)
+
+    def _page(self, width: int) -> list[Line]:
+        step = self.step
+        if step is None:
+            return paragraph("this runbook has no step to run", width)
+        output = [line for text in self._output for line in literal(text, width)]
+        said = [line for text, style in self._said for line in paragraph(text, width, style)]
+        head = paragraph("Output", width, "heading") if output or said else []
+        return joined([literal(self._preview(step), width), [*head, *output], said])
+
+    def _preview(self, step: Step) -> str:
+        from mlopsdoc.report.steps import preview
+        from mlopsdoc.runner.judging import meant
+        from mlopsdoc.runner.prepare import stands, wrong_values
+
+        is_root = os.geteuid() == 0
+        missing = wrong_values(step, self._values, undo=self._is_undo)
+        if missing:
+            rows = [f"{name} {why}: {about(name)}" for name, why in missing.items()]
+            return "".join(f"needs    {row}\n" for row in rows) + f"\n{step.command}\n"
+        return preview(
+            step,
+            self._values,
+            user="root" if is_root else "root, by sudo" if step.root else f"you (uid {os.geteuid()})",
+            undo=self._is_undo,
+            as_root=is_root,
+            found=meant(self._result, self._values) if self._result else (),
+            vanished=stands(self._result, self._values) if self._result and self.is_live else "",
+            touched=self._touched or (),
+        )
+
+    def question(self) -> tuple[str, str, dict[str, str]] | None:
+        """The text of the chosen step, its class and its values, for whoever can tell what it would touch."""
+        step = self.step
+        return (step.command, step.touch, self._values) if step else None
+
+    def touches(self, rows: list[str]) -> None:
+        """What the dry run that was asked for found."""
+        self._touched = rows or ["nothing that can be told without running it"]
+        self._said = [("a dry run: nothing was run", "dim")]
+        self.draw()
+
+    # What keys do
+
+    def begin(self, *, undo: bool = False) -> None:
+        """Run the chosen step (or its undo): ask for what it lacks and, unless it only looks, whether to."""
+        step = self.step
+        if step is None or self._run is not None:
+            return
+        if undo and not step.undo:
+            self._tell("this step has no undo")
+            return
+        from mlopsdoc.runner.prepare import wrong_values
+
+        self._is_undo = undo
+        missing = wrong_values(step, self._values, undo=undo)
+        if missing:
+            name = next(iter(missing))
+            self._prompt.ask(f"{name}, {about(name)}:", lambda typed: self._fill(name, typed, undo))
+        else:
+            self._consent(step)
+
+    def _fill(self, name: str, typed: str | None, undo: bool) -> None:
+        if typed:
+            self._values[name] = typed
+            self.draw()
+            self.begin(undo=undo)
+
+    def _consent(self, step: Step) -> None:
+        self.draw()
+        host = os.uname().nodename
+        if step.touch == "look":
+            self._go()
+        elif step.touch == "kills":
+            question = f"This {step.touch}. To run it type the name of this host, {host}:"
+            self._prompt.ask(question, lambda typed: self._go() if typed == host else self._tell("nothing was run"))
+        else:
+            hurt = "Jobs notice. " if step.touch == "jobs" else ""
+            self._prompt.ask(
+                f"{hurt}Run it? y/N",
+                lambda typed: self._go() if typed in ("y", "yes") else self._tell("nothing was run"),
+            )
+
+    def _tell(self, notice: str) -> None:
+        self._said = [(notice, "warning")]
+        self.draw()
+
+    def _go(self) -> None:
+        self._output.clear()
+        self._said = []
+        self._app.run_worker(self._start(), group="step", exit_on_error=False)
+
+    async def _start(self) -> None:
+        from mlopsdoc.runner.client import start
+
+        step = self.step
+        assert step is not None
+        in_session = False
+        if (step.undo_root if self._is_undo else step.root) and os.geteuid() != 0:
+            from mlopsdoc.runner.prepare import sudo
+
+            why = await asyncio.to_thread(sudo, new_session=True)
+            if why and (in_session := self._ask_password(why)):
+                why = await asyncio.to_thread(sudo, new_session=False)
+            if why:
+                self._tell(f"it needs root, and sudo will not do ({why}): nothing was run")
+                return
+        try:
+            self._run = start(self._plan(step, in_session=in_session))
+        except (OSError, ValueError) as error:
+            self._tell(f"it cannot be started: {error}")
+            return
+        asyncio.get_running_loop().add_reader(self._run.fileno(), self._readable)
+        self._soon()
+
+    def _ask_password(self, why: str) -> bool:
+        """sudo asks on the terminal itself, which is lent to it; whether there is anybody to ask."""
+        if "no sudo" in why:
+            return False
+        with self._app.suspend():
+            return subprocess.run(["sudo", "-v"], check=False).returncode == 0
+
+    def _plan(self, step: Step, *, in_session: bool) -> Plan:
+        from mlopsdoc import config
+        from mlopsdoc.runner import prepare
+
+        assert self._book is not None
+        check = step.verify or (self._result.id if self._result else "")
+        return prepare.make(
+            self._book, step, self._values, undo=self._is_undo, check=check, result=self._result,
+            states=config.state_folders(), in_session=in_session, tty=os.ttyname(0) if os.isatty(0) else "",
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        if self._run is not None:
+            self._run.stop()
+
+    def leave(self) -> None:
+        """The step goes on or ends, as it says."""
+        if self._run is not None:
+            self._run.close()
+
+    # What is heard
+
+    def _readable(self) -> None:
+        run = self._run
+        if run is None:
+            return
+        for event in run.read():
+            self._hear(event)
+        if run.is_over:
+            asyncio.get_running_loop().remove_reader(run.fileno())
+            self._run = None
+            run.close()
+        self._soon()
+
+    def _hear(self, event: Event) -> None:
+        from mlopsdoc.runner import plan
+
+        match event:
+            case plan.Printed(text):
+                self._output.extend(text.rstrip("\n").split("\n"))
+            case plan.Skipped(size):
+                self._output.append(f"({size} characters came too fast to be shown; the log has them)")
+            case plan.Warned(why) | plan.Stopping(why):
+                self._said.append((why, "warning"))
+            case plan.Began(_, log):
+                self._said = [(f"running; all output is in {log}" if log else "running", "value")]
+            case plan.Ended(code, seconds, _, why, left):
+                how = f"ended with {code} after {seconds} s" if code is not None else why or "it did not run"
+                self._said.append(("; ".join([how, *(f"left running: {one}" for one in left)]), ""))
+            case plan.Looked(status, summary, _):
+                self._said = [*self._said[-3:], (f"{status.value}: {summary}", status.value)]
+            case plan.Done():
+                self._said.append(self._ending(event))
+                self._on_done()
+
+    def _ending(self, done: Done) -> tuple[str, str]:
+        words = {"fine": "done", "failed": "it failed", "not_ok": "done, and it is not ok yet"}
+        text = words.get(done.outcome, done.outcome.replace("_", " ")) + (f": {done.why}" if done.why else "")
+        step = self.step
+        if done.outcome in ("failed", "not_ok") and step and step.undo and not self._is_undo:
+            text += "; U takes it back"
+        return text, OUTCOMES[done.outcome]
+
+    def _soon(self) -> None:
+        """Output is shown twice a second at most, however fast it comes: a line costs bytes on a slow link."""
+        if not self._is_due:
+            self._is_due = True
+            self._app.set_timer(REDRAWN_S, self._now)
+
+    def _now(self) -> None:
+        self._is_due = False
+        self.draw()

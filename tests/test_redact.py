@@ -80,6 +80,7 @@ PLANTED = {
     "sshpass": "Ssh-Pa55word",
     "BMC token": "c0ffee00c0ffee11",
     "board": "Z9X8Y7W6V5",
+    "number": "1652399004888",
     "GPU UUID": "GPU-5f0c9a1e-7b34-4d2f-9a61-0e8c2b7d4f10",
     "system UUID": "4c4c4544-0042-3510-8056-b4c04f565a33",
     "machine id": "7d3f0c5a9be14f0c8a6de3b3c2f1a977",
@@ -136,7 +137,14 @@ def planted() -> Recording:
         key = run_key(tuple(command.split(" ")))
         recording.answers[key] = Answer(key, "ok", text.encode(), stderr=f"{host}: as {user}\n".encode(), exit=0)
     key = probe_key("processes", ("4711",))
-    about = {"4711": {"user": user, "command": f"sh -c 'cd\n{user}/x; TOKEN={p['token']}'", "cgroup": f"0::/{user}\n"}}
+    about = {
+        "4711": {
+            "user": user,
+            "serial": int(p["number"]),
+            "command": f"sh -c 'cd\n{user}/x; TOKEN={p['token']}'",
+            "cgroup": f"0::/{user}\n",
+        }
+    }
     recording.answers[key] = Answer(key, "ok", json.dumps(about).replace(user, "\\u006d" + user[1:]).encode())
     key = probe_key("filesystem", (f"/home/{user}/x y",))
     recording.answers[key] = Answer(key, "denied", why=f"{user} may not look at /home/{user}")

@@ -112,10 +112,11 @@ class Pseudonyms:
         plain = "".join(char for char in value.lower() if char in _HEX)
         new = self._stream(kind, plain, len(plain) // 2 + 1).hex()
         made, at = list[str](), 0
+        is_upper = value != value.lower()
         for char in value:
             if char.lower() in _HEX:
                 digit = char.lower() if kept(at) else new[at]
-                made.append(digit.upper() if char in _UPPER else digit)
+                made.append(digit.upper() if is_upper else digit)
                 at += 1
             else:
                 made.append(char)

@@ -206,6 +206,9 @@ class Redactor:
             return {self.text(k): self.json_value(v, key, k) for k, v in value.items()}  # pyright: ignore
         if isinstance(value, list):
             return [self.json_value(item, key, name) for item in value]  # pyright: ignore
+        if isinstance(value, int) and value >= 10 ** (SHORTEST["serial"] - 1):
+            said = self.text(f"{name}={value}", key).removeprefix(f"{name}=")
+            return int(said) if said.isdecimal() else value
         if not isinstance(value, str):
             return value
         said = self.text(f"{name}={value}", key)

@@ -110,7 +110,7 @@ def _wrong(page: _Page, report: Report) -> Iterator[str]:
 def _effects(page: _Page, cause: Finding, found: Sequence[Finding]) -> Iterator[str]:
     for effect in found:
         if effect.caused_by == cause.key:
-            yield from page.row("", f"{effect.subject}: {effect.summary}", first="which explains: ")
+            yield from page.row("", f"{effect.subject}: {effect.summary}", first="hence ")
             yield from _effects(page, effect, found)
 
 

@@ -256,6 +256,8 @@ class Doctor(App[int]):
             self._tell("x shows a step, X runs it there")
         elif not self.board.plan.live:
             self._tell("this is a recording: nothing is run; y copies the command")
+        elif self.stepping.is_running:
+            self._tell("a step is running: ctrl+x stops it")
         else:
             self.stepping.begin(undo=undo)
 

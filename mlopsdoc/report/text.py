@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from mlopsdoc.authoring import NEEDS_ROOT
-from mlopsdoc.model import Finding, Report, Result, Source, Status
+from mlopsdoc.model import HOST, Finding, Report, Source, Status
 
 MARGIN = 10
+FEW = 3  # so many checks were asked for by name: their notes are wanted too
 _COLOUR = {Status.CRITICAL: "1;31", Status.WARNING: "33", Status.UNKNOWN: "35", Status.OK: "32"}
 
 
@@ -145,7 +146,7 @@ def _fine(page: _Page, report: Report) -> Iterator[str]:
     yield ""
     if fine:
         yield from page.row("ok", ", ".join(result.id for result in fine), Status.OK)
-    for result in report.checks:
+    for result in report.checks if len(report.checks) <= FEW else ():
         for note in result.findings:
             if note.status is Status.OK:
                 yield from page.row("note", f"{note.subject}: {note.summary}")
@@ -158,8 +159,16 @@ def _unseen(page: _Page, report: Report, command: str) -> Iterator[str]:
             reasons.setdefault(result.reason, []).append(result.id)
     for reason, ids in reasons.items():
         yield from page.row("skipped", f"{', '.join(ids)}: {reason}")
+    blind: dict[tuple[str, str, str], list[str]] = {}
     for result in report.checks:
-        yield from _unknown(page, result)
+        for f in result.findings:
+            if f.status is Status.UNKNOWN:
+                blind.setdefault((f.subject, f.summary, f.advice), []).append(result.id)
+    for (subject, why, advice), ids in blind.items():
+        about = "" if subject == HOST else f"{subject}: "
+        yield from page.row("unknown", f"{', '.join(dict.fromkeys(ids))}: {about}{why}", Status.UNKNOWN)
+        if advice and advice != NEEDS_ROOT:
+            yield from page.row("", advice, first="do    ")
     is_live = bool(report.sources) and report.sources[0].kind == "live"
     if root := sum(result.fix == NEEDS_ROOT for result in report.checks):
         how = f": sudo {command}" if is_live else ", and this was not recorded by root"
@@ -169,11 +178,3 @@ def _unseen(page: _Page, report: Report, command: str) -> Iterator[str]:
             "No GPU here. `mlopsdoc demo` shows what a bad night on a GPU server looks like.", page.width
         )
 
-
-def _unknown(page: _Page, result: Result) -> Iterator[str]:
-    blind: Sequence[Finding] = [f for f in result.findings if f.status is Status.UNKNOWN]
-    for finding in blind:
-        about = f"{result.id}: " + ("" if finding.subject == "host" else f"{finding.subject}: ") + finding.summary
-        yield from page.row("unknown", about, Status.UNKNOWN)
-        if finding.advice and finding.advice != NEEDS_ROOT:
-            yield from page.row("", finding.advice, first="do    ")

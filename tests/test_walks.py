@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -22,7 +22,7 @@ from mlopsdoc.hosts.base import Answer
 from mlopsdoc.hosts.recorder import Recording
 
 from .bmc import configure, simulator
-from .program import REPOSITORY, Ended, environment, mlopsdoc, start
+from .program import REPOSITORY, Ended, environment, mlopsdoc, shim, start
 from .serving import serve
 
 Program = Callable[..., Ended]
@@ -183,6 +183,80 @@ def test_a_supply_gets_its_input_back(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
     recorded(tmp_path, before="critical", after="ok")
+
+
+class Walk(NamedTuple):
+    """A fix. command: what the tool obeys; asked: what else it is asked, and what it prints then."""
+
+    check: str
+    snapshot: str
+    subject: str
+    step: str
+    tool: str
+    command: str
+    to: str = "reference"
+    asked: Mapping[str, str] = {}
+
+
+RESET = "--gpu-reset -i 0000:"
+GPU_2, GPU_3 = "GPU 2 (9b:00.0)", "GPU 3 (c3:00.0)"
+WATTS = "-i 0000:c3:00.0 --query-gpu=power.{}_limit --format=csv,noheader,nounits"
+WALKS = (
+    Walk(
+        "gpu_row_remap", "gpu_row_remap_pending", GPU_2, "reset-the-gpu-when-nothing-runs-on-it",
+        "nvidia-smi", f"{RESET}9b:00.0",
+    ),
+    Walk("gpu_recovery", "gpu_recovery_reset", GPU_3, "reset-the-gpu", "nvidia-smi", f"{RESET}c3:00.0"),
+    Walk(
+        "gpu_ecc", "gpu_ecc_uncorrected", GPU_2, "reset-the-gpu-when-nothing-runs-on-it",
+        "nvidia-smi", f"{RESET}9b:00.0",
+    ),
+    Walk(
+        "gpu_health", "gpu_health_ecc_pending", "GPU 0 (1b:00.0)", "keep-ecc-on-where-nobody-wants-it-off",
+        "nvidia-smi", "-i 0000:1b:00.0 -e 1",
+    ),
+    Walk(
+        "gpu_thermal", "gpu_thermal_hw", GPU_3, "lower-its-power-limit-to-80",
+        "nvidia-smi", "-i 0000:c3:00.0 -pl 560",
+        asked={WATTS.format("default"): "700.00", WATTS.format("min"): "200.00"},
+    ),
+    Walk("nvlink_errors", "nvlink_errors_link_down", GPU_3, "reset-the-gpus", "nvidia-smi", "--gpu-reset"),
+    Walk(
+        "md_raid", "md_raid_mirror_lost_one", "array md1", "put-a-disk-back-that-had-only-lost-its-connection",
+        "mdadm", "/dev/md1 --re-add /dev/nvme9n1p3", asked={"/dev/md1 --remove /dev/nvme9n1p3": "removed"},
+    ),
+    Walk(
+        "zfs_pools", "zfs_pools_suspended_0_8", "pool tank", "resume-a-pool-whose-io-is-suspended",
+        "zpool", "clear tank",
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.check)
+def test_a_fix_with_a_tool_that_is_not_here(tmp_path: Path, library: Path, walk: Walk) -> None:
+    """The machine is that of a snapshot: its files, its commands, its NVML. The tool is a fake that obeys one command,
+    spelt as the runbook has it, and then the machine is that of another snapshot. All else is real.
+    """
+    mended = tmp_path / "mended"
+    mended.mkdir()
+    env = serve(snapshot.load(str(REPOSITORY / "snapshots" / walk.snapshot)), tmp_path, library)
+    serve(snapshot.load(str(REPOSITORY / "snapshots" / walk.to)), mended, library)
+    fake = tmp_path / "shims" / walk.tool
+    old = fake.read_text().partition("\n")[2] if fake.exists() else "exit 99"
+    copy = f"/bin/cp -rT --remove-destination {mended}/{{0}} {tmp_path}/{{0}}"
+    mends = "; ".join(copy.format(part) for part in ("root", "shims", "nvml/says.txt"))
+    asked = "".join(f'[ "$*" = "{words}" ] && echo {said} && exit\n' for words, said in walk.asked.items())
+    shim(fake.parent, walk.tool, f'if [ "$*" = "{walk.command}" ]; then {mends}; exit; fi\n{asked}{old}')
+    root = ["--root", str(tmp_path / "root")]
+    begin = mlopsdoc("check", walk.check, "--json", *root, place=tmp_path, env=env)
+    (found,) = of(begin, walk.check, walk.subject)
+    values = [word for name, value in found["params"].items() for word in ("--set", f"{name}={value}")]
+    argv = ["runbook", "run", walk.check, "--step", walk.step, *values, "--allow", "kills", *root]
+    ended = mlopsdoc(*argv, place=tmp_path, env=env)
+    assert ended.code == 0, ended.err
+    after = mlopsdoc("check", walk.check, "--json", *root, place=tmp_path, env=env)
+    assert {one["status"] for one in of(after, walk.check, walk.subject)} <= {"ok"}
+    recorded(tmp_path, before=found["status"], after="ok")
 
 
 PLUG = """# A supply has no input

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,22 +40,25 @@ def recorded(place: Path, *, before: str, after: str) -> None:
     assert mlopsdoc("audit", "verify", place=place).code == 0
 
 
-@pytest.fixture
-def apart(tmp_path: Path) -> Generator[Program]:
-    """The program in a world of mounts of its own, where /dev/shm is small, full, and one file of it is in use."""
+@contextmanager
+def apart(place: Path, script: str) -> Generator[Program]:
+    """The program in a world of mounts of its own, which a script has made."""
     if os.geteuid() != 0 or not (shutil.which("unshare") and shutil.which("fuser")):
         pytest.skip("mounting needs root, the step needs fuser")
-    script = (
-        "mount -t tmpfs -o size=16m tmpfs /dev/shm && cd /dev/shm && head -c 15M /dev/zero >left && "
-        "head -c 800K /dev/zero >used && touch -d '2 days ago' * && cd / && exec 3</dev/shm/used && echo ready && "
-        "exec sleep 600"
-    )
-    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-euc", f"{script}\necho ready; exec sleep 600"]
     holder = subprocess.Popen(argv, stdout=subprocess.PIPE)
 
-    def run(*words: str) -> Ended:
-        command = ["nsenter", "--mount", f"--target={holder.pid}", sys.executable, "-m", "mlopsdoc", *words]
-        said = subprocess.run(command, env=environment(tmp_path), cwd="/", capture_output=True, check=False)
+    def run(*words: str, env: Mapping[str, str] = {}) -> Ended:
+        command = [
+            shutil.which("nsenter") or "nsenter",
+            "--mount",
+            f"--target={holder.pid}",
+            sys.executable,
+            "-m",
+            "mlopsdoc",
+            *words,
+        ]
+        said = subprocess.run(command, env=environment(place, **env), cwd="/", capture_output=True, check=False)
         return Ended(said.returncode, said.stdout, said.stderr)
 
     with holder:
@@ -71,15 +76,65 @@ def of(ended: Ended, id: str, subject: str) -> list[dict[str, Any]]:
     return [found for found in ended.check(id)["findings"] if found["subject"] == subject]
 
 
-def test_a_full_file_system_is_cleaned(tmp_path: Path, apart: Program) -> None:
-    """Of shared memory that killed jobs left behind, not of what a process has open."""
-    (found,) = of(apart("check", "disk_space", "--json"), "disk_space", "mount /dev/shm")
-    assert found["status"] == "critical"
-    step = "remove-shared-memory-that-no-process-has-open-devshm"
-    ended = apart("runbook", "run", "disk_space", "--step", step, "--set", "MOUNT=/dev/shm", "--yes")
+def mended(run: Program, check: str, subject: str, step: str, *options: str, env: Mapping[str, str] = {}) -> Ended:
+    """What a step said after which its check, which found something, finds nothing."""
+    root = options[options.index("--root") :] if "--root" in options else ()
+
+    def found() -> set[str]:
+        return {one["status"] for one in of(run("check", check, "--json", *root, env=env), check, subject)} - {"ok"}
+
+    assert found() == {"critical"}
+    ended = run("runbook", "run", check, "--step", step, *options, "--allow", "kills", env=env)
     assert ended.code == 0, ended.err
-    assert [line for line in ended.out.splitlines() if line.startswith("removed")] == ["removed '/dev/shm/left'"]
-    assert of(apart("check", "disk_space", "--json"), "disk_space", "mount /dev/shm") == []
+    assert not found()
+    return ended
+
+
+FULL = """
+mount -t tmpfs -o size=16m tmpfs /dev/shm; cd /dev/shm; head -c 15M /dev/zero >left; head -c 800K /dev/zero >used
+touch -d '2 days ago' *; cd /; exec 3</dev/shm/used
+"""
+
+
+def test_a_full_file_system_is_cleaned(tmp_path: Path) -> None:
+    """Of shared memory that killed jobs left behind, not of what a process has open."""
+    with apart(tmp_path, FULL) as run:
+        step = "remove-shared-memory-that-no-process-has-open-devshm"
+        said = mended(run, "disk_space", "mount /dev/shm", step, "--set", "MOUNT=/dev/shm").out
+    assert [line for line in said.splitlines() if line.startswith("removed")] == ["removed '/dev/shm/left'"]
+    recorded(tmp_path, before="critical", after="ok")
+
+
+BROKEN = """
+cd {place}; truncate -s 64M image; mkfs.ext4 -q image; mkdir data; losetup --find --show image >loop
+loop=$(cat loop); mount -t tmpfs tmpfs /dev/shm; mknod /dev/shm/disk b 7 "${{loop#/dev/loop}}"
+echo "/dev/shm/disk {place}/data ext4 errors=remount-ro" >fstab; mount --bind fstab /etc/fstab; mount data
+echo test >"/sys/fs/ext4/${{loop#/dev/}}/trigger_fs_error"; mount --bind "/proc/$$/mountinfo" /proc/1/mountinfo
+"""
+
+
+def test_a_file_system_that_turned_read_only_is_checked_and_mounted_again(tmp_path: Path) -> None:
+    """A real one, to which the kernel was told that it has an error."""
+    try:
+        with apart(tmp_path, BROKEN.format(place=tmp_path)) as run:
+            mended(run, "disk_space", f"mount {tmp_path}/data", "read-only-unmount-it-check-it-mount-it-again")
+    finally:
+        if (loop := tmp_path / "loop").exists():
+            subprocess.run(["losetup", "-d", loop.read_text().strip()], check=False)
+    recorded(tmp_path, before="critical", after="ok")
+
+
+def test_scrubs_read_again(tmp_path: Path, library: Path) -> None:
+    """The setting of the module is a file of a snapshot, mounted where the step writes."""
+    made = snapshot.load(str(REPOSITORY / "snapshots/zfs_scrub_no_scrub_io"))
+    key, when = "run zpool status", time.strftime("%a %b %e %H:%M:%S %Y").encode()
+    made.answers[key] = Answer(key, "ok", re.sub(rb"(errors on ).*", rb"\g<1>" + when, made.answers[key].data))
+    env = serve(made, tmp_path, library)
+    root = ("--root", str(tmp_path / "root"))
+    with apart(tmp_path, f"mount --bind {tmp_path}/root/sys/module /sys/module") as run:
+        planned = run("runbook", "run", "zfs_scrub", "--step", "let-scrubs-read-again", "--dry-run", *root, env=env)
+        assert "/sys/module/zfs/parameters/zfs_no_scrub_io: now 1, then 0" in planned.out
+        mended(run, "zfs_scrub", "host", "let-scrubs-read-again", *root, env=env)
     recorded(tmp_path, before="critical", after="ok")
 
 

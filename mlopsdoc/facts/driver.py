@@ -10,7 +10,7 @@ from mlopsdoc.facts.driver_words import Word
 from mlopsdoc.facts.gpu_signs import nothing_here
 from mlopsdoc.facts.gpus import GIVEN_AWAY
 from mlopsdoc.facts.machine import Machine
-from mlopsdoc.facts.pci import NVIDIA, PciDevices
+from mlopsdoc.facts.pci import PciDevices
 
 LOADED, LOADED_SYS = "/proc/driver/nvidia/version", "/sys/module/nvidia/version"
 # Debian and Ubuntu, RHEL and SUSE, Debian on ARM, Arch, NixOS; the first that has the library counts.
@@ -21,7 +21,6 @@ LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1")
 OPERATOR = "/run/nvidia/driver"  # the root of the container that loads the driver, where one does
 MAX_LINKS = 8
 OUTPUTS = ((), ("-q",), ("-q", "-x"))  # of nvidia-smi: those that say versions
-BRIDGE = 0x0680  # the PCI class of an NVSwitch
 CUDA_LABELS = ("CUDA Version", "CUDA UMD Version", "<cuda_version>", "<cuda_umd_version>")
 DRIVER_LABELS = ("Driver Version", "KMD Version", "<driver_version>")
 
@@ -42,10 +41,9 @@ class Driver(Fact, frozen=True):
     is_unloaded: it is known that no module is loaded. on_disk: what the running kernel would load;
     is_missing_on_disk: there is none. nvml: the library that NVML programs load; libcuda: beside it. code: what
     initialising NVML returned, 0 when it works, None where nobody tried. cuda: the newest CUDA by what NVML says,
-    ``13.0``. is_consumer: nvidia-smi shows a GeForce. switches: how many NVSwitches there are; manager: the Fabric
-    Manager, manager_gap: why it could not be seen. built_in_container: the driver came with a container (GPU
+    ``13.0``. is_consumer: nvidia-smi shows a GeForce. built_in_container: the driver came with a container (GPU
     Operator), in whose root its libraries are. reboot: the packages that want a restart. words: what other programs
-    say of it; installed: its package, in other people's recordings. now: as host.now().
+    say of it. now: as host.now().
 
     The sign: a PCI display device of vendor 10de that is not given to a virtual machine, /proc/driver/nvidia/version,
     or any output of nvidia-smi, or words of others about it. The driver of WSL is that of Windows.
@@ -63,12 +61,8 @@ class Driver(Fact, frozen=True):
     is_consumer: bool
     in_container: bool
     built_in_container: bool
-    switches: int
-    manager: Part
-    manager_gap: str
     reboot: tuple[str, ...]
     words: tuple[Word, ...]
-    installed: Part
     kernel: str
     now: float
 
@@ -104,18 +98,12 @@ class Driver(Fact, frozen=True):
         linked, libcuda = (Part() if in_container else _library(host, below, name) for name in LIBRARIES)
         if code == 0 or may_be(library.version, linked.version):
             library = linked or library  # what is loaded from now on: a program that runs keeps the one it has
-        manager, gap, switches = _fabric_manager(host, pci)
-        installed = Part()
-        if not host.is_live:
-            installed, managing = (Part(*found) for found in driver_words.packages(host))
-            manager = manager or managing
         found = cls(
             loaded=loaded or driver, is_open=is_open, is_unloaded=host.read(LOADED_SYS).status == "absent",
             on_disk=on_disk, is_missing_on_disk=missing,
             nvml=library or linked, libcuda=libcuda, code=code, cuda=cuda, is_consumer="GeForce" in printed,
-            in_container=in_container, built_in_container=operator, switches=switches, manager=manager,
-            manager_gap=gap, reboot=_reboot(host) if near else (), words=words, installed=installed,
-            kernel=machine.kernel, now=host.now(),
+            in_container=in_container, built_in_container=operator, reboot=_reboot(host) if near else (),
+            words=words, kernel=machine.kernel, now=host.now(),
         )  # fmt: skip
         if code in (None, nvml.LIBRARY_NOT_FOUND) and not (found.loaded or found.nvml or found.on_disk or words):
             if all(gpu.driver in ("", "nouveau", "nova") for gpu in held):
@@ -247,23 +235,6 @@ def _labelled(text: str, labels: tuple[str, ...]) -> Part:
             if words and words[0].replace(".", "").isdecimal() and "." in words[0]:
                 return Part(one_line(words[0], 40), Line("run nvidia-smi", " ".join(line.split())))
     return Part()
-
-
-def _fabric_manager(host: Host, pci: PciDevices | None) -> tuple[Part, str, int]:
-    """The Fabric Manager, why it was not seen, and how many NVSwitches want one; asked only where there is one::
-
-    Fabric Manager version is : 580.95.05
-    """
-    switches = [d for d in (pci.devices if pci else ()) if d.vendor == NVIDIA and d.kind >> 8 == BRIDGE]
-    if not switches or all(switch.driver in GIVEN_AWAY for switch in switches):
-        return Part(), "", 0
-    answer = host.run("nv-fabricmanager", "-v")
-    for line in answer.text.splitlines():
-        word = line.rpartition(":")[2].strip()
-        if "version" in line.lower() and is_driver(word):
-            return Part(word, Line(answer.key, line)), "", len(switches)
-    why = "nv-fabricmanager is not installed" if answer.status == "absent" else answer.why or answer.status
-    return Part(), one_line(why, 100), len(switches)
 
 
 def _reboot(host: Host) -> tuple[str, ...]:

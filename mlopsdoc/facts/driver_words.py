@@ -22,8 +22,6 @@ PROGRAMS = {
 }
 INSTALLERS = ("dkms", "apt", "apt-get", "dnf", "yum", "zypper", "dpkg")
 NVIDIA_MAJOR = "195:"  # of /dev/nvidia0, /dev/nvidiactl
-MANAGERS = ("nvidia-fabricmanager", "nvidia-fabric-manager")
-DRIVERS = ("nvidia-driver-", "libnvidia-compute-", "nvidia-kernel-", "nvidia-dkms-", "kmod-nvidia", "nvidia-driver")
 
 
 class Word(Fact, frozen=True):
@@ -112,24 +110,3 @@ def builds(answer: Answer) -> Iterator[Word]:
         for sign, kind in (("module build on kernel: ", BUILD), ("kernel headers for kernel ", HEADERS)):
             if kernel := line.partition(sign)[2].split()[:1]:
                 yield Word(kind, Line(answer.key, line), version=version, kernel=kernel[0])
-
-
-def packages(host: Host) -> tuple[tuple[str, Line | None], tuple[str, Line | None]]:
-    """The versions of the driver and of the Fabric Manager that are installed, by `dpkg -l` or `rpm -qa`::
-
-    ii  nvidia-driver-580-server  580.95.05-0ubuntu0.24.04.2  amd64  NVIDIA Server Driver metapackage
-    nvidia-fabric-manager-580.95.05-1.x86_64
-    """
-    found: list[tuple[str, Line | None]] = [("", None), ("", None)]
-    for answer in (*asked(host, "dpkg"), *asked(host, "rpm")):
-        for line in answer.text.splitlines():
-            columns = line.split()
-            if answer.key.startswith("run rpm") and len(columns) == 1 and line.count("-") > 1:
-                columns = ["ii", *line.rsplit("-", 2)[:2]]
-            if len(columns) < 3 or columns[0] not in ("ii", "hi"):
-                continue
-            version = columns[2].rpartition(":")[2].partition("-")[0]
-            place = 1 if columns[1].startswith(MANAGERS) else 0 if columns[1].startswith(DRIVERS) else None
-            if place is not None and is_driver(version) and not found[place][0]:
-                found[place] = version, Line(answer.key, line)
-    return found[0], found[1]

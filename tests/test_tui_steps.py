@@ -101,11 +101,15 @@ def test_a_step_that_changes_something_asks_for_values_and_whether_and_is_undone
         await stage.press("n", "enter")
         await stage.sees("nothing was run")
         assert not mark.exists()
-        await stage.press("X", "y", "enter")
+        await stage.press("X")
+        await stage.sees("Run it? y/N")
+        await stage.press("y", "enter")
         await stage.sees("ended with 0")
-        await stage.until(lambda _: not stage.app.stepping.is_running)
+        await stage.until(lambda _: not stage.app.step.is_running)
         assert mark.read_text() == "done\n"
-        await stage.press("U", "y", "enter")
+        await stage.press("U")
+        await stage.sees("Run it? y/N")
+        await stage.press("y", "enter")
         await stage.until(lambda _: not mark.exists())
         await stage.sees("done")
 

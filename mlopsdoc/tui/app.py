@@ -16,20 +16,20 @@ from textual.events import Key, Resize
 from mlopsdoc.clean import one_line
 from mlopsdoc.model import Report
 from mlopsdoc.runbook.parse import BadRunbook
-from mlopsdoc.tui import bars, clipboard, leaving, pages
+from mlopsdoc.tui import asides, bars, clipboard, leaving, pages
 from mlopsdoc.tui.board import Board
 from mlopsdoc.tui.body import Body
 from mlopsdoc.tui.canvas import Canvas
 from mlopsdoc.tui.exporting import exported
 from mlopsdoc.tui.feed import Feed
-from mlopsdoc.tui.messages import EngineEnded, EngineSaid
+from mlopsdoc.tui.messages import DryRun, EngineEnded, EngineSaid, Notice, StepDone
 from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.prompt import Prompt
-from mlopsdoc.tui.stepping import Stepping
+from mlopsdoc.tui.stepping import StepPane
 from mlopsdoc.tui.wire import Again, Pause, Touch, Touched
 
 PANES = ("checks", "finding", "runbook")
-OVER = ("book", "step", "help", "doctor")  # what hides the panes
+OVER = ("book", "step", "help", "doctor", "aside")  # what hides the panes
 BUG = 70
 OFF = "this is a recording: it does not change, and actions are off"
 
@@ -76,12 +76,10 @@ class Doctor(App[int]):
         Binding("S", "export"),
         Binding("i", "doctor"),
         Binding("x", "step"),
-        Binding("right_square_bracket", "choose_step(1)"),
-        Binding("left_square_bracket", "choose_step(-1)"),
-        Binding("D", "dry_run"),
-        Binding("X", "run_step"),
-        Binding("U", "undo_step"),
         Binding("ctrl+x", "stop_step", priority=True),
+        Binding("s", "snapshot"),
+        Binding("d", "diff"),
+        Binding("colon,ctrl+p", "command"),
         Binding("question_mark", "help"),
         Binding("q", "quit"),
         Binding("ctrl+c", "tell_quit", priority=True),
@@ -102,8 +100,8 @@ class Doctor(App[int]):
         self.body = Body(self.board, id="body")
         self.help = Pane("Keys and signs", id="help")
         self.doctor = Pane("What could not be seen", id="doctor")
-        self.step = Pane("Step", id="step")
-        self.stepping = Stepping(self, self.step, self.footer, self.action_again)
+        self.aside = Pane("Output", id="aside")
+        self.step = StepPane(self.footer, id="step")
         self.wanted = ""  # what was last searched for
 
     def compose(self) -> ComposeResult:
@@ -112,6 +110,7 @@ class Doctor(App[int]):
         yield self.help
         yield self.doctor
         yield self.step
+        yield self.aside
         yield self.footer
 
     def on_mount(self) -> None:
@@ -138,7 +137,7 @@ class Doctor(App[int]):
     @on(EngineSaid)
     def _hear(self, event: EngineSaid) -> None:
         if isinstance(event.said, Touched):
-            self.stepping.touches(event.said.rows)
+            self.step.touches(event.said.rows)
             return
         self.board.hear(event.said)
         self.heard = monotonic()
@@ -227,7 +226,7 @@ class Doctor(App[int]):
     def action_step(self) -> None:
         """Show a step of the runbook of what is chosen; the one that runs, while one does."""
         row = self.body.row
-        if not self.stepping.is_running:
+        if not self.step.is_running:
             if row is None or not self.body.has_runbook:
                 self._tell("there is no runbook for this")
                 return
@@ -236,46 +235,36 @@ class Doctor(App[int]):
             except (BadRunbook, OSError) as error:
                 self._tell(f"this runbook cannot be read: {one_line(str(error))}")
                 return
-            self.stepping.is_live = self.board.plan.live
-            if not self.stepping.open(book, self.board.results.get(row.check), self.board.params(row)):
+            self.step.is_live = self.board.plan.live
+            if not self.step.open(book, self.board.results.get(row.check), self.board.params(row)):
                 self._tell("this runbook has no step to run")
                 return
         self._over("step")
 
-    def action_choose_step(self, by: int) -> None:
-        if self.at == "step":
-            self.stepping.choose(by)
+    @on(DryRun)
+    def _dry_run(self, event: DryRun) -> None:
+        self.feed.order(Touch(*event.question))
 
-    def action_dry_run(self) -> None:
-        question = self.stepping.question() if self.at == "step" else None
-        if question and self.feed.order(Touch(*question)):
-            self._tell("looking what it would touch")
+    @on(StepDone)
+    def _step_done(self) -> None:
+        self.action_again()
 
-    def action_run_step(self, undo: bool = False) -> None:
-        if self.at != "step":
-            self._tell("x shows a step, X runs it there")
-        elif not self.board.plan.live:
-            self._tell("this is a recording: nothing is run; y copies the command")
-        elif self.stepping.is_running:
-            self._tell("a step is running: ctrl+x stops it")
-        else:
-            self.stepping.begin(undo=undo)
-
-    def action_undo_step(self) -> None:
-        self.action_run_step(undo=True)
+    @on(Notice)
+    def _notice(self, event: Notice) -> None:
+        self._tell(event.text)
 
     def action_stop_step(self) -> None:
-        self.stepping.stop() if self.stepping.is_running else self._tell("no step is running")
+        self.step.stop() if self.step.is_running else self._tell("no step is running")
 
     async def action_quit(self) -> None:
-        if self.stepping.is_running:
+        if self.step.is_running:
             self.footer.ask("A step is running. Leave it to itself and quit? y/N", self._quit_if)
         else:
             self.exit(0)
 
     def _quit_if(self, typed: str | None) -> None:
         if typed in ("y", "yes"):
-            self.stepping.leave()
+            self.step.leave()
             self.exit(0)
 
     # Finding, copying, saving
@@ -300,6 +289,50 @@ class Doctor(App[int]):
 
     def action_export(self) -> None:
         self._tell(exported(self))
+
+    # Other verbs, beside the screen
+
+    def action_snapshot(self) -> None:
+        if self.board.plan.live:
+            self._aside(["snapshot"])
+        else:
+            self._tell("this is a recording: it is saved already")
+
+    def action_diff(self) -> None:
+        sources = self.board.report.sources if self.board.report else []
+        mine = "live" if self.board.plan.live or not sources else sources[0].path
+
+        def compare(typed: str | None) -> None:
+            if typed:
+                self._aside(["diff", typed, mine])
+
+        self.footer.ask("diff with which snapshot?", compare)
+
+    def action_command(self) -> None:
+        self.footer.ask(":", self._command)
+
+    def _command(self, typed: str | None) -> None:
+        try:
+            if typed:
+                self._aside(asides.command(typed))
+        except asides.NotHere as error:
+            self._tell(str(error))
+
+    def _aside(self, words: list[str]) -> None:
+        self._tell(f"{' '.join(words)}: on its way")
+        self.run_worker(self._run_aside(words), group="aside", exclusive=True, exit_on_error=False)
+
+    async def _run_aside(self, words: list[str]) -> None:
+        code, out, last = await asides.output(words, max(self.size.width - 3, 40))
+        if words[0] == "snapshot" and not code:
+            self._tell(f"saved {out.strip()}; {last}")
+        elif out:
+            asides.show(self.aside, f"mlopsdoc {' '.join(words)}", out)
+            if self.at != "aside":
+                self._over("aside")
+            self._tell("")
+        else:
+            self._tell(last or f"{words[0]} has nothing to say")
 
     def _over(self, where: str) -> None:
         if self.at == where:

@@ -30,3 +30,23 @@ class Chosen(Message):
     def __init__(self, row: Row | None) -> None:
         super().__init__()
         self.row = row
+
+
+class Notice(Message):
+    """A word to the reader, to stand in the last line until the next key."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class DryRun(Message):
+    """From the step that is shown: find out what it would touch."""
+
+    def __init__(self, text: str, touch: str, values: dict[str, str]) -> None:
+        super().__init__()
+        self.question = (text, touch, values)
+
+
+class StepDone(Message):
+    """A step is over: what its check says may have changed."""

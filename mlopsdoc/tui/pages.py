@@ -28,6 +28,9 @@ X U              run the step that is shown, take it back; ctrl+x stops it
 r R              ask again: what the selected check reads, everything
 p                pause: nothing is asked until p is pressed again
 y                copy what is looked at: to tmux or the clipboard, and into a file
+s                save a snapshot of this machine, redacted, to send away
+d                what has changed since a snapshot
+: ctrl+p         other verbs: explain CHECK, history, audit show, diff A B, ...
 S                save the screen as a picture (SVG) and as text
 i                what could not be seen, and how to change that
 ? q              this page, quit

@@ -34,7 +34,8 @@ class Prompt(Canvas, can_focus=True):
 
     def ask(self, question: str, answered: Answered) -> None:
         self._question, self._typed, self._answered = question, "", answered
-        self._came_from = self.screen.focused
+        if self.screen.focused is not self:  # it still is when one answer leads to the next question
+            self._came_from = self.screen.focused
         self.focus()
         self._draw()
 

@@ -9,14 +9,15 @@ import asyncio
 import os
 import subprocess
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App
+from textual.binding import Binding, BindingType
 
 from mlopsdoc.model import Result
 from mlopsdoc.runbook.parse import Runbook
 from mlopsdoc.runbook.step import Step, about
+from mlopsdoc.tui.messages import DryRun, Notice, StepDone
 from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.prompt import Prompt
 from mlopsdoc.tui.words import Line, joined, literal, paragraph
@@ -30,13 +31,19 @@ REDRAWN_S = 0.5
 OUTCOMES = {"fine": "ok", "failed": "critical", "not_ok": "warning", "not_known": "unknown", "refused": "warning"}
 
 
-class Stepping:
-    """The steps of one runbook for one finding; the chosen one is in `pane`. One runs at a time."""
+class StepPane(Pane):
+    """The steps of one runbook for one finding; the chosen one is shown. One runs at a time."""
 
-    def __init__(self, app: App[Any], pane: Pane, prompt: Prompt, on_done: Callable[[], None]) -> None:
-        self._app = app
-        self._on_done = on_done
-        self._pane = pane
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right_square_bracket", "choose(1)"),
+        Binding("left_square_bracket", "choose(-1)"),
+        Binding("D", "dry_run"),
+        Binding("X", "begin(False)"),
+        Binding("U", "begin(True)"),
+    ]
+
+    def __init__(self, prompt: Prompt, *, id: str) -> None:
+        super().__init__("Step", id=id)
         self._prompt = prompt
         self._book: Runbook | None = None
         self._steps: list[Step] = []
@@ -66,29 +73,30 @@ class Stepping:
             self._values = dict(values)
             self._forget()
         self._result = result
-        self.draw(from_top=True)
+        self.shown(from_top=True)
         return bool(self._steps)
 
     def _forget(self) -> None:
         self._output.clear()
         self._said, self._touched, self._is_undo = [], None, False
 
-    def choose(self, by: int) -> None:
+    def action_choose(self, by: int) -> None:
         if self._run is None and self._steps:
             self._n = (self._n + by) % len(self._steps)
             self._forget()
-            self.draw(from_top=True)
+            self.shown(from_top=True)
 
     # What is shown
 
-    def draw(self, *, from_top: bool = False) -> None:
+    def shown(self, *, from_top: bool = False) -> None:
+        """Draw the chosen step anew; while it runs, its end."""
         step = self.step
         title = f"Step {self._n + 1} of {len(self._steps)}: {step.title}" if step else "Step"
-        self._pane.show(title, self._page, from_top=from_top)
+        self.show(title, self._laid_out, from_top=from_top)
         if self._run is not None:
-            self._pane.action_move(1 << 20)
+            self.action_move(1 << 20)
 
-    def _page(self, width: int) -> list[Line]:
+    def _laid_out(self, width: int) -> list[Line]:
         step = self.step
         if step is None:
             return paragraph("this runbook has no step to run", width)
@@ -118,27 +126,32 @@ class Stepping:
             touched=self._touched or (),
         )
 
-    def question(self) -> tuple[str, str, dict[str, str]] | None:
-        """The text of the chosen step, its class and its values, for whoever can tell what it would touch."""
-        step = self.step
-        return (step.command, step.touch, self._values) if step else None
-
     def touches(self, rows: list[str]) -> None:
         """What the dry run that was asked for found."""
         self._touched = rows or ["nothing that can be told without running it"]
         self._said = [("a dry run: nothing was run", "dim")]
-        self.draw()
+        self.shown()
 
     # What keys do
 
-    def begin(self, *, undo: bool = False) -> None:
+    def action_dry_run(self) -> None:
+        if step := self.step:
+            self.post_message(Notice("looking what it would touch"))
+            self.post_message(DryRun(step.command, step.touch, self._values))
+
+    def action_begin(self, undo: bool) -> None:
         """Run the chosen step (or its undo): ask for what it lacks and, unless it only looks, whether to."""
         step = self.step
-        if step is None or self._run is not None:
-            return
-        if undo and not step.undo:
-            self._tell("this step has no undo")
-            return
+        if not self.is_live:
+            self.post_message(Notice("this is a recording: nothing is run; y copies the command"))
+        elif self._run is not None:
+            self.post_message(Notice("a step is running: ctrl+x stops it"))
+        elif step and undo and not step.undo:
+            self.post_message(Notice("this step has no undo"))
+        elif step:
+            self._prepare(step, undo)
+
+    def _prepare(self, step: Step, undo: bool) -> None:
         from mlopsdoc.runner.prepare import wrong_values
 
         self._is_undo = undo
@@ -152,11 +165,11 @@ class Stepping:
     def _fill(self, name: str, typed: str | None, undo: bool) -> None:
         if typed:
             self._values[name] = typed
-            self.draw()
-            self.begin(undo=undo)
+            self.shown()
+            self.action_begin(undo)
 
     def _consent(self, step: Step) -> None:
-        self.draw()
+        self.shown()
         host = os.uname().nodename
         if step.touch == "look":
             self._go()
@@ -172,12 +185,12 @@ class Stepping:
 
     def _tell(self, notice: str) -> None:
         self._said = [(notice, "warning")]
-        self.draw()
+        self.shown()
 
     def _go(self) -> None:
         self._output.clear()
         self._said = []
-        self._app.run_worker(self._start(), group="step", exit_on_error=False)
+        self.run_worker(self._start(), group="step", exit_on_error=False)
 
     async def _start(self) -> None:
         from mlopsdoc.runner.client import start
@@ -206,7 +219,7 @@ class Stepping:
         """sudo asks on the terminal itself, which is lent to it; whether there is anybody to ask."""
         if "no sudo" in why:
             return False
-        with self._app.suspend():
+        with self.app.suspend():  # pyright: ignore[reportUnknownMemberType]
             return subprocess.run(["sudo", "-v"], check=False).returncode == 0
 
     def _plan(self, step: Step, *, in_session: bool) -> Plan:
@@ -262,7 +275,7 @@ class Stepping:
                 self._said = [*self._said[-3:], (f"{status.value}: {summary}", status.value)]
             case plan.Done():
                 self._said.append(self._ending(event))
-                self._on_done()
+                self.post_message(StepDone())
 
     def _ending(self, done: Done) -> tuple[str, str]:
         words = {"fine": "done", "failed": "it failed", "not_ok": "done, and it is not ok yet"}
@@ -276,8 +289,8 @@ class Stepping:
         """Output is shown twice a second at most, however fast it comes: a line costs bytes on a slow link."""
         if not self._is_due:
             self._is_due = True
-            self._app.set_timer(REDRAWN_S, self._now)
+            self.set_timer(REDRAWN_S, self._now)
 
     def _now(self) -> None:
         self._is_due = False
-        self.draw()
+        self.shown()

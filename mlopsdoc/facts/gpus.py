@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from mlopsdoc.facts.smi import Row
 
 # Bits of the clocks event (throttle) reasons, nvml.h.
-IDLE, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x1, 0x8, 0x20, 0x40, 0x80
+IDLE, BY_SETTING, POWER_CAP = 0x1, 0x2, 0x4
+HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x8, 0x20, 0x40, 0x80
 VGPU_GUEST = 2  # NVML_GPU_VIRTUALIZATION_MODE_VGPU
 _HOTTER = ("gpu_max", "slowdown", "shutdown")
 # Words of the names of boards with GDDR; data centre and workstation boards beside these have HBM.
@@ -54,6 +55,7 @@ class Slowed(Fact, frozen=True):
     sw_thermal_ns: int | None = None
     hw_thermal_ns: int | None = None
     power_brake_ns: int | None = None
+    power_cap_ns: int | None = None
     thermal_ns: int | None = None
 
 
@@ -64,6 +66,9 @@ class Gpu(Fact, frozen=True):
     that this GPU supports and has now. `margin_c`: degrees left, signed, smaller is hotter. `untold`: which of
     temperature_c and reasons an output of nvidia-smi left out (its table has no reasons, a filtered output has
     gaps); such output may lack the address as well: `place` is which of those without any it was, from 1.
+    `pstate`: 0 is full speed. `persistence`: 0 or 1. `app_mhz`: the application clock, and its default.
+    `memory_use`: percent of the time that memory was read or written. `energy_mj`: since the driver was loaded,
+    `pcie_bytes` as well, both ways.
     """
 
     index: int | None
@@ -86,6 +91,14 @@ class Gpu(Fact, frozen=True):
     line: Line
     untold: tuple[str, ...] = ()
     place: int = 0
+    pstate: int | None = None
+    persistence: int | None = None
+    power_default_w: float | None = None
+    app_mhz: int | None = None
+    app_default_mhz: int | None = None
+    memory_use: int | None = None
+    energy_mj: int | None = None
+    pcie_bytes: int | None = None
 
     @property
     def label(self) -> str:
@@ -335,6 +348,7 @@ def _gpu(row: Table, fixed: Table, key: str) -> Gpu:
     pci, uuid = nvml.identity(row)
     supported = nvml.number(static, "supported_reasons") or None
     reasons = nvml.number(state, "reasons")
+    sent, received = nvml.number(state, "pcie_tx_bytes"), nvml.number(state, "pcie_rx_bytes")
     return Gpu(
         index=nvml.number(row, "index"),
         pci=pci,
@@ -354,6 +368,14 @@ def _gpu(row: Table, fixed: Table, key: str) -> Gpu:
         utilization=nvml.number(nvml.part(state, "utilization"), "gpu"),
         errors=nvml.codes(fixed) | nvml.codes(row),
         line=_quoted(pci, nvml.text(static, "name"), state, key),
+        pstate=nvml.number(state, "pstate"),
+        persistence=nvml.number(state, "persistence"),
+        power_default_w=nvml.watts(static, "power_default_mw"),
+        app_mhz=nvml.number(state, "app_mhz"),
+        app_default_mhz=nvml.number(static, "app_default_mhz"),
+        memory_use=nvml.number(nvml.part(state, "utilization"), "memory"),
+        energy_mj=nvml.number(state, "energy_mj"),
+        pcie_bytes=(sent or 0) + (received or 0) if sent is not None or received is not None else None,
     )
 
 

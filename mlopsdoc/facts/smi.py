@@ -70,7 +70,8 @@ SAME_MOMENT_C = 5  # two outputs whose temperatures of a GPU differ by more are 
 LASTING = frozenset(
     ("name", "uuid", "persistence", "virtualization", "shutdown_c", "slowdown_c", "gpu_max_c", "shutdown_offset_c",
      "slowdown_offset_c", "gpu_max_offset_c", "memory_max_c", "memory_max_offset_c", "sm_max_mhz", "power_default_mw",
-     "power_limit_mw", "supported_reasons", "vbios", "part", "gsp")
+     "power_limit_mw", "app_mhz", "app_default_mhz", "pcie_width", "pcie_max_width", "pcie_max_generation",
+     "supported_reasons", "vbios", "part", "gsp")
 )  # fmt: skip
 _HW_SLOWDOWN, _SW_THERMAL, _HW_THERMAL = 0x8, 0x20, 0x40
 _ENUMS = {
@@ -80,6 +81,7 @@ _ENUMS = {
     "devices": {"none": 0},
     "virtualization": {"none": 0, "pass-through": 1, "vgpu": 2, "host vgpu": 3, "host vsga": 4},
     "pstate": {f"p{n}": n for n in range(16)},
+    "lanes": {f"{n}{x}": n for n in (1, 2, 4, 8, 16, 32) for x in ("x", "")},
 }
 _HANDLE = "unable to determine the device handle for gpu"
 
@@ -171,7 +173,7 @@ class Row:
         """In the shape of a row of probes/nvml.py."""
         values, errors = dict(self.values), dict(self.errors)
         if "gpu_percent" in values:
-            values["utilization"] = {"gpu": values.pop("gpu_percent")}
+            values["utilization"] = {"gpu": values.pop("gpu_percent"), "memory": values.pop("memory_percent", None)}
         if self.seen and "reasons" not in errors:
             values["reasons"] = values.get("reasons", 0) | self.active
             values.setdefault("supported_reasons", self.offered)

@@ -23,6 +23,7 @@ COLUMNS = {
     "gtemp": ("temperature_c", "C"),
     "mtemp": ("memory_c", "C"),
     "sm": ("gpu_percent", "%"),
+    "mem": ("memory_percent", "%"),
     "pclk": ("sm_mhz", "MHz"),
 }
 

@@ -24,7 +24,7 @@ NOT_OFFERED = (3, 13, 25, 26)  # NOT_SUPPORTED, FUNCTION_NOT_FOUND, ARGUMENT_VER
 INVALID_ARGUMENT, FUNCTION_NOT_FOUND, LIBRARY_NOT_FOUND, LOST, UNKNOWN = 2, 13, 12, 15, 999
 IDLE_S = 0.5  # the questions of one run follow each other within milliseconds, a screen looks every few seconds
 ONCE_MORE = (10, 999)  # TIMEOUT and UNKNOWN are often gone at the second try
-_CLOCK_SM, _CLOCK_MEMORY = 1, 2
+_CLOCK_GRAPHICS, _CLOCK_SM, _CLOCK_MEMORY = 0, 1, 2
 _POLICY_THERMAL = 1
 _ERRORS, _PERIODS = {"corrected": 0, "uncorrected": 1}, {"volatile": 0, "aggregate": 1}
 _PLACES = {"dram": 2, "sram": 7}  # NVML_MEMORY_LOCATION_
@@ -56,6 +56,7 @@ CALLS: dict[str, dict[str, tuple[Call, ...]]] = {
         "gpu_max_c": (("nvmlDeviceGetTemperatureThreshold", 3),),
         "power_default_mw": (("nvmlDeviceGetPowerManagementDefaultLimit",),),
         "power_range_mw": (("nvmlDeviceGetPowerManagementLimitConstraints",),),
+        "app_default_mhz": (("nvmlDeviceGetDefaultApplicationsClock", _CLOCK_GRAPHICS),),
     },
     "state": {
         "temperature_c": (("nvmlDeviceGetTemperatureV", 0), ("nvmlDeviceGetTemperature", 0)),
@@ -63,6 +64,7 @@ CALLS: dict[str, dict[str, tuple[Call, ...]]] = {
         "sm_mhz": (("nvmlDeviceGetClockInfo", _CLOCK_SM),),
         "memory_mhz": (("nvmlDeviceGetClockInfo", _CLOCK_MEMORY),),
         "reasons": (("nvmlDeviceGetCurrentClocksEventReasons",), ("nvmlDeviceGetCurrentClocksThrottleReasons",)),
+        "app_mhz": (("nvmlDeviceGetApplicationsClock", _CLOCK_GRAPHICS),),
         "pstate": (("nvmlDeviceGetPerformanceState",),),
         "persistence": (("nvmlDeviceGetPersistenceMode",),),
         "power_mw": (("nvmlDeviceGetPowerUsage",),),
@@ -112,6 +114,9 @@ FIELDS: dict[str, dict[str, int]] = {
     },
     "state": {
         "memory_c": 82,
+        "energy_mj": 83,
+        "pcie_tx_bytes": 197,
+        "pcie_rx_bytes": 198,
         "power_cap_ns": 74,
         "thermal_ns": 75,
         "sync_boost_ns": 76,
@@ -119,7 +124,7 @@ FIELDS: dict[str, dict[str, int]] = {
         "hw_thermal_ns": 270,
         "power_brake_ns": 271,
     },
-    "links": {"nvlink_links": 91},
+    "links": {"nvlink_links": 91, "pcie_replays": 94},
     "health": {
         "ecc_now": 1,
         "ecc_then": 2,

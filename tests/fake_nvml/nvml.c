@@ -132,7 +132,7 @@ BIG(nvmlDeviceGetVirtualizationMode)
 BIG(nvmlDeviceGetSupportedClocksEventReasons) BIG(nvmlDeviceGetSupportedClocksThrottleReasons)
 BIG(nvmlDeviceGetCurrentClocksEventReasons) BIG(nvmlDeviceGetCurrentClocksThrottleReasons)
 WITH(nvmlDeviceGetMaxClockInfo) WITH(nvmlDeviceGetClockInfo) WITH(nvmlDeviceGetTemperatureThreshold)
-WITH(nvmlDeviceGetTemperature)
+WITH(nvmlDeviceGetTemperature) WITH(nvmlDeviceGetApplicationsClock) WITH(nvmlDeviceGetDefaultApplicationsClock)
 WITH(nvmlDeviceGetNvLinkState) WITH(nvmlDeviceGetNvLinkVersion) WITH(nvmlDeviceGetNvLinkRemoteDeviceType)
 
 int nvmlDeviceGetNvLinkErrorCounter(device gpu, unsigned link, int counter, unsigned long long *out) {

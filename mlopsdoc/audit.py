@@ -27,7 +27,9 @@ MAX_BYTES = 1 << 28
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. started: all up to `before`; ended: `exit` and what follows; looked: check, after, summary.
+    """One line. started: all up to `before`; ended: `exit` and what follows; looked: check, after, summary;
+    refused: as started, `why` nothing was run;
+    muted, lifted: `step` is what, `why` until when and why.
 
     exit: negative for a signal, None where nothing was started or it could not be ended. left: processes that live on.
     before, after: the status of what the step was for. user, sudo_user, ssh, tty: who, from where.
@@ -36,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     prev: str = ""
     n: int = 0
     at: str
-    event: Literal["started", "ended", "looked"]
+    event: Literal["started", "ended", "looked", "refused", "muted", "lifted"]
     run: str
     host: str = ""
     user: str = ""
@@ -138,6 +140,12 @@ class Log:
         elif all(_digest(line) != digest for line in lines):
             found.append(f"line number {number} is not as it was written")
         return found
+
+
+def unended(entries: Sequence[Entry]) -> list[Entry]:
+    """How the runs began whose end is not recorded: they run, or what watched over them was killed."""
+    ended = {entry.run for entry in entries if entry.event == "ended"}
+    return [entry for entry in entries if entry.event == "started" and entry.run not in ended]
 
 
 def logs(folders: Sequence[str]) -> list[Log]:

@@ -232,7 +232,9 @@ def test_without_consent_or_cause_nothing_is_run(
     assert ended.code == code
     assert said in ended.err
     assert (place.folder / "ran").exists() == (code == 0)
-    assert bool(place.log.entries()) == (code == 0)
+    events = ["started"] if code == 0 else ["refused"] if code == 69 and "--from" not in options else []
+    assert [entry.event for entry in place.entries][:1] == events
+    assert all(said in entry.why for entry in place.entries if entry.event == "refused")
 
 
 def test_a_finding_that_vanished(place: Place) -> None:
@@ -326,7 +328,7 @@ def test_two_operators_see_each_other(place: Place) -> None:
     assert "runs words/the-step, begun" in second.err
     first.send_signal(signal.SIGINT)
     assert first.wait(30) == 1
-    assert [entry.event for entry in place.entries] == ["started", "ended", "looked"]
+    assert [entry.event for entry in place.entries] == ["started", "refused", "ended", "looked"]
 
 
 def _user() -> str:
@@ -534,15 +536,28 @@ def test_the_runner_is_told_to_end(place: Place) -> None:
 
 
 def test_a_runner_that_is_killed_leaves_a_line_without_an_end(place: Place) -> None:
+    """And its step alive: no other is begun before that has ended."""
     place.book(f"echo $PPID >{place.folder}/runner; echo $$ >{place.folder}/pid; exec sleep 600", "kills")
     process = place.start()
     pid = int(place.wait_for_file("pid"))
     os.kill(int(place.wait_for_file("runner")), signal.SIGKILL)
     _, err = process.communicate(timeout=30)
-    os.kill(pid, signal.SIGKILL)
     assert process.returncode == 1
     assert b"ended without a word" in err
-    assert "no end was recorded" in mlopsdoc("audit", "show", place=place.folder).out
+    assert f"no end was recorded: it still runs: pid {pid} sleep 600" in audit_of(place)
+    busy = place.run("--allow", "kills")
+    assert busy.code == 75
+    assert f"lost what watched over it and still runs (pid {pid} sleep 600): wait for it, or end it" in busy.err
+    os.kill(pid, signal.SIGKILL)
+    place.book("true")
+    assert place.run("--yes").code == 0
+    said = audit_of(place)
+    assert "no end was recorded: what watched over it was killed" in said
+    assert "nothing was run: one step at a time" in said
+
+
+def audit_of(place: Place) -> str:
+    return mlopsdoc("audit", "show", place=place.folder).out
 
 
 # Output
@@ -759,7 +774,7 @@ def test_sudo_that_would_ask(place: Place) -> None:
     ended = as_somebody(place, 'echo "sudo: a password is required" >&2; exit 1')
     assert ended.code == 77
     assert "needs root, and sudo will not do (sudo: a password is required): nothing was run" in ended.err
-    assert place.log.entries() == []
+    assert [entry.event for entry in place.entries] == ["refused"]
 
 
 def test_a_check_loads_nothing_of_this(place: Place) -> None:

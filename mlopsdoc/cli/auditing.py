@@ -47,8 +47,11 @@ def _verify(found: list[Log]) -> int:
 
 
 def _show(found: list[Log], *, is_markdown: bool) -> int:
+    from mlopsdoc.audit import unended
     from mlopsdoc.report import steps
+    from mlopsdoc.runner import family
 
     entries = [entry for log in found for entry in log.entries()]
-    say(steps.audit_markdown(entries) if is_markdown else steps.audit_text(entries))
+    living = {one.run: [family.described(pid) for pid in family.of_run(one.run)] for one in unended(entries)}
+    say((steps.audit_markdown if is_markdown else steps.audit_text)(entries, living))
     return 0

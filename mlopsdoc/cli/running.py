@@ -96,10 +96,17 @@ class Turn:
             say(self._preview())
             note("a dry run: nothing was run")
             return 0
-        if self.step.touch != "look":
-            self._finding_stands()
-            self._consent()
-        return self._run(self._plan(in_session=self._sudo()))
+        try:
+            if self.step.touch != "look":
+                self._finding_stands()
+                self._consent()
+            in_session = self._sudo()
+        except Stop as stop:
+            from mlopsdoc.runner.record import Record
+
+            Record(self._plan(in_session=False), lambda _: None).refused(str(stop))
+            raise
+        return self._run(self._plan(in_session=in_session))
 
     # Values
 

@@ -68,19 +68,19 @@ class Told(NamedTuple):
     came: list[str]
 
 
-def told(entries: Iterable[Entry]) -> list[Told]:
-    """The runs in the order in which they began."""
+def told(entries: Iterable[Entry], living: Mapping[str, Sequence[str]] = {}) -> list[Told]:
+    """The runs in the order in which they began. living: run -> processes of it that are there now."""
     runs: dict[str, list[Entry]] = {}
     for entry in entries:
         runs.setdefault(entry.run, []).append(entry)
-    return [_told(run) for run in sorted(runs.values(), key=lambda run: run[0].at)]
+    return [_told(run, living.get(run[0].run, ())) for run in sorted(runs.values(), key=lambda run: run[0].at)]
 
 
-def audit_text(entries: Iterable[Entry]) -> str:
+def audit_text(entries: Iterable[Entry], living: Mapping[str, Sequence[str]] = {}) -> str:
     """Some lines a run, a run after the other."""
     return "\n".join(
         "".join(f"{line}\n" for line in (f"{one.at}  {one.step}", *(f"    {line}" for line in _lines(one))))
-        for one in told(entries)
+        for one in told(entries, living)
     )
 
 
@@ -88,11 +88,11 @@ def _lines(one: Told) -> list[str]:
     return [one.who, *f"$ {one.command}".split("\n"), *one.came]
 
 
-def audit_markdown(entries: Iterable[Entry]) -> str:
+def audit_markdown(entries: Iterable[Entry], living: Mapping[str, Sequence[str]] = {}) -> str:
     """A table of the runs, then each command."""
     rows = ["| when (UTC) | step | by | what came of it |", "| --- | --- | --- | --- |"]
     commands: list[str] = []
-    for number, one in enumerate(told(entries), 1):
+    for number, one in enumerate(told(entries, living), 1):
         cells = [f"{number}. {one.at}", one.step, one.who, "; ".join(one.came)]
         rows.append(f"| {' | '.join(map(_cell, cells))} |")
         fence = "```" + "`" * one.command.count("`")
@@ -104,7 +104,7 @@ def _cell(text: str) -> str:
     return "".join(f"\\{char}" if char in "\\|`*_[]<>" else char for char in text)
 
 
-def _told(run: Sequence[Entry]) -> Told:
+def _told(run: Sequence[Entry], living: Sequence[str]) -> Told:
     first = run[0]
     via = (
         f"as {first.user}" if first.sudo_user else "",
@@ -115,8 +115,9 @@ def _told(run: Sequence[Entry]) -> Told:
     words = [first.sudo_user or first.user or "unknown user", *filter(None, via)]
     step = f"{'the undo of ' * first.is_undo}{first.runbook}/{first.step} ({first.touch})"
     came = [one_line(text, 1000) for entry in run for text in _came(entry, first.before)]
-    lost = "no end was recorded: what watched over it was killed, or the host went down"
-    return Told(one_line(first.at), one_line(step), one_line(" ".join(words)), clean(_command(first)), came or [lost])
+    why = "it still runs: " + ", ".join(living) if living else "what watched over it was killed, or the host went down"
+    came = came or [one_line(f"no end was recorded: {why}", 1000)]
+    return Told(one_line(first.at), one_line(step), one_line(" ".join(words)), clean(_command(first)), came)
 
 
 def _command(first: Entry) -> str:
@@ -129,6 +130,10 @@ def _command(first: Entry) -> str:
 def _came(entry: Entry, before: str) -> Iterator[str]:
     if entry.event == "looked":
         yield f"{entry.check}: {before or 'not asked'} before, {entry.after} after ({entry.summary})"
+    elif entry.event == "refused":
+        yield f"nothing was run: {entry.why}"
+    elif entry.event in ("muted", "lifted"):
+        yield f"{entry.event}: {entry.why}"
     elif entry.event == "ended":
         how = "no exit code" if entry.exit is None else f"exit {entry.exit}"
         yield f"{how} after {entry.seconds} s" + (f": {entry.why}" if entry.why else "")

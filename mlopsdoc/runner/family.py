@@ -1,4 +1,6 @@
-"""The processes of a step: all that descend from the process that started it, daemons included."""
+"""The processes of a step: all that descend from the process that started it, daemons included. They have RUN in
+their environment, so that they are found when that process was killed.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from collections.abc import Iterable
 
 from mlopsdoc.clean import decode, one_line
 
+RUN = "MLOPSDOC_RUN"
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -36,6 +39,21 @@ def descendants(but: Iterable[int] = ()) -> list[int]:
         new = [pid for pid in children.get(waiting.pop(), []) if pid not in left_out]
         found += new
         waiting += new
+    return found
+
+
+def of_run(run: str) -> list[int]:
+    """Living processes of a run, whoever is their parent now; not those whose environment we may not read."""
+    found: list[int] = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/environ", "rb") as file:
+                    words = file.read(1 << 20).split(b"\0")
+            except OSError:
+                continue
+            if f"{RUN}={run}".encode() in words and start_of(int(name)):
+                found.append(int(name))
     return found
 
 

@@ -13,7 +13,7 @@ from mlopsdoc.hosts.asking import SBIN, find_tool
 from mlopsdoc.model import Finding, Result, Status
 from mlopsdoc.runbook.parse import Runbook
 from mlopsdoc.runbook.step import SUDO, Step, argv, environment, misfit
-from mlopsdoc.runner.family import start_of
+from mlopsdoc.runner.family import RUN, start_of
 from mlopsdoc.runner.judging import agrees, meant, troubles, verdict
 from mlopsdoc.runner.plan import Plan
 
@@ -93,10 +93,11 @@ def make(
         command = [find_tool("sudo") or "sudo", "-n", *command[1:]]
     others, before = _before(result, values)
     on_hup: Literal["finish", "stop"] = step.on_hup
+    run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
     return Plan(
-        run=f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.urandom(3).hex()}",
+        run=run,
         runbook=book.name, step=step.id, title=step.title, touch=step.touch, is_undo=undo,
-        argv=command, env=base_environment() | ({} if by_sudo else uses), uses=uses, values=dict(values),
+        argv=command, env=base_environment() | {RUN: run} | ({} if by_sudo else uses), uses=uses, values=dict(values),
         by_sudo=by_sudo, in_session=by_sudo and in_session, timeout_s=step.timeout_s, on_hup=on_hup,
         check=check if step.touch != "look" else "", others=others, before=before,
         verify=bool(step.verify) and not undo, within_s=step.within_s,

@@ -86,8 +86,12 @@ class Supervisor:
         try:
             if self.plan.changes:
                 self.lock = Lock(f"runs {self.plan.runbook}/{self.plan.step}, begun {now()}")
+            busy = self.record.unwatched() if self.plan.changes else ""
         except Held as held:
-            return Done("refused", f"one step at a time: {held}")
+            busy = str(held)
+        if busy:
+            self.record.refused(why := one_line(f"one step at a time: {busy}", 1000))
+            return Done("refused", why)
         if why := self.record.begin():
             return Done("refused", why)
         done = self._run()

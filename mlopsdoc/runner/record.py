@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
 
-from mlopsdoc.audit import Entry, Log
+from mlopsdoc.audit import Entry, Log, unended
+from mlopsdoc.runner import family
 from mlopsdoc.runner.outlet import Output
 from mlopsdoc.runner.plan import Ended, Plan, Warned
 
@@ -23,6 +26,25 @@ class Record:
     def log_path(self) -> str:
         """Where the output goes."""
         return f"{self._log.folder}/runs/{self._plan.run}.log" if self._log else ""
+
+    def refused(self, why: str) -> None:
+        """Nothing was run, and why; where that cannot be written it is not."""
+        if self._log is not None and self._plan.changes:
+            with suppress(OSError):
+                self._log.append(_started(self._plan, "refused", why))
+
+    def unwatched(self) -> str:
+        """An earlier step that changes something and lives on without what watched over it; or nothing."""
+        try:
+            earlier = unended(self._log.entries()) if self._log else []
+        except OSError:
+            return ""
+        for entry in earlier:
+            if entry.touch != "look" and (pids := family.of_run(entry.run)):
+                step = f"{entry.runbook}/{entry.step}, begun {entry.at}"
+                who = ", ".join(family.described(pid) for pid in pids[:5])
+                return f"{step}, lost what watched over it and still runs ({who}): wait for it, or end it"
+        return ""
 
     def begin(self) -> str:
         """Why the step must not begin, or nothing."""
@@ -81,7 +103,7 @@ class Record:
             self._log.release()
 
 
-def _started(wanted: Plan) -> Entry:
+def _started(wanted: Plan, event: Literal["started", "refused"] = "started", why: str = "") -> Entry:
     """Who does it from where, and what it is."""
     import pwd
 
@@ -90,7 +112,7 @@ def _started(wanted: Plan) -> Entry:
     except KeyError:
         user = str(os.getuid())
     return Entry(
-        at=now(), event="started", run=wanted.run, host=os.uname().nodename, user=user,
+        at=now(), event=event, why=why, run=wanted.run, host=os.uname().nodename, user=user,
         sudo_user=os.environ.get("SUDO_USER", ""), ssh=os.environ.get("SSH_CONNECTION", ""), tty=wanted.tty,
         runbook=wanted.runbook, step=wanted.step, title=wanted.title, touch=wanted.touch, is_undo=wanted.is_undo,
         argv=wanted.argv, values=wanted.uses, check=wanted.check, before=wanted.before,

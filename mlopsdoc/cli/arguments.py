@@ -25,6 +25,9 @@ def parser() -> Parser:
         "--version", dest="run", action="store_const", const="lookups:version",
         help="print the version; with --verbose all of a bug report",
     )  # fmt: skip
+    top.add_argument(
+        "--plain", action="store_true", help="a line at a time instead of the screen: for screen readers and consoles"
+    )
     top.add_argument("--verbose", action="store_true", help=argparse.SUPPRESS)
     _add_source(top, default=None)
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)

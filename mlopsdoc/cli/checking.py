@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 
 
 def bare(arguments: argparse.Namespace) -> int:
-    """The screen on a terminal, the text report elsewhere."""
+    """The screen on a terminal, the text report elsewhere; with --plain a conversation."""
+    if arguments.plain:
+        from mlopsdoc.cli.plain import converse
+
+        return converse(arguments.source or [], arguments.at)
     if all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
         return _screen(arguments.source, arguments.at)
     sources: list[str] = arguments.source or []

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 
+from mlopsdoc.again import program
 from mlopsdoc.clean import clean
 from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.words import Line, literal
@@ -43,11 +43,10 @@ def command(typed: str) -> list[str]:
 
 async def output(argv: Sequence[str], width: int) -> tuple[int, str, str]:
     """Run a verb: its exit code, what it printed, and the last line that it said of itself."""
-    env = {"COLUMNS": str(width), "NO_COLOR": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mlopsdoc", *argv,
+        *program(*argv),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env=os.environ | env,
+        env={**os.environ, "COLUMNS": str(width), "NO_COLOR": "1"},
     )  # fmt: skip
     try:
         out, err = await asyncio.wait_for(process.communicate(), LONGEST_S)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mlopsdoc.hosts.base import run_key, words
 from mlopsdoc.hosts.pasted.places import after_options, place
 from mlopsdoc.hosts.pasted.tools import LEAD, OTHERS, TOOLS, Form, Tool
+from mlopsdoc.hosts.patterns import compiled
 
 
 class Canonical(NamedTuple):
@@ -102,7 +103,7 @@ def _is_other_journal(argv: tuple[str, ...]) -> bool:
                 return True
             continue
         elif word.startswith("-") and not word.startswith("--"):
-            letters = _pattern(r"-([a-zA-Z]*)(.*)").fullmatch(word)
+            letters = compiled(r"-([a-zA-Z]*)(.*)").fullmatch(word)
             head = letters[1] if letters else ""
             flags = head[: next((m for m, letter in enumerate(head) if f"-{letter}" in JOURNAL_TAKES), len(head))]
             if any(f"-{letter}" in OTHER_JOURNALS for letter in flags):
@@ -112,7 +113,7 @@ def _is_other_journal(argv: tuple[str, ...]) -> bool:
             value = word[word.index("b") + 1 :] or following
         else:
             continue
-        if _pattern(r"[-+]?[1-9][0-9]{0,4}|-0[0-9]+|[0-9a-f]{32}([-+][0-9]+)?|all").fullmatch(value):
+        if compiled(r"[-+]?[1-9][0-9]{0,4}|-0[0-9]+|[0-9a-f]{32}([-+][0-9]+)?|all").fullmatch(value):
             return True
     return False
 
@@ -147,7 +148,7 @@ def _asked(tool: Tool, args: tuple[str, ...]) -> Canonical | None:
     form = tool.forms.get(exact)
     values = () if form else tuple(v for o, v in kept if v and o in keeps)
     form = form or tool.forms.get(" ".join(o for o, _ in kept))
-    if form is None or not all(_pattern(tool.looks).fullmatch(operand) for operand in operands):
+    if form is None or not all(compiled(tool.looks).fullmatch(operand) for operand in operands):
         return None
     return _of_form(form, values, operands, is_part, dict(options))
 
@@ -215,8 +216,3 @@ def _letters(word: str, takes: list[str]) -> list[tuple[str, str]]:
 def _is_no_word(word: str) -> bool:
     """Whether it is an option, a path, a number, a pattern: what prose does not have."""
     return re.fullmatch(r"[A-Za-z]+[,.:;!?]?", word) is None
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)

@@ -10,10 +10,10 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from functools import cache
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import Answer
+from mlopsdoc.hosts.patterns import compiled
 
 # English, French, German, Spanish, Italian, Portuguese, Dutch: how the names of months begin.
 MONTHS = (
@@ -40,11 +40,6 @@ _ISO = (
     r"(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _EPOCH = r"(?m)^\[([0-9]{10})\]\["
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)
 
 
 def date(text: str) -> float | None:
@@ -109,9 +104,9 @@ NEVER = Moment(0.0, True)
 
 def moments_in(text: str) -> list[Moment]:
     """Every time with a year in a text."""
-    ctimes = ((_stamp(m[5], ENGLISH.index(m[1]) + 1, m[2], m[3]), m[4] in UTC) for m in _pattern(_CTIME).finditer(text))
-    isos = ((_stamp(m[1], m[2], m[3], m[4], m[5] or ""), bool(m[5])) for m in _pattern(_ISO).finditer(text))
-    epochs = ((float(m[1]), True) for m in _pattern(_EPOCH).finditer(text))
+    ctimes = ((_stamp(m[5], ENGLISH.index(m[1]) + 1, m[2], m[3]), m[4] in UTC) for m in compiled(_CTIME).finditer(text))
+    isos = ((_stamp(m[1], m[2], m[3], m[4], m[5] or ""), bool(m[5])) for m in compiled(_ISO).finditer(text))
+    epochs = ((float(m[1]), True) for m in compiled(_EPOCH).finditer(text))
     found = (*ctimes, *isos, *epochs)
     return [Moment(at, is_sure) for at, is_sure in found if at is not None]
 

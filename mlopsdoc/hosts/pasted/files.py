@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import AnswerStatus, link_key, read_key
+from mlopsdoc.hosts.patterns import compiled
 
 MAX_PATHS, MAX_LINE, MAX_BRACES = 4096, 4096, 8
 READERS = ("cat", "head", "tail", "grep", "egrep", "fgrep", "zgrep", "more", "less", "zcat", "tac")
@@ -49,12 +49,6 @@ class Said(NamedTuple):
 
 class NotTold(Exception):
     """The output does not tell which line belongs to which file."""
-
-
-@cache
-def compiled(source: str) -> re.Pattern[str]:
-    """The compiled pattern."""
-    return re.compile(source)
 
 
 def named_value(line: str) -> tuple[str, str] | None:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from mlopsdoc.hosts.pasted.prompts import prompt_of
-from mlopsdoc.hosts.pasted.shapes import compiled, start_of
+from mlopsdoc.hosts.pasted.shapes import start_of
+from mlopsdoc.hosts.patterns import compiled
 
 LOOKED_AT = 200  # lines
 _QUOTE = r"> ?"

@@ -17,6 +17,7 @@ from mlopsdoc.hosts.pasted.prompts import Pipeline, joints, pipelines
 from mlopsdoc.hosts.pasted.refusals import refusal
 from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, said_of
 from mlopsdoc.hosts.pasted.whole import is_whole
+from mlopsdoc.hosts.patterns import compiled
 
 MAX_REPEAT, MAX_REPEATED = 4096, 1 << 18
 # Commands that print nothing that could be evidence.
@@ -199,13 +200,13 @@ def _effect(name: str, args: Sequence[str]) -> str:
     if name in PAGERS:
         return "part"
     if name in GREPS:
-        return "changed" if any(shapes.compiled(_GREP_LOSES).fullmatch(option) for option in options) else "part"
+        return "changed" if any(compiled(_GREP_LOSES).fullmatch(option) for option in options) else "part"
     if name in PART_FILTERS:
         return "part"
     if name in ("sed", "awk", "gawk", "mawk"):
         scripts = [arg for arg in args if not arg.startswith("-") or name != "sed"]
         form = _SED_PRINTS if name == "sed" else _AWK_CHOOSES
-        told = len(scripts) == 1 and shapes.compiled(form).fullmatch(scripts[0].strip()) is not None
+        told = len(scripts) == 1 and compiled(form).fullmatch(scripts[0].strip()) is not None
         prints = name != "sed" or ("-n" in options) == scripts[0].rstrip("; ").endswith("p") if told else False
         return "part" if told and prints else "changed"
     return "changed"
@@ -240,7 +241,7 @@ def _counted(counted: Sequence[str]) -> tuple[list[str], bool]:
     r"""``     12 \tACSCtl: ...``, as `uniq -c` counts, is that line 12 times, up to a sum; whether that was all."""
     lines: list[str] = []
     for line in counted:
-        match = shapes.compiled(r" {0,7}([0-9]{1,7}) (.*)$").match(line)
+        match = compiled(r" {0,7}([0-9]{1,7}) (.*)$").match(line)
         count = min(int(match[1]), MAX_REPEAT) if match else 1
         if len(lines) + count > MAX_REPEATED:
             return lines, False

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
+
+from mlopsdoc.hosts.patterns import compiled
 
 
 class Placed(NamedTuple):
@@ -220,7 +222,7 @@ def _unwrapped(argv: tuple[str, ...]) -> tuple[str, ...]:
             if not inner:
                 return argv  # env, or sudo -i
             argv = inner
-        elif _pattern(r"[A-Za-z_][A-Za-z0-9_]*=").match(argv[0]):
+        elif compiled(r"[A-Za-z_][A-Za-z0-9_]*=").match(argv[0]):
             argv = argv[1:]
         else:
             return (name, *argv[1:]) if name else argv
@@ -233,8 +235,3 @@ def after_options(argv: tuple[str, ...], takes: str) -> tuple[str, ...]:
     while n < len(argv) and argv[n].startswith("-") and argv[n] != "--" and argv[n] != "-":
         n += 2 if argv[n] in valued else 1
     return argv[n:]
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)

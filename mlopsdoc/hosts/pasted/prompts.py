@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from mlopsdoc.hosts.pasted.commands import is_command
+from mlopsdoc.hosts.patterns import compiled
 
 MAX_COMMAND = 8192
 KEYWORDS = ("for", "while", "if", "until", "case", "{", "(")
@@ -53,11 +54,6 @@ _ARROW = r"(?:\u276f|➜ +\S+(?: git:\(\S{1,80}\))?(?: ✗)?|λ|└─[$#]) +(?P
 _WATCH = r"Every [0-9.,]{1,8}s: (?P<command>\S.*?)(?:  +(?P<host>[\w.-]{1,64}): (?P<date>.{10,40}))?$"
 
 
-@cache
-def _pattern(source: str, flags: int = 0) -> re.Pattern[str]:
-    return re.compile(source, flags)
-
-
 @lru_cache(4096)
 def prompt_of(line: str) -> Prompt | None:
     """The prompt that a line begins with, or None.
@@ -66,7 +62,7 @@ def prompt_of(line: str) -> Prompt | None:
     ``(container) $ cmd``, ``Every 2.0s: cmd``. What a remark may look like too (``# cmd``, ``word> cmd``) counts
     when the rest is a command that is known.
     """
-    if len(line) > MAX_COMMAND or not (match := _pattern(_WHO, re.VERBOSE).match(line)):
+    if len(line) > MAX_COMMAND or not (match := compiled(_WHO, re.VERBOSE).match(line)):
         return _other_prompt(line) if line[:1] in "\u276f➜λ└E" else None
     command = (match["command"] or "").strip()
     inner, mark = match["inner"] or "", match["mark"]
@@ -115,9 +111,9 @@ def looks_typed(command: str) -> bool:
 
 
 def _other_prompt(line: str) -> Prompt | None:
-    if match := _pattern(_ARROW).match(line):
+    if match := compiled(_ARROW).match(line):
         return Prompt(match["command"], is_root="└─#" in line)
-    if match := _pattern(_WATCH).match(line):
+    if match := compiled(_WATCH).match(line):
         return Prompt(match["command"], host=match["host"] or "")
     return None
 
@@ -185,7 +181,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
             found += [("end", ";")] if char == "\n" and found and found[-1][0] == "word" else []
         elif char == "#":
             at = (text + "\n").index("\n", at)
-        elif match := _pattern(_INTO).match(text, at):
+        elif match := compiled(_INTO).match(text, at):
             at = match.end()
             if "&" not in match[0][1:]:
                 found.append(("into", match[0]))

@@ -12,6 +12,7 @@ from mlopsdoc.hosts.pasted import shapes
 from mlopsdoc.hosts.pasted.files import Said, is_path, named_value
 from mlopsdoc.hosts.pasted.json_shapes import json_key
 from mlopsdoc.hosts.pasted.whole import SURE, is_whole
+from mlopsdoc.hosts.patterns import compiled
 
 CAP = 16 << 20  # characters kept of one answer
 _STRINGS = r'"(?:[^"\\]|\\.)*"?'
@@ -92,7 +93,7 @@ class Segments:
         return (
             self._block is not None
             or shapes.start_of(line) is not None
-            or (bool(self._key) and shapes.compiled(shapes.SHAPES[self._shape].more).match(line) is not None)
+            or (bool(self._key) and compiled(shapes.SHAPES[self._shape].more).match(line) is not None)
         )
 
     def _go_on(self, line: str) -> None:
@@ -130,7 +131,7 @@ class Segments:
             self._block = _Block(line)
             if self._block.is_closed:
                 self._close_block()
-        elif shapes.compiled(shapes.BORDER).match(line):
+        elif compiled(shapes.BORDER).match(line):
             self._end()
             self._lead = [line]
         else:
@@ -188,7 +189,7 @@ def said_of(key: str, buffer: Buffer, *, is_part: bool | None = None) -> Said:
     """An output as an answer. is_part: whether a command left lines out; None where there is no command, and only the
     form of the output itself can tell that it is whole."""
     text = buffer.text
-    if key == "run lspci -vvv" and not shapes.compiled(shapes.LSPCI_DEEP).search(text):
+    if key == "run lspci -vvv" and not compiled(shapes.LSPCI_DEEP).search(text):
         key = "run lspci -v" if "\n\t" in text or "\n " in text or text[:1].isspace() else "run lspci"
     whole = is_whole(key, text)
     if whole is None or (is_part is None and key not in SURE):
@@ -197,10 +198,7 @@ def said_of(key: str, buffer: Buffer, *, is_part: bool | None = None) -> Said:
 
 
 def _opens_block(line: str) -> bool:
-    return (
-        shapes.compiled(r"\s{0,4}(?:\{|\[\s*(?:$|[{\"])|<\?xml |<nvidia_smi_log|<!DOCTYPE nvidia)").match(line)
-        is not None
-    )
+    return compiled(r"\s{0,4}(?:\{|\[\s*(?:$|[{\"])|<\?xml |<nvidia_smi_log|<!DOCTYPE nvidia)").match(line) is not None
 
 
 class _Block:
@@ -220,7 +218,7 @@ class _Block:
             self._is_known = self._is_known or "<nvidia_smi_log" in line
             self.is_closed = "</nvidia_smi_log>" in line or (not self._is_known and len(self.lines.lines) > XML_HEAD)
         else:
-            plain = shapes.compiled(_STRINGS).sub("", line) if len(line) < MAX_JSON_LINE else line
+            plain = compiled(_STRINGS).sub("", line) if len(line) < MAX_JSON_LINE else line
             self._depth += plain.count("{") + plain.count("[") - plain.count("}") - plain.count("]")
             self.is_closed = self._depth <= 0
 

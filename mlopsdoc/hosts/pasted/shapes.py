@@ -7,6 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import words
+from mlopsdoc.hosts.patterns import compiled
 
 LOGS = ("run dmesg", "run journalctl", "read /var/log/", "run job")
 _STATES = "ONLINE|DEGRADED|FAULTED|UNAVAIL|OFFLINE|REMOVED|SUSPENDED|AVAIL|INUSE"
@@ -161,12 +162,6 @@ def _starts() -> re.Pattern[str]:
 @cache
 def _more(n: int) -> re.Pattern[str]:
     return re.compile(SHAPES[n].more)
-
-
-@cache
-def compiled(source: str) -> re.Pattern[str]:
-    """The compiled pattern."""
-    return re.compile(source)
 
 
 class Start(NamedTuple):

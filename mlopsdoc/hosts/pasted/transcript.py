@@ -29,6 +29,7 @@ from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unf
 from mlopsdoc.hosts.pasted.segments import CAP, Buffer, Segments, is_log
 from mlopsdoc.hosts.pasted.whole import is_ended
 from mlopsdoc.hosts.pasted.wrapped import unwrapped
+from mlopsdoc.hosts.patterns import compiled
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE_TEXT, UNKNOWN_TEXT, OverLimit, Refused
 
@@ -163,7 +164,7 @@ class Reader:
             self._line(line)
             return
         if "\x1b" in line or "\r" in line:
-            line = shapes.compiled(_ESCAPE).sub("", line).replace("\r", "")
+            line = compiled(_ESCAPE).sub("", line).replace("\r", "")
         self.has_text = self.has_text or (not line.isspace() and line != "")
         if self._waiting is not None:
             self._command_goes_on(line)
@@ -171,7 +172,7 @@ class Reader:
         prompt = prompt_of(line) if _may_prompt(line) and not shapes.is_log_line(line) else None
         if prompt is not None:
             self._begin(prompt)
-        elif not shapes.compiled(_PASSWORD).match(line):
+        elif not compiled(_PASSWORD).match(line):
             self._line(line)
 
     def _line(self, line: str) -> None:
@@ -190,11 +191,11 @@ class Reader:
         elif is_remark(line) and not outputs.may_have_remarks(typed.command):
             typed.had_remark = True
             typed.is_cut = typed.is_cut or _says_cut(line)
-        elif len(line) < 200 and shapes.compiled(_CUT).match(line):
+        elif len(line) < 200 and compiled(_CUT).match(line):
             typed.is_cut = True
         elif line.startswith("(END)"):
             pass  # what a pager shows below the last line
-        elif not shapes.compiled(_TIMED).match(line[:40]):
+        elif not compiled(_TIMED).match(line[:40]):
             typed.lines.add(line)
             typed.is_cut = typed.is_cut or (typed.had_remark and bool(line.strip()))  # somebody was at work there
             self._in_log = shapes.is_log_line(line)
@@ -426,7 +427,7 @@ def _says_cut(remark: str) -> bool:
 
 
 def _may_prompt(line: str) -> bool:
-    return shapes.compiled(r".{0,160}?[$#%>\u276f➜λ└]|Every ").match(line) is not None
+    return compiled(r".{0,160}?[$#%>\u276f➜λ└]|Every ").match(line) is not None
 
 
 def _changed_folder(command: str, folder: str) -> str:

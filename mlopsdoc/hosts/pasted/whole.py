@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
-from functools import cache
 
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)
+from mlopsdoc.hosts.patterns import compiled
 
 
 def is_whole(key: str, text: str) -> bool | None:
@@ -33,22 +28,22 @@ def is_ended(key: str, text: str) -> bool:
 
 
 def _whole_mdstat(text: str) -> bool:
-    arrays, sizes = (len(_pattern(form).findall(text)) for form in (r"(?m)^md\S* : ", r"(?m)^ +[0-9]+ blocks "))
+    arrays, sizes = (len(compiled(form).findall(text)) for form in (r"(?m)^md\S* : ", r"(?m)^ +[0-9]+ blocks "))
     return text.startswith("Personalities") and "\nunused devices:" in text and arrays == sizes
 
 
 def _whole_zpool(text: str) -> bool:
-    pools = _pattern(r"(?m)^ {0,4}pool: ").findall(text)
-    ends = _pattern(r"(?m)^errors: ").findall(text)
-    tables = _pattern(r"(?m)^[ \t]*NAME +STATE +READ").findall(text)
+    pools = compiled(r"(?m)^ {0,4}pool: ").findall(text)
+    ends = compiled(r"(?m)^errors: ").findall(text)
+    tables = compiled(r"(?m)^[ \t]*NAME +STATE +READ").findall(text)
     return "no pools available" in text or (bool(pools) and len(pools) <= len(ends) and len(pools) == len(tables))
 
 
 def _whole_query(text: str) -> bool:
     """All blocks, each from its first field to its last: ``-d ECC`` prints the same head, and sections only."""
-    said = _pattern(r"(?m)^Attached GPUs +: ([0-9]{1,4})[ \t]*$").findall(text)
+    said = compiled(r"(?m)^Attached GPUs +: ([0-9]{1,4})[ \t]*$").findall(text)
     rows = (r"(?m)^GPU [0-9A-Fa-f]{8}:", r"(?m)^    Product Name +: ", r"(?m)^    Processes +:|^    Processes$")
-    return len(said) == 1 and all(len(_pattern(row).findall(text)) == int(said[0]) for row in rows)
+    return len(said) == 1 and all(len(compiled(row).findall(text)) == int(said[0]) for row in rows)
 
 
 def _whole_table(text: str) -> bool:
@@ -56,26 +51,26 @@ def _whole_table(text: str) -> bool:
 
 
 def _whole_xml(text: str) -> bool:
-    said = _pattern(r"<attached_gpus>([0-9]{1,4})</attached_gpus>").findall(text)
+    said = compiled(r"<attached_gpus>([0-9]{1,4})</attached_gpus>").findall(text)
     rows = (r"<gpu id=", r"<product_name>", r"<processes\b")
     return (
         "<nvidia_smi_log" in text
         and text.rstrip().endswith("</nvidia_smi_log>")
         and len(said) == 1
-        and all(len(_pattern(row).findall(text)) == int(said[0]) for row in rows)
+        and all(len(compiled(row).findall(text)) == int(said[0]) for row in rows)
     )
 
 
 def _whole_topo(text: str) -> bool:
-    rows = len(_pattern(r"(?m)^(?:\x1b\[[0-9;]*m)?GPU[0-9]+\s").findall(text))
-    columns = _pattern(r"(?m)^[ \t]+[^\n]*?GPU[0-9][^\n]*$").search(text)
-    return columns is not None and rows == len(_pattern(r"GPU[0-9]+").findall(columns[0])) and "Legend:" in text
+    rows = len(compiled(r"(?m)^(?:\x1b\[[0-9;]*m)?GPU[0-9]+\s").findall(text))
+    columns = compiled(r"(?m)^[ \t]+[^\n]*?GPU[0-9][^\n]*$").search(text)
+    return columns is not None and rows == len(compiled(r"GPU[0-9]+").findall(columns[0])) and "Legend:" in text
 
 
 def _whole_numactl(text: str) -> bool:
-    said = _pattern(r"available: ([0-9]{1,4}) node").match(text)
+    said = compiled(r"available: ([0-9]{1,4}) node").match(text)
     rows = (r"(?m)^node [0-9]+ cpus:", r"(?m)^node [0-9]+ size:", r"(?m)^ +[0-9]+: ")
-    return said is not None and all(len(_pattern(row).findall(text)) == int(said[1]) for row in rows)
+    return said is not None and all(len(compiled(row).findall(text)) == int(said[1]) for row in rows)
 
 
 def _whole_lscpu(text: str) -> bool:

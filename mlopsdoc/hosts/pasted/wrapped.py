@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mlopsdoc.hosts.pasted.shapes import compiled
+from mlopsdoc.hosts.patterns import compiled
 
 _FIRST = r"[+|][-=+]{39,}$"
 _REST = r"[-=+]{0,119}[+|]$"

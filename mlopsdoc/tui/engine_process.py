@@ -80,9 +80,19 @@ def _live(channel: socket.socket, nursery: Nursery) -> None:
         recorder = Recorder(live, still_fresh(known, live.now()) if known and fresh_will_do else None)
         yield recorder, [examination.live_source(live)]
         examination.remember(recorder, states)
+        if known is None:  # not before all is on the screen
+            Thread(target=_watch, args=(orders,), daemon=True).start()
         known = recorder.recording
 
     Examiner(channel, setup, rounds, live=True, states=states).work(orders, every_s=REST_S)
+
+
+def _watch(orders: Orders) -> None:
+    """Ask everything anew when a device has come or gone: a GPU that falls off the bus, a drive that is pulled."""
+    from mlopsdoc.probes import devices
+
+    for _ in devices.changes():
+        orders.again()
 
 
 def _recorded(channel: socket.socket, sources: list[str], at: float | None) -> None:
@@ -121,6 +131,11 @@ class Orders:
                     self._queue.put(order)
         finally:
             os._exit(0)
+
+    def again(self) -> None:
+        from mlopsdoc.tui.wire import Again
+
+        self._queue.put(Again())
 
     def next(self, every_s: float | None) -> Again | Touch | None:
         """The next wish, or None when it is time to look again."""

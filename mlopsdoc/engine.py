@@ -47,6 +47,11 @@ class Ledger:
             raise outcome
         return outcome
 
+    def known(self, fact: FactType) -> Any:
+        """The fact if it was read and understood, else None; nothing is asked."""
+        outcome = self._outcome.get(fact)
+        return None if isinstance(outcome, Exception) else outcome
+
     def _read(self, fact: FactType) -> Fact | Exception:
         read: Any = getattr(fact, "read")  # noqa: B009 - each fact has its own signature
         try:

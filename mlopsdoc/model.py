@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from mlopsdoc.clean import clean, one_line
 
@@ -267,13 +267,14 @@ class Source(Struct, frozen=True, omit_defaults=True):
 
 
 class Counts(Struct, frozen=True):
-    """How many checks ended in each status."""
+    """How many checks ended in each status. muted: those of which all trouble is muted, if there are any."""
 
     ok: int = 0
     warning: int = 0
     critical: int = 0
     unknown: int = 0
     skipped: int = 0
+    muted: int | UnsetType = UNSET
 
 
 class Report(Struct, frozen=True, kw_only=True):

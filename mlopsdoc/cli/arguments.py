@@ -80,6 +80,15 @@ def parser() -> Parser:
     diff.add_argument("--json", dest="format", action="store_const", const="json", help="same as --format json")
     diff.add_argument("--format", choices=FORMATS, default="text")
 
+    history = verb("history", "remembering:history", "what was wrong since when, and numbers over time", HISTORY)
+    history.add_argument("metric", nargs="?", default="", metavar="METRIC", help="part of a name, or a pattern")
+    history.add_argument("--json", dest="format", action="store_const", const="json", default="text")
+    mute = verb("mute", "remembering:mute", "let a finding not count for a while: KEY, `list`, or `lift KEY`", MUTE)
+    mute.add_argument("words", nargs="+", metavar="KEY", help="a check, a key of the JSON report, or a pattern")
+    mute.add_argument("--for", dest="duration", metavar="TIME", help="how long: 90m, 12h, 3d")
+    mute.add_argument("--reason", metavar="TEXT", help="why, for whoever sees it")
+    mute.add_argument("--by", metavar="NAME", help="whose it is (default: you)")
+
     actions = verbs.add_parser("runbook", help="list, show, run and lint runbooks").add_subparsers(
         metavar="VERB", required=True, parser_class=Parser
     )
@@ -123,6 +132,14 @@ SNAPSHOT = (
 DIFF = (
     "Print what changed from A to B, of one host or of two: findings, statuses, versions, settings, topology, "
     "counters. Exit code 1 when a status got worse, 0 otherwise."
+)
+HISTORY = (
+    "Print since when each finding stands, how often it came back, whether a reboot helped, and numbers over time, "
+    "from what runs of `check` and the screen have left."
+)
+MUTE = (
+    "Mute findings of this host until a time: they are shown and counted apart, and the exit code of `check` is that "
+    "of the others. `mute list` prints the mutes, `mute lift KEY` ends one."
 )
 SHOW_RUNBOOK = "Print a runbook. Values given with --set are set before each command that uses them; nothing is run."
 RUN = (

@@ -89,7 +89,7 @@ def _check_live(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     from contextlib import closing
 
-    from mlopsdoc import config, examination, latest
+    from mlopsdoc import config, examination, latest, seen
     from mlopsdoc.engine import Ledger
     from mlopsdoc.hosts.live import Live
     from mlopsdoc.hosts.lock import Held, only_run
@@ -112,8 +112,10 @@ def _check_live(arguments: argparse.Namespace) -> int:
             results = list(examination.examine(setup, ledger))
             report = examination.report(setup, ledger, results, [examination.live_source(live)], started)
             examination.remember(host, states)
-            if not arguments.select and arguments.root == "/":
-                latest.keep(states, report)
+            if arguments.root == "/":
+                report = seen.told(report, ledger, states)
+                if not arguments.select:
+                    latest.keep(states, report)
     except Held as held:
         raise Stop(LOCKED, str(held)) from None
     code = _deliver(report, arguments)

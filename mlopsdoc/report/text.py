@@ -42,14 +42,15 @@ class _Page:
 def headline(report: Report) -> str:
     """The verdict in one sentence."""
     counts = report.counts
-    judged = counts.ok + counts.warning + counts.critical
+    judged = counts.ok + counts.warning + counts.critical + (counts.muted or 0)
     if not judged and not counts.unknown:
         return "nothing here that mlopsdoc judges"
     is_all = all(source.complete for source in report.sources)
+    muted = f", {counts.muted} muted" if counts.muted else ""
     fine = "nothing wrong" if is_all else "nothing wrong in what it holds"
     unseen = "" if is_all or not counts.skipped else f", {counts.skipped} had nothing to go by"
     parts = [f"{n} {word}" for word in ("critical", "warning", "unknown") if (n := getattr(counts, word))]
-    return f"{', '.join(parts) or fine}; {judged} of {judged + counts.unknown} checks could be judged{unseen}"
+    return f"{', '.join(parts) or fine}; {judged} of {judged + counts.unknown} checks could be judged{unseen}{muted}"
 
 
 def describe_host(report: Report) -> str:
@@ -99,13 +100,10 @@ def _wrong(page: _Page, report: Report) -> Iterator[str]:
     found = [f for result in report.checks for f in result.findings if f.status.is_alarm]
     keys = {f.key for f in found}
     roots = [f for f in found if f.caused_by not in keys]
-    for finding in sorted(roots, key=lambda f: -f.status.rank):
+    for finding in sorted(roots, key=lambda f: (f.muted is not None, -f.status.rank)):
         yield ""
         yield from _finding(page, finding)
         yield from _effects(page, finding, found)
-    muted = [f for f in found if f.muted]
-    if muted:
-        yield from page.row("muted", f"{len(muted)} of these")
 
 
 def _effects(page: _Page, cause: Finding, found: Sequence[Finding]) -> Iterator[str]:
@@ -117,6 +115,8 @@ def _effects(page: _Page, cause: Finding, found: Sequence[Finding]) -> Iterator[
 
 def _finding(page: _Page, f: Finding) -> Iterator[str]:
     yield from page.row(f.status.value.upper(), f"{f.subject}: {f.summary}", f.status)
+    if f.muted:
+        yield from page.row("", f"until {f.muted.until} by {f.muted.by}: {f.muted.reason}", first="muted ")
     if f.since:
         yield from page.row("", f.since, first="since ")
     for hurt in f.hurts[:5]:
@@ -177,4 +177,3 @@ def _unseen(page: _Page, report: Report, command: str) -> Iterator[str]:
         yield from textwrap.wrap(
             "No GPU here. `mlopsdoc demo` shows what a bad night on a GPU server looks like.", page.width
         )
-

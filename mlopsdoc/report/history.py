@@ -1,0 +1,64 @@
+"""What was wrong since when, and numbers over time as small lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from time import gmtime, strftime
+
+from msgspec import json
+
+from mlopsdoc.history import History, Series, Trouble
+
+BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
+WIDTH = 24
+
+
+def render(history: History, format: str, *, plain: bool = False) -> str:
+    """JSON, or text; plain: in ASCII."""
+    if format == "json":
+        return json.encode(history).decode() + "\n"
+    return "".join(f"{line}\n" for line in _text(history, PLAIN_BARS if plain else BARS))
+
+
+def _text(history: History, bars: str) -> Iterator[str]:
+    if history.since is None or history.until is None:
+        yield "no run is remembered: what stands is known since the boot only"
+        return
+    yield f"{history.runs} runs in {history.boots} boots, {_at(history.since)} to {_at(history.until)}"
+    if history.findings:
+        yield ""
+        for trouble in history.findings:
+            yield from _trouble(trouble)
+    if history.metrics:
+        yield ""
+        wide = min(max(len(series.name) for series in history.metrics), 60)
+        for series in history.metrics:
+            yield f"{series.name:<{wide}}  {sparkline(series.values, bars):<{WIDTH}}  {_range(series)}"
+
+
+def _trouble(trouble: Trouble) -> Iterator[str]:
+    yield f"{trouble.status or 'over':<9} {trouble.key}"
+    until = "" if trouble.status else f" until {_at(trouble.until)}"
+    often = f", {trouble.times} times" if trouble.times > 1 else ""
+    boots = f", {trouble.reboots} reboot{'s' * (trouble.reboots > 1)} did not help" if trouble.reboots else ""
+    yield f"          since {_at(trouble.since)}{until}{often}{boots}"
+
+
+def sparkline(values: Sequence[float], bars: str = BARS, width: int = WIDTH) -> str:
+    """``▁▁▂▅█``: the highest value of each of at most `width` stretches of the same number of values."""
+    if not values:
+        return ""
+    n = min(width, len(values))
+    tops = [max(values[at * len(values) // n : (at + 1) * len(values) // n]) for at in range(n)]
+    low, high = min(values), max(values)
+    step = (high - low) / (len(bars) - 1) or 1
+    return "".join(bars[round((top - low) / step)] for top in tops)
+
+
+def _range(series: Series) -> str:
+    low, high, last = min(series.values), max(series.values), series.values[-1]
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}, last {last:g}"
+
+
+def _at(seconds: float) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))

@@ -35,8 +35,19 @@ def clean(text: str) -> str:
         text = _colour().sub("", text)
     text = text.replace("\r\n", "\n")
     if not text.replace("\n", "").replace("\t", "").isprintable():
-        text = "".join(char if char.isprintable() or char in "\n\t" else _shown(char) for char in text)
+        text = text.translate(_Safe())
     return _cut(text)
+
+
+class _Safe(dict[int, str]):
+    """For str.translate, which needs no memory for each character."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        shown = char if char.isprintable() or char in "\n\t" else _shown(char)
+        if code < 0x3000:
+            self[code] = shown
+        return shown
 
 
 def _shown(char: str) -> str:

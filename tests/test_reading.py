@@ -6,9 +6,11 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,41 @@ def test_a_bomb_in_a_bomb_is_one_bomb(tmp_path: Path) -> None:
     code, out, err, seconds, mib = measured("check", "--from", str(path), place=tmp_path)
     assert (code, out, err.count("\n")) == (65, "", 1)
     assert seconds < 20 and mib < 300
+
+
+# ---- snapshots of ours that a stranger wrote: they are read in the program itself
+
+MIB = 1 << 20
+ANSWER = b'{"key":"%s","path":"x","sha256":"%s"}\n'
+
+
+def answering(key: bytes, data: bytes) -> dict[str, bytes]:
+    return {"x": data, "items.jsonl": ANSWER % (key, sha256(data).hexdigest().encode())}
+
+
+SNAPSHOTS: dict[str, tuple[dict[str, bytes], str]] = {
+    "paths in a line": ({"items.jsonl": b'{"key":"tree /*","paths":[%s"a"]}\n' % (b'"a",' * MIB)}, "larger than 2 MiB"),
+    "paths": ({"items.jsonl": b'{"key":"tree /*","paths":[%s"a"]}\n' % (b'"a",' * 100_000) * 3}, "more than 200000"),
+    "rows": ({"items.jsonl": b'{"key":"a"}\n' * 200_001}, "more than 200000 answers"),
+    "items": ({"items.jsonl": b"\n" * 9 * MIB}, "items.jsonl is larger than 8 MiB"),
+    "profile": ({"manifest.json": b'{"profile":{"a":[%s[]]}}' % (b"[]," * MIB)}, "manifest.json is larger than 1 MiB"),
+    "JSON": (answering(b"probe nvml static", b"[%s[]]" % (b"[]," * 5 * MIB)), ""),
+    "controls": (answering(b"read /proc/mounts", b"\x01" * 16 * MIB), ""),
+    "lines": (answering(b"read /proc/self/mountinfo", b"a\n" * 8 * MIB), ""),
+}
+
+
+@pytest.mark.parametrize("how", SNAPSHOTS)
+def test_a_hostile_snapshot_ends_soon_in_little_memory(tmp_path: Path, how: str) -> None:
+    """The noise lets it grow as much as it does."""
+    files, words = SNAPSHOTS[how]
+    plain = {"SNAPSHOT": b"mlopsdoc-snapshot 1\n", "manifest.json": b"{}", "noise": os.urandom(MIB)}
+    path = tmp_path / "x.tar.gz"
+    path.write_bytes(gzip.compress(tarred(*(member(f"x/{name}", data) for name, data in (plain | files).items())), 1))
+    code, out, err, seconds, mib = measured("check", "--from", str(path), place=tmp_path)
+    assert seconds < 20 and mib < 300, (seconds, mib)
+    assert "bug" not in out + err
+    if words:
+        assert (code, out, err.count("\n")) == (65, "", 1) and words in err
+    else:
+        assert code in (0, 3)

@@ -12,7 +12,10 @@ from mlopsdoc.clean import clean, decode, is_plain
 
 AnswerStatus: TypeAlias = Literal["ok", "absent", "denied", "failed", "timeout", "truncated", "not_captured"]
 SAID: tuple[AnswerStatus, ...] = ("ok", "truncated")
+MAX_JSON, MAX_JSON_PARTS = 4 << 20, 200_000  # bytes, and lists and objects: a hundred times what real ones have
 _SAFE = "._+=@,-"
+MOST, MOST_OF_LOG = 4 << 20, 16 << 20  # bytes of an answer: what a live host is asked for, and facts can bear
+_LOGS = ("run dmesg", "run journalctl", "read /dev/kmsg", "read /var/log/")
 
 
 class Answer:
@@ -67,12 +70,23 @@ class Answer:
         return self._text
 
     def json(self) -> Any:
-        """The data as JSON, every text in it made safe; raises ValueError (too deep a nesting included)."""
+        """The data as JSON, every text in it made safe; raises ValueError (too deep a nesting, too many parts too)."""
+        data = self.data
+        if len(data) > MAX_JSON or data.count(b"[") + data.count(b"{") > MAX_JSON_PARTS:
+            raise ValueError("too large")
         try:
-            value = json.loads(self.data)
-            return value if is_plain(self.data) else safe(value)
+            value = json.loads(data)
+            return value if is_plain(data) else safe(value)
         except RecursionError:
             raise ValueError("nested too deep") from None
+
+    def cut(self, start: int, stop: int) -> Answer:
+        """A part of it."""
+        status: AnswerStatus = "truncated" if self.status == "ok" else self.status
+        data = self.data[start:stop]
+        return Answer(
+            self.key, status, data, stderr=self.stderr, exit=self.exit, why=self.why, at=self.at, seconds=self.seconds
+        )
 
     def __repr__(self) -> str:
         return f"Answer({self.key!r}, {self.status!r}, {self.data[:60]!r}, exit={self.exit}, why={self.why!r})"
@@ -154,6 +168,13 @@ def link_key(path: str) -> str:
 def run_key(argv: tuple[str, ...]) -> str:
     """``run zpool status -j``"""
     return "run " + words(argv)
+
+
+def given(key: str, size: int) -> tuple[int, int]:
+    """Where what facts are given of a recorded answer begins and ends: of a log the end, of the rest the beginning."""
+    is_log = key.startswith(_LOGS)
+    most = min(size, MOST_OF_LOG if is_log else MOST)
+    return (size - most, size) if is_log else (0, most)
 
 
 def probe_key(name: str, args: tuple[str, ...]) -> str:

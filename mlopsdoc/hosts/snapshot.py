@@ -29,12 +29,14 @@ from msgspec import Meta, MsgspecError, Struct, convert, field, json
 
 from mlopsdoc import toml
 from mlopsdoc.hosts.archives import archive
-from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, run_key, split, words
+from mlopsdoc.hosts.base import Answer, AnswerStatus, given, read_key, run_key, split, words
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.refusals import Refused
 
 MAGIC = "mlopsdoc-snapshot"
 VERSION = 1
+MAX_ABOUT, MAX_ITEMS, MAX_LINE = 1 << 20, 8 << 20, 2 << 20  # bytes of manifest.json, items.jsonl and a line of it
+MAX_ROWS = 200_000  # rows, and paths in them
 _MAX_NAME = 85
 _FIRST = 2000  # members among which the magic must be: a stranger's archive is not read whole to be recognised
 _MAX_FOLDER = archive.CAPS.unpacked
@@ -86,12 +88,23 @@ def load(path: str) -> Recording:
     """The recording in a snapshot folder or archive; raises BadSnapshot, OSError."""
     try:
         if os.path.isdir(path):
-            return _load_folder(os.path.realpath(path), seen=())
+            return _bounded(_load_folder(os.path.realpath(path), seen=()))
         with open(path, "rb") as file:
-            return _parse(dict(archive.members(file)))
+            return _bounded(_parse(dict(archive.members(file))))
     except (ValueError, KeyError, RecursionError, MsgspecError) as error:
         why = f"no such file in it: {error}" if isinstance(error, KeyError) else str(error)
         raise BadSnapshot(f"{path}: {why}") from None
+
+
+def _bounded(recording: Recording) -> Recording:
+    """The same with no more of an answer than facts are given."""
+    for key, answer in recording.answers.items():
+        start, stop = given(key, len(answer.data))
+        if stop - start < len(answer.data):
+            recording.answers[key] = answer.cut(start, stop)
+    if recording.before is not None:
+        _bounded(recording.before)
+    return recording
 
 
 def is_snapshot(path: str) -> bool:
@@ -112,7 +125,7 @@ def expectations(folder: str) -> Expect:
     except KeyError:
         return Expect()
     try:
-        return convert(toml.loads(data), Expect)
+        return convert(toml.loads(_short("expect.toml", data)), Expect)
     except (ValueError, MsgspecError) as error:
         raise BadSnapshot(f"expect.toml: {error}") from None
 
@@ -179,14 +192,18 @@ class _Folder(Mapping[str, bytes]):
 def _parse(files: Mapping[str, bytes], digests: Digests = "required", prefix: str = "") -> Recording:
     """The recording that these files are; those below `prefix` only. `digests`: which of them must be right."""
     _must_be_ours(files.get(f"{prefix}SNAPSHOT", b""), files.get(f"{prefix}manifest.json", b""))
-    manifest = json.decode(files.get(f"{prefix}manifest.json", b"{}"), type=Manifest)
+    manifest = json.decode(_short("manifest.json", files.get(f"{prefix}manifest.json", b"{}")), type=Manifest)
     recording = Recording(manifest.taken_at, unlisted=manifest.unlisted)
     recording.complete = manifest.complete
     recording.profile = manifest.profile
-    named: set[str] = set()
-    for number, line in enumerate(files.get(f"{prefix}items.jsonl", b"").splitlines(), 1):
+    named, left = set[str](), MAX_ROWS
+    items = _short("items.jsonl", files.get(f"{prefix}items.jsonl", b""), MAX_ITEMS)
+    for number, line in enumerate(items.splitlines(), 1):
         try:
-            row = json.decode(line, type=Row)
+            row = json.decode(_short("it", line, MAX_LINE), type=Row)
+            left -= 1 + len(row.paths or ())
+            if left < 0:
+                raise ValueError(f"more than {MAX_ROWS} answers")
             _take(recording, row, files, prefix, digests)
         except (ValueError, MsgspecError, RecursionError) as error:
             raise BadSnapshot(f"items.jsonl line {number}: {error}") from None
@@ -201,6 +218,13 @@ def _parse(files: Mapping[str, bytes], digests: Digests = "required", prefix: st
     if not prefix and "before/SNAPSHOT" in files:
         recording.before = _parse(files, digests, "before/")
     return recording
+
+
+def _short(name: str, data: bytes, most: int = MAX_ABOUT) -> bytes:
+    """The same bytes; raises BadSnapshot for more than there may be."""
+    if len(data) > most:
+        raise BadSnapshot(f"{name} is larger than {most >> 20} MiB")
+    return data
 
 
 def _must_be_ours(magic: bytes, manifest: bytes) -> None:

@@ -27,7 +27,7 @@ from mlopsdoc.hosts.archives.tar import (
     is_tar,
     packing_of,
 )
-from mlopsdoc.hosts.base import AnswerStatus
+from mlopsdoc.hosts.base import AnswerStatus, given
 from mlopsdoc.hosts.refusals import Cut, OverLimit, Refused
 
 CAPS = Caps(packed=4096 * MIB, unpacked=8192 * MIB, members=400_000, ratio=1000, header=1 << 16)
@@ -75,6 +75,23 @@ def joined(found: Iterable[Row]) -> dict[str, Row]:
         elif known.status == row.status == "truncated" and row.parts not in (known.parts, ()):
             rows[row.key] = known._replace(parts=known.parts + row.parts)
     return rows
+
+
+def bounded(row: Row) -> Row:
+    """The same with no more bytes than facts are given."""
+    sizes = [len(part) if isinstance(part, bytes) else part.size for part in row.parts]
+    start, stop = given(row.key, sum(sizes))
+    if stop - start == sum(sizes):
+        return row
+    parts, at = list[Part](), 0
+    for part, size in zip(row.parts, sizes):
+        first, last = max(start - at, 0), min(stop - at, size)
+        if first < last and isinstance(part, bytes):
+            parts.append(part[first:last])
+        elif first < last and not isinstance(part, bytes):
+            parts.append(part._replace(offset=part.offset + first, size=last - first))
+        at += size
+    return row._replace(parts=tuple(parts), status="truncated" if row.status == "ok" else row.status)
 
 
 class Spool:

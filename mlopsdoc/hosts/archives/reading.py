@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.archives import bugreport, redfish, sosreport
-from mlopsdoc.hosts.archives.files import CAPS, Files, Row, Spool, read_archive, read_folder
+from mlopsdoc.hosts.archives.files import CAPS, Files, Row, Spool, bounded, read_archive, read_folder
 from mlopsdoc.hosts.archives.foreign import ABOUT
 from mlopsdoc.hosts.archives.tar import BLOCK, HEAD, MIB, ZSTD, Budget, Readable, Stream, is_tar
 from mlopsdoc.hosts.base import Answer
@@ -74,6 +74,7 @@ def _say(message: list[Any]) -> None:
 
 
 def _plain(row: Row) -> tuple[Any, ...]:
+    row = bounded(row)
     parts = tuple(part if isinstance(part, bytes) else tuple(part) for part in row.parts)
     return (row.key, row.status, parts, *row[3:])
 

@@ -101,6 +101,15 @@ def test_areas_with_problems_come_first() -> None:
     assert [row.name for row in rows(board, only_problems=True)] == ["gpu", "gpus", "network", "nics"]
 
 
+def test_checks_of_an_area_that_are_left_out_for_one_reason_are_one_row() -> None:
+    why = {"one": "no GPU", "two": "no GPU", "three": "no driver"}
+    board = board_of(*(replace(result(id, "gpu", status=Status.SKIPPED), reason=reason) for id, reason in why.items()))
+    assert [(row.name, row.text) for row in rows(board)][1:] == [
+        ("2 checks", "no GPU: one, two"),
+        ("three", "no driver"),
+    ]
+
+
 def test_several_findings_have_lines_of_their_own_and_effects_stand_below_their_cause() -> None:
     hot = found("heat", Status.CRITICAL, "GPU 1")
     slow = found("clocks", Status.WARNING, "GPU 1", cause=hot.key)

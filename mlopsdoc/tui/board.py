@@ -115,9 +115,26 @@ def rows(board: Board, *, only_problems: bool = False) -> list[Row]:
         for is_fine in (False,) if only_problems else (False, True):
             some = sorted((g for g in groups if g and (_order(g) > _ORDER[None]) is is_fine), key=_order)
             if some:
-                found = [row for group in some for row in group]
+                found = _merged([row for group in some for row in group])
                 areas.append((_order(found), [Row(f"area {area} {is_fine}", "", "", None, 0, area, ""), *found]))
     return [row for _, area_rows in sorted(areas, key=lambda pair: pair[0]) for row in area_rows]
+
+
+def _merged(rows: list[Row]) -> list[Row]:
+    """Checks of an area that are left out for one reason are one row."""
+    alike: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.status is Status.SKIPPED and not row.running:
+            alike.setdefault(row.text, []).append(row)
+    merged: list[Row] = []
+    for row in rows:
+        same = alike.get(row.text, [])
+        if len(same) < 2 or row.status is not Status.SKIPPED:
+            merged.append(row)
+        elif row is same[0]:
+            names = ", ".join(one.name for one in same)
+            merged.append(replace(row, name=f"{len(same)} checks", text=f"{row.text}: {names}"))
+    return merged
 
 
 def _order(group: list[Row]) -> int:

@@ -46,7 +46,7 @@ def memory_errors(
     than 24 a day are a weak cell, more than 1000 a storm that also costs time (each may stop a CPU for its handler).
     Of a part of a log the rate in its own span counts, from `ce_in_part` on: mcelog's limit for a day.
     """
-    if counters is None and (log is None or (not log.events and log.is_part)):
+    if counters is None and (log is None or not log.events):
         raise NothingHere("no EDAC driver counts the errors of the memory here")
     seen = [*(_counted(counters, before) if counters else ()), *(_logged(log) if log else ())]
     told: set[str] = set()

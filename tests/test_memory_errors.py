@@ -56,6 +56,7 @@ def test_of_a_part_of_a_log_its_own_span_counts_and_two_errors_prove_nothing() -
     assert judged(CE.format(at=10, n=1) + CE.format(at=11, n=1), part=True).status.value == "ok"
     assert judged("".join(CE.format(at=10 + n, n=3) for n in range(6)), part=True).status.value == "warning"
     assert judged("[ 1.0] usb 1-1: new device\n", part=True).status.value == "skipped"
+    assert judged(BANNER).status.value == "skipped", "no driver counts"
 
 
 @pytest.mark.parametrize(

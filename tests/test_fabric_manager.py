@@ -65,6 +65,11 @@ def test_a_service_that_is_not_there() -> None:
     assert found is not None and not found.is_there
 
 
+def packages(texts: dict[str, str], status: AnswerStatus = "ok") -> Packages:
+    loaded = host({"read /proc/driver/nvidia/version": LOADED})
+    return Packages.read(host(texts, status), Driver.read(loaded, Machine.read(loaded, None), None))
+
+
 def test_packages() -> None:
     listed = (
         "Desired=Unknown/Install/Remove/Purge/Hold\n||/ Name Version Architecture Description\n+++-====-====-===-====\n"
@@ -72,16 +77,16 @@ def test_packages() -> None:
         "rc  nvidia-driver-570-server 570.172.08-0ubuntu0.24.04.1 amd64 NVIDIA Server Driver\n"
         "ii  nvidia-container-toolkit 1:1.18.0-1 amd64 toolkit\nii\n"
     )
-    found = Packages.read(host({"run dpkg -l": listed}, "failed"))
+    found = packages({"run dpkg -l": listed}, "failed")
     assert [(package.name, package.upstream, package.is_held) for package in found.packages] == [
         ("libnvidia-compute-580-server", "580.95.05", True),
         ("nvidia-container-toolkit", "1.18.0", False),
     ]
     assert found.is_dpkg
-    found = Packages.read(host({"run rpm -qa": "nvidia-fabric-manager-580.95.05-1.x86_64\nbash\n"}))
+    found = packages({"run rpm -qa": "nvidia-fabric-manager-580.95.05-1.x86_64\nbash\n"})
     assert [(package.name, package.upstream) for package in found.packages] == [("nvidia-fabric-manager", "580.95.05")]
     with pytest.raises(NothingHere):
-        Packages.read(host({"run dpkg -l": "\x00 ii\n"}))
+        packages({"run dpkg -l": "\x00 ii\n"})
 
 
 LOADED = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n"

@@ -13,7 +13,7 @@ from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.nvlink import NvLinks
 from mlopsdoc.facts.packages import Packages
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
-from mlopsdoc.facts.units import Unit, unit
+from mlopsdoc.facts.units import PROPERTIES, Unit, unit
 
 UNIT, SUBNET_MANAGER, LOG = "nvidia-fabricmanager", "nvlsm", "/var/log/fabricmanager.log"
 COMMANDS = "nv-fabricmanager,nv-fabricmanage,nvlsm"  # the kernel keeps 15 letters of a name
@@ -86,7 +86,8 @@ class FabricManager(Fact, frozen=True):
             is_nvlink5=any(gpu.board and gpu.board.needs_switch for gpu in links or ()),
             not_started=not_started, errors=tuple(_log(host)), at=host.now(),
         )  # fmt: skip
-        if not host.is_live and not switches and not not_started and not version and found.unit is None:
+        was_asked = host.run("systemctl", "show", "-p", PROPERTIES, UNIT).status != "not_captured"
+        if not was_asked and not switches and not not_started and not version and found.unit is None:
             raise NothingHere("what the Fabric Manager does is not in this recording")
         return found
 

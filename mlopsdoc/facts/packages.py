@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlopsdoc import Answer, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts.asked import asked
+from mlopsdoc.facts.driver import Driver
 
 # Debian and its kin; then RPM. Both take patterns, and say no more than what matches.
 PATTERNS = ("*nvidia*", "libcuda1", "nvlsm", "datacenter-gpu-manager*")
@@ -33,8 +34,10 @@ class Packages(Fact, frozen=True):
     is_dpkg: bool
 
     @classmethod
-    def read(cls, host: Host) -> Packages:
-        """Raises NothingHere where no package manager tells of one."""
+    def read(cls, host: Host, driver: Driver) -> Packages:
+        """Raises NothingHere where no package manager tells of one; nothing is asked on a host without the driver."""
+        if driver.in_container:
+            raise NothingHere("the packages are those of a container")
         found: list[Package] = []
         for argv in QUESTIONS:
             if not found:

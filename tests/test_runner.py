@@ -144,6 +144,14 @@ def test_a_step_that_mends_it(place: Place) -> None:
     assert Path(place.log.path).stat().st_mode & 0o777 == 0o600
 
 
+def test_the_report_and_the_runbook_say_how_a_step_is_run(place: Place) -> None:
+    place.book("true")
+    said = mlopsdoc("check", "words", place=place.folder).out
+    assert "steps     `mlopsdoc runbook run` in place of `show`, with --step ID, runs one" in said
+    said = mlopsdoc("runbook", "show", "words", "--set", "MOUNT=/a b", place=place.folder).out
+    assert "(a step is run by: mlopsdoc runbook run words --set MOUNT='/a b' --step ID)" in said
+
+
 @pytest.mark.parametrize(
     ("command", "fence", "code", "why"),
     [

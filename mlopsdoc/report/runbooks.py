@@ -16,8 +16,12 @@ _LITERAL = ("command", "undo", "code", "table")
 
 def render_text(runbook: Runbook, params: Mapping[str, str], *, width: int = 80) -> str:
     """Prose wrapped at `width` columns; steps numbered, before each command the values that are pasted with it."""
+    from shlex import quote
+
     width = max(width, 40)
-    lines = [*_wrapped(runbook.title, width), "", *_prose(runbook.blocks, width)]
+    values = "".join(f" --set {name}={quote(value)}" for name, value in params.items() if not misfit(name, value))
+    run = f"mlopsdoc runbook run {runbook.name}{values} --step ID"
+    lines = [*_wrapped(runbook.title, width), f"(a step is run by: {run})", "", *_prose(runbook.blocks, width)]
     numbers = {step.id: number for number, step in enumerate(runbook.steps, 1)}
     for section in runbook.sections:
         lines += [section.title.upper(), ""] if section.title else []

@@ -104,6 +104,11 @@ def _wrong(page: _Page, report: Report) -> Iterator[str]:
         yield ""
         yield from _finding(page, finding)
         yield from _effects(page, finding, found)
+    if any(f.runbook for f in roots) and all(source.kind == "live" for source in report.sources):
+        yield ""
+        yield from page.row(
+            "steps", "`mlopsdoc runbook run` in place of `show`, with --step ID, runs one: it asks first"
+        )
 
 
 def _effects(page: _Page, cause: Finding, found: Sequence[Finding]) -> Iterator[str]:

@@ -33,7 +33,8 @@ def serve(recording: Recording, place: Path, library: Path) -> dict[str, str]:
     root, shims = place / "root", place / "shims"
     root.mkdir()
     shims.mkdir()
-    for key, answer in recording.answers.items():
+    folders = {key.rpartition("/")[0].partition(" ")[2] for key in recording.answers if key.startswith("read ")}
+    for key, answer in sorted(recording.answers.items()):  # a link before what lies behind it
         kind, _, rest = key.partition(" ")
         if kind == "read":
             _file(root, rest, answer)
@@ -41,6 +42,8 @@ def serve(recording: Recording, place: Path, library: Path) -> dict[str, str]:
             path = root / rest.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.symlink_to(answer.data.decode())
+            if rest in folders:
+                path.resolve().mkdir(parents=True, exist_ok=True)
         elif kind == "link" and answer.status == "failed":
             _file(root, rest, Answer("", "ok"))  # it is there and no link: `Invalid argument`
     for tool, scripts in _commands(recording).items():

@@ -76,14 +76,22 @@ def of(ended: Ended, id: str, subject: str) -> list[dict[str, Any]]:
     return [found for found in ended.check(id)["findings"] if found["subject"] == subject]
 
 
-def mended(run: Program, check: str, subject: str, step: str, *options: str, env: Mapping[str, str] = {}) -> Ended:
+def mended(
+    run: Program,
+    check: str,
+    subject: str,
+    step: str,
+    *options: str,
+    env: Mapping[str, str] = {},
+    status: str = "critical",
+) -> Ended:
     """What a step said after which its check, which found something, finds nothing."""
     root = options[options.index("--root") :] if "--root" in options else ()
 
     def found() -> set[str]:
         return {one["status"] for one in of(run("check", check, "--json", *root, env=env), check, subject)} - {"ok"}
 
-    assert found() == {"critical"}
+    assert found() == {status}
     ended = run("runbook", "run", check, "--step", step, *options, "--allow", "kills", env=env)
     assert ended.code == 0, ended.err
     assert not found()
@@ -188,34 +196,28 @@ def one_process(near: int, far: int, pid: int) -> Recording:
     return made
 
 
-def test_a_governor_is_set(tmp_path: Path) -> None:
-    """By a site's own runbook in place of ours; the clocks follow the governor a moment later, as they do."""
-    root = tmp_path / "root"
+def test_a_governor_is_set_and_its_limit_lifted(tmp_path: Path) -> None:
+    """The settings are files, mounted where the step writes; the clock is what the limit says."""
     files = {"proc/loadavg": "3.90 3.80 3.70 5/100 77\n", f"{CPU}/online": "0-3\n"}
-    files |= {f"{CPU}/cpu0/cpufreq/scaling_{name}": text for name, text in GOVERNED.items()}
     for number in range(4):
-        folder = f"{CPU}/cpu{number}"
-        files |= {f"{folder}/cpufreq/base_frequency": "2000000\n", f"{folder}/topology/physical_package_id": "0\n"}
-        files |= {f"{folder}/cpufreq/scaling_cur_freq": "800000\n"}
-    for path, text in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
-    books = tmp_path / "config/mlopsdoc/runbooks"
-    books.mkdir(parents=True)
-    (books / "cpu_thermal.md").write_text(OURS)
-    begin = mlopsdoc("check", "cpu_thermal", "--json", "--root", str(root), place=tmp_path)
-    (found,) = of(begin, "cpu_thermal", "CPU package 0")
-    assert "governor powersave of acpi-cpufreq keeps it there" in found["summary"]
-    argv = ["runbook", "run", "cpu_thermal", "--step", "set-the-governor", "--root", str(root), "--yes"]
-    process = start(*argv, "--set", f"SYSFS_PATH={root}/sys", place=tmp_path)
-    governor = root / CPU / "cpu0/cpufreq/scaling_governor"
-    while governor.read_text() != "performance\n" and process.poll() is None:
-        time.sleep(0.05)
+        policy = f"{CPU}/cpufreq/policy{number}"
+        files |= {f"{policy}/{name}": text for name, text in GOVERNED.items()}
+        files[f"{CPU}/cpu{number}/topology/physical_package_id"] = "0\n"
+    for name, text in files.items():
+        (path := tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     for number in range(4):
-        (root / f"{CPU}/cpu{number}/cpufreq/scaling_cur_freq").write_text("2600000\n")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    recorded(tmp_path, before="warning", after="ok")
+        (tmp_path / "root" / f"{CPU}/cpu{number}/cpufreq").symlink_to(f"../cpufreq/policy{number}")
+        (tmp_path / "root" / f"{CPU}/cpufreq/policy{number}/scaling_cur_freq").symlink_to("scaling_max_freq")
+    root = ("--root", str(tmp_path / "root"))
+    with apart(tmp_path, f"mount --bind {tmp_path}/root/{CPU} /{CPU}") as run:
+        step = "held-by-a-setting-governor-performance-no-upper-limit"
+        mended(run, "cpu_thermal", "CPU package 0", step, *root, status="warning")
+        governor = tmp_path / "root" / f"{CPU}/cpufreq/policy3/scaling_governor"
+        assert governor.read_text() == "performance\n"
+        recorded(tmp_path, before="warning", after="ok")
+        assert run("runbook", "run", "cpu_thermal", "--step", step, "--undo", "--yes", *root).code == 0
+        assert governor.read_text() == "schedutil\n"  # powersave of this driver is the lowest clock
 
 
 def test_a_supply_gets_its_input_back(tmp_path: Path) -> None:
@@ -284,6 +286,18 @@ WALKS = (
         "zfs_pools", "zfs_pools_suspended_0_8", "pool tank", "resume-a-pool-whose-io-is-suspended",
         "zpool", "clear tank",
     ),
+    Walk(
+        "fabric_manager", "fabric_manager_stopped", "host", "start-it-again",
+        "systemctl", "restart nvidia-fabricmanager", to="fabric_manager_same",
+    ),
+    Walk(
+        "container_toolkit", "container_toolkit_stale", "containers", "describe-the-devices-again",
+        "nvidia-ctk", "cdi generate --output=/etc/cdi/nvidia.yaml", to="container_toolkit_cdi",
+    ),
+    Walk(
+        "gpu_pcie", "gpu_pcie_acs", "PCIe port 19:00.0", "switch-the-redirect-off-until-the-next-boot",
+        "setpci", "-s 0000:19:00.0 ECAP_ACS+0x6.w=0:4", to="gpu_pcie_acs_valid",
+    ),
 )  # fmt: skip
 
 
@@ -324,18 +338,7 @@ PLUG = """# A supply has no input
 echo "at supply $PSU" >"$DONE_PATH"
 ```
 """
-GOVERNED = {"governor": "powersave\n", "driver": "acpi-cpufreq\n"}
-OURS = """# A processor is slowed down
-
-## Mitigation
-
-### Set the governor
-
-```sh tune verify=cpu_thermal within=40s
-echo performance >"$SYSFS_PATH/devices/system/cpu/cpu0/cpufreq/scaling_governor"
-```
-
-```sh undo
-echo powersave >"$SYSFS_PATH/devices/system/cpu/cpu0/cpufreq/scaling_governor"
-```
-"""
+GOVERNED = {
+    "scaling_governor": "powersave\n", "scaling_driver": "acpi-cpufreq\n", "base_frequency": "2000000\n",
+    "cpuinfo_max_freq": "2600000\n", "scaling_max_freq": "800000\n",
+}  # fmt: skip

@@ -56,7 +56,7 @@ def set_up(
     found = catalog.find(drop_ins=site)
     try:
         if own and not profile:
-            chosen = parse("of the recording", own, found.checks)
+            chosen = parse("of the recording", own, found.checks, is_ours=False)
         else:
             chosen = catalog.load_profile(profile or settings.profile, found.checks)
         chosen = catalog.overlay(chosen, settings, found.checks)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from msgspec import Struct, ValidationError, convert, field
+from msgspec.structs import asdict
 
 from mlopsdoc.authoring import Check, Hardware
 
@@ -35,8 +37,11 @@ class WrongProfile(ValueError):
     """What is wrong, on one line, with the nearest right name."""
 
 
-def parse(name: str, table: Mapping[str, Any], checks: Mapping[str, Check[...]]) -> Profile:
-    """A profile of its TOML, every name and value held against the checks; raises WrongProfile."""
+def parse(name: str, table: Mapping[str, Any], checks: Mapping[str, Check[...]], *, is_ours: bool = True) -> Profile:
+    """A profile of its TOML, every name and value held against the checks; raises WrongProfile.
+
+    One that is not ours came with a recording: what it says of checks that are not here (a site's own) is left out.
+    """
     if unknown := set(table) - set(_Table.__struct_fields__):
         keys = ", ".join(_Table.__struct_fields__)
         raise WrongProfile(f"profile {name}: no such key: {', '.join(sorted(unknown))} ({keys})")
@@ -45,6 +50,9 @@ def parse(name: str, table: Mapping[str, Any], checks: Mapping[str, Check[...]])
     except ValidationError as error:
         raise WrongProfile(f"profile {name}: {error}") from None
     by_name = {old: check for check in checks.values() for old in check.formerly} | dict(checks)
+    if not is_ours:
+        given.skip = {id: reason for id, reason in given.skip.items() if id in by_name}
+        given.checks = {id: values for id, values in given.checks.items() if id in by_name}
     skips: dict[str, str] = {}
     for id, reason in given.skip.items():
         if not reason.strip():
@@ -61,6 +69,30 @@ def parse(name: str, table: Mapping[str, Any], checks: Mapping[str, Check[...]])
                 )
         thresholds[check.id] = values
     return Profile(name, given.about, given.hardware, skips, thresholds)
+
+
+def table(profile: Profile) -> dict[str, Any]:
+    """What `parse` makes the same profile of; empty of the generic one."""
+    if profile == Profile():
+        return {}
+    hardware = {name: value for name, value in asdict(profile.hardware).items() if value not in (None, "")}
+    said = {"about": profile.about, "hardware": hardware, "skip": profile.skip, "checks": profile.thresholds}
+    return {name: value for name, value in said.items() if value}
+
+
+def as_toml(table: Mapping[str, Any]) -> str:
+    """The text of such a table. A text in JSON is one in TOML."""
+    lines = [f"{name} = {_value(value)}" for name, value in table.items() if not isinstance(value, dict)]
+    for name in ("hardware", "skip"):
+        if name in table:
+            lines += ["", f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table[name].items())]
+    for id, values in table.get("checks", {}).items():
+        lines += ["", f"[checks.{id}]", *(f"{key} = {_value(value)}" for key, value in values.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _known(profile: str, kind: str, name: str, names: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from msgspec import json
 
-from mlopsdoc import __version__, config, examination
+from mlopsdoc import __version__, config, examination, profile
 from mlopsdoc.engine import Ledger
 from mlopsdoc.examination import Setup
 from mlopsdoc.hosts import snapshot
@@ -85,6 +85,7 @@ def save(
     """Write a snapshot; with a key it is redacted, and the recording used up. Raises OSError, CannotRedact."""
     manifest: dict[str, Any] = {"tool": __version__} | (about or {})
     redactor = None
+    recording.profile = profile.table(setup.profile)
     if key is not None:
         redactor = Redactor(key)
         redactor.learn(recording)

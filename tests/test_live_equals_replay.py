@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlopsdoc.hosts import snapshot
+from mlopsdoc.profile import as_toml
 
 from .program import REPOSITORY, mlopsdoc
 from .serving import serve
@@ -30,11 +31,13 @@ def findings(report: dict[str, Any]) -> list[Any]:
 def test_live_equals_replay(folder: Path, tmp_path: Path, library: Path) -> None:
     if os.geteuid() != 0 and "nobody" in folder.name:
         pytest.skip("what nobody sees is served to root")
-    env = serve(snapshot.load(str(folder)), tmp_path, library)
-    saved = str(tmp_path / "saved.tar.gz")
-    live = mlopsdoc(
-        "check", "--json", "--root", str(tmp_path / "root"), "--save", saved, "--no-redact", place=tmp_path, env=env
-    )
+    recording = snapshot.load(str(folder))
+    env = serve(recording, tmp_path, library)
+    saved, profile = str(tmp_path / "saved.tar.gz"), tmp_path / "profile.toml"
+    profile.write_text(as_toml(recording.profile))
+    wanted = ["--profile", str(profile)] if recording.profile else []
+    args = ["check", "--json", "--root", str(tmp_path / "root"), "--save", saved, "--no-redact", *wanted]
+    live = mlopsdoc(*args, place=tmp_path, env=env)
     assert live.err == ""
     replay = mlopsdoc("check", "--json", "--from", saved, place=tmp_path)
     assert findings(replay.report()) == findings(live.report())

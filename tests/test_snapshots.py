@@ -9,7 +9,7 @@ from mlopsdoc.engine import run
 from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.recorder import Replay
 from mlopsdoc.model import Result, Status
-from mlopsdoc.profile import Profile
+from mlopsdoc.profile import parse
 
 FOLDERS = sorted(path.parent for path in Path(catalog.shipped("snapshots")).glob("*/SNAPSHOT"))
 QUIET = (Status.OK, Status.SKIPPED)
@@ -17,8 +17,9 @@ QUIET = (Status.OK, Status.SKIPPED)
 
 def judged(folder: Path) -> dict[str, Result]:
     host = Replay(snapshot.load(str(folder)))
-    checks = catalog.find(drop_ins=False).checks.values()
-    return {result.id: result for result in run(checks, host, Profile())}
+    checks = catalog.find(drop_ins=False).checks
+    profile = parse("its own", host.recording.profile, checks)
+    return {result.id: result for result in run(checks.values(), host, profile)}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)

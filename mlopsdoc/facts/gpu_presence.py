@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from mlopsdoc import Fact, Hardware, Host, Line
+from mlopsdoc import CannotSee, Fact, Hardware, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.asked import asked
-from mlopsdoc.facts.gpus import Gpus, Lost, label_of, sees_all_processes
-from mlopsdoc.facts.pci import PciDevices
+from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus, Lost, label_of, sees_all_processes
+from mlopsdoc.facts.machine import NVIDIA_NAMES, Machine
+from mlopsdoc.facts.pci import NVIDIA, PciDevices
+from mlopsdoc.hosts.recorder import Replay
 
 NO_DEVICES = -2  # of facts/smi.py
 INFORMATION = "/proc/driver/nvidia/gpus/*/information"
@@ -15,7 +17,7 @@ OF_A_GPU = (8, 10, 11, nvml.CORRUPT, nvml.LOST, nvml.RESET, nvml.UNKNOWN)
 
 
 class Missing(Fact, frozen=True):
-    """One GPU that is not as it should be. code: a short word; excluded ones were left out on purpose."""
+    """One GPU that is not as it should be, or all of the host. code: a short word."""
 
     label: str
     pci: str
@@ -32,8 +34,11 @@ class GpuPresence(Fact, frozen=True):
     is_whole: bool
 
     @classmethod
-    def read(cls, host: Host, gpus: Gpus | None, pci: PciDevices | None, hardware: Hardware) -> GpuPresence:
-        """Raises what Gpus raises, where nothing else tells of a GPU that is missing, the profile included.
+    def read(
+        cls, host: Host, gpus: Gpus | None, pci: PciDevices | None, machine: Machine, hardware: Hardware
+    ) -> GpuPresence:
+        """Raises what Gpus raises, where nothing else tells of a GPU that is missing; CannotSee where there is no sign
+        of one and the profile wants some.
 
         From /proc/driver/nvidia/gpus/0000:1b:00.0/information, of which only the last line may say a reason::
 
@@ -45,9 +50,11 @@ class GpuPresence(Fact, frozen=True):
         if not pci or any(gpu.slot not in known for gpu in pci.gpus()):
             missing += _dead(host, known)
         if gpus is None:
-            missing += _init(host, pci)
+            missing += _init(host, pci, machine)
             if not missing and not (hardware.gpus and pci and not pci.gpus()):
-                Gpus.read(host, pci)  # raises again what stands in the way
+                _raise_again(host, pci, hardware)
+        else:
+            missing += _at_another_moment(host, gpus)
         held = [gpu for gpu in pci.gpus() if gpu.driver == "nvidia"] if pci else []
         if sees_all_processes(host):
             for path, answer in host.tree(INFORMATION).items():
@@ -64,11 +71,75 @@ class GpuPresence(Fact, frozen=True):
                     missing.append(Missing(label_of(None, gpu.slot), gpu.slot, "no_driver", what, gpu.line))
         is_whole = gpus is None or not (gpus.is_part or gpus.missing)
         named = _once(missing)
-        short = (hardware.gpus or 0) - len(known) - len(named)
-        if is_whole and short > 0 and not any(one.label == "host" for one in named):
-            what = f"the profile wants {hardware.gpus} GPUs, {short} {'is' if short == 1 else 'are'} nowhere to be seen"
-            named = (*named, Missing("host", "", "too_few", what, None))
-        return cls(len(known), named, is_whole)
+        if is_whole and not any(one.label == "host" for one in named):
+            named += _too_few(hardware.gpus or 0, gpus, pci, named)
+        return cls(len(gpus.gpus) if gpus else 0, named + _other_model(hardware, gpus, pci), is_whole)
+
+
+def _raise_again(host: Host, pci: PciDevices | None, hardware: Hardware) -> None:
+    """What stands in the way of the GPUs."""
+    try:
+        Gpus.read(host, pci)
+    except NothingHere as nothing:
+        if hardware.gpus:
+            raise CannotSee(f"the {hardware.gpus} GPUs that the profile wants: {nothing.why}") from None
+        raise
+
+
+def _too_few(wanted: int, gpus: Gpus | None, pci: PciDevices | None, named: tuple[Missing, ...]) -> tuple[Missing, ...]:
+    """On PCI is enough: one that is left out, given away or not given to this container is not missing."""
+    here = {gpu.id for gpu in gpus or ()} | {gpu.slot for gpu in (pci.gpus() if pci else ())}
+    here |= {one.pci for one in named if one.pci}
+    short = wanted - len(here)
+    what = f"the profile wants {wanted} GPUs, {short} {'is' if short == 1 else 'are'} nowhere to be seen"
+    return (Missing("host", "", "too_few", what, None),) if short > 0 else ()
+
+
+def _other_model(hardware: Hardware, gpus: Gpus | None, pci: PciDevices | None) -> tuple[Missing, ...]:
+    """By PCI device id where both are known, else by name. A GPU beside all those that are wanted (a display's) is
+    none of them.
+    """
+    wanted = (hardware.gpu_pci_id or _bare(hardware.gpu_model)).lower()
+    if hardware.gpu_pci_id and pci:
+        found = [(label_of(None, gpu.slot), f"{NVIDIA}:{gpu.device}", gpu.line) for gpu in pci.gpus()]
+    elif hardware.gpu_model:
+        wanted = _bare(hardware.gpu_model)
+        found = [(gpu.label, _bare(gpu.name), gpu.line) for gpu in gpus or () if gpu.name]
+    else:
+        return ()
+    other = [one for one in found if one[1] != wanted]
+    if not other or len(found) - len(other) >= (hardware.gpus or len(found)):
+        return ()
+    which = ", ".join(f"{label} is {NVIDIA_NAMES.get(kind[5:], kind)}" for label, kind, _ in other[:4])
+    more = f" and {len(other) - 4} more" if len(other) > 4 else ""
+    model = hardware.gpu_model or NVIDIA_NAMES.get(wanted[5:], wanted)
+    return (Missing("host", "", "other_model", f"the profile wants {model}, {which}{more}", other[0][2]),)
+
+
+def _bare(name: str) -> str:
+    """A model without the maker, whom drivers before R450 leave out."""
+    return name.casefold().removeprefix("nvidia ").removeprefix("tesla ")
+
+
+def _at_another_moment(host: Host, gpus: Gpus) -> list[Missing]:
+    """An output that found no GPU, before one that shows some: of two moments, often of two drivers.
+
+    An output for one GPU by its index is not meant: of an index that is not there it says the same.
+    """
+    from mlopsdoc.facts import smi  # only where there is something of it
+
+    for answer in asked(host, "nvidia-smi"):
+        failure = smi.failure_in(answer.text) if answer.status in ("ok", "failed") else None
+        if failure and failure[1] == NO_DEVICES:
+            count = len(gpus.gpus)
+            model = next((f"{gpu.name}, " for gpu in gpus if gpu.name), "")
+            what = (
+                f"nvidia-smi found no device at one moment of this evidence, and {count} GPU{'s' * (count != 1)} at "
+                f"another ({model}driver {gpus.driver or 'not told'}): not every driver branch starts them, or not "
+                "every time"
+            )
+            return [Missing("host", "", "not_always", what, Line(answer.key, "No devices were found"))]
+    return []
 
 
 def _once(missing: list[Missing]) -> tuple[Missing, ...]:
@@ -84,7 +155,7 @@ def _lost(lost: Lost) -> Missing:
     return Missing(lost.label, lost.pci, code, lost.why, lost.line)
 
 
-def _init(host: Host, pci: PciDevices | None) -> list[Missing]:
+def _init(host: Host, pci: PciDevices | None, machine: Machine) -> list[Missing]:
     """NVML does not start for the sake of a GPU: which one it does not say. Or it starts, and finds none at all."""
     answer = host.probe("nvml", "state")
     said = nvml.table(answer) if answer.said else None
@@ -92,11 +163,16 @@ def _init(host: Host, pci: PciDevices | None) -> list[Missing]:
     if code in OF_A_GPU:
         what = f"NVML does not start: {nvml.in_words(code)}"
         return [Missing("host", "", "init", what, Line(answer.key, f"code {code}"))]
-    held = [gpu for gpu in pci.gpus() if gpu.driver == "nvidia"] if pci else []
-    if (said is not None and code is None and held) or code == NO_DEVICES:
-        count = f" of the {len(held)} that it holds on PCI" if held else ", although it is loaded"
-        return [Missing("host", "", "none", f"the driver could start no GPU{count}", None)]
-    return []
+    listed = pci.gpus() if pci else ()
+    held = [gpu for gpu in listed if gpu.driver == "nvidia"]
+    is_none = (said is not None and code is None and held) or code == NO_DEVICES
+    if not is_none or (listed and all(gpu.driver in GIVEN_AWAY for gpu in listed)):
+        return []
+    count = f" of the {len(held)} that it holds on PCI" if held else ", although it is loaded"
+    if machine.container or (isinstance(host, Replay) and host.recording.place):
+        what = f"this container was given no GPU, or the driver could start none{count}"
+        return [Missing("host", "", "none_given", what, None)]
+    return [Missing("host", "", "none", f"no devices were found: the driver could start no GPU{count}", None)]
 
 
 def _smi_failure(host: Host) -> int | None:

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 
 from mlopsdoc.examination import iso
 from mlopsdoc.hosts import merged, snapshot
 from mlopsdoc.hosts.archives import foreign
 from mlopsdoc.hosts.recorder import Recording, Replay
-from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE, Refused
+from mlopsdoc.hosts.refusals import EMPTY, JUDGED, TOO_LARGE, Refused
 from mlopsdoc.model import Source
 
 MAX_PIPE = 256 << 20
 WAIT_S = 10.0
+JUDGED_S = 12.0  # seconds of a processor; the largest real ones need 2
 
 
 class BadSource(ValueError):
     """A source that cannot be read as evidence: which, and why."""
+
+
+class _Over(BaseException):
+    """Its time is up: no reader of facts may take this for something that it cannot understand."""
+
+
+@contextmanager
+def in_time(names: Sequence[str]) -> Iterator[None]:
+    """Judge recordings in the main thread; raises BadSource when that takes too long: they may be made for it."""
+    import signal
+
+    def over(*_: object) -> None:
+        raise _Over
+
+    before = signal.signal(signal.SIGPROF, over)
+    signal.setitimer(signal.ITIMER_PROF, JUDGED_S)
+    try:
+        yield
+    except _Over:
+        raise BadSource(f"{', '.join(names)}: {JUDGED.format(JUDGED_S)}") from None
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def recording(path: str, at: float | None = None) -> tuple[Replay, Source]:

@@ -182,6 +182,7 @@ SNAPSHOTS: dict[str, tuple[dict[str, bytes], str]] = {
     "items": ({"items.jsonl": b"\n" * 9 * MIB}, "items.jsonl is larger than 8 MiB"),
     "profile": ({"manifest.json": b'{"profile":{"a":[%s[]]}}' % (b"[]," * MIB)}, "manifest.json is larger than 1 MiB"),
     "JSON": (answering(b"probe nvml static", b"[%s[]]" % (b"[]," * 5 * MIB)), ""),
+    "what facts need long for": (answering(b"run nvidia-smi -q", b"a\n" * 8 * MIB), "judging it takes more than 12 s"),
     "controls": (answering(b"read /proc/mounts", b"\x01" * 16 * MIB), ""),
     "lines": (answering(b"read /proc/self/mountinfo", b"a\n" * 8 * MIB), ""),
 }

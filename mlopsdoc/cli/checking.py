@@ -128,7 +128,7 @@ def _check_live(arguments: argparse.Namespace) -> int:
 
 def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
     started = time.monotonic()
-    from mlopsdoc import examination
+    from mlopsdoc import examination, opening
     from mlopsdoc.engine import Ledger
 
     if arguments.root != "/" or arguments.save:
@@ -138,8 +138,13 @@ def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
         note(remark)
     setup = set_up(arguments.select, arguments.profile, site=False, own=host.recording.profile)
     ledger = Ledger(host)
-    results = list(examination.examine(setup, ledger))
-    return _deliver(examination.report(setup, ledger, results, sources, started), arguments)
+    try:
+        with opening.in_time(paths):
+            results = list(examination.examine(setup, ledger))
+            report = examination.report(setup, ledger, results, sources, started)
+    except opening.BadSource as error:
+        raise Stop(NO_DATA, str(error)) from None
+    return _deliver(report, arguments)
 
 
 def open_recording(paths: list[str], at: str | None) -> tuple[Replay, list[Source]]:

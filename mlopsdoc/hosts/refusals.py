@@ -39,4 +39,5 @@ MEMBERS, FILES, PARTS = (
 )
 LONG_HEADER = "a header of it is {} bytes long"
 TIME, MEMORY = "reading it takes more than {:.0f} s", "reading it takes more memory than {} MiB"
+JUDGED = "judging it takes more than {:.0f} s"
 TOO_MANY_ANSWERS = "there is more in it than {} MiB of answers"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
@@ -29,7 +29,7 @@ class _Over(BaseException):
 
 
 @contextmanager
-def in_time(names: Sequence[str]) -> Iterator[None]:
+def in_time(names: Sequence[str]) -> Generator[None]:
     """Judge recordings in the main thread; raises BadSource when that takes too long: they may be made for it."""
     import signal
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from mlopsdoc.hosts import snapshot
+from mlopsdoc.hosts.base import run_key
+from mlopsdoc.hosts.collecting import BUG_REPORT
 from mlopsdoc.hosts.recorder import Recording
 
 from .program import REPOSITORY, environment, mlopsdoc, shim, start, with_shims
@@ -102,6 +104,37 @@ def test_whoever_ends_it_leaves_no_half_archive(number: signal.Signals, tmp_path
             path.unlink()
         if number == signal.SIGINT:
             assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+
+
+def test_what_killed_runs_left_is_swept(tmp_path: Path) -> None:
+    old = time.time() - 7200
+    left = {
+        "a.tar.gz.4194304.part": old,  # a pid that no Linux gives
+        f"b.tar.gz.{os.getpid()}.part": old,
+        "c.tar.gz.4194304.part": time.time(),
+        "thesis.4194304.part": old,
+        "d.tar.gz": old,
+    }
+    for name, at in left.items():
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (at, at))
+    snapshot.save({"SNAPSHOT": b"x"}, str(tmp_path / "new.tar.gz"))
+    assert sorted(os.listdir(tmp_path)) == sorted([*left, "new.tar.gz"])[1:]
+
+
+def test_the_report_of_the_vendor_when_asked(tmp_path: Path) -> None:
+    script = "echo collecting; echo NVRM of $(hostname) at 10.20.3.11 | gzip > nvidia-bug-report.log.gz"
+    shim(tmp_path / "bin", "nvidia-bug-report.sh", script)
+    env = with_shims(tmp_path / "bin") | {"TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    path = str(tmp_path / "x.tar.gz")
+    ended = mlopsdoc("snapshot", "--bug-report", "--only", "fabric", "-o", path, place=tmp_path, env=env)
+    assert ended.code == 0, ended.err
+    said = snapshot.load(path).answers[run_key(BUG_REPORT)]
+    assert said.text.startswith("NVRM of ") and "10.20.3.11" not in said.text and said.stderr == b"collecting\n"
+    assert os.listdir(tmp_path / "tmp") == []
+    mlopsdoc("snapshot", "--only", "fabric", "-o", str(tmp_path / "y.tar.gz"), place=tmp_path, env=env)
+    assert run_key(BUG_REPORT) not in snapshot.load(str(tmp_path / "y.tar.gz")).answers
 
 
 def test_a_snapshot_of_format_1_is_read_for_ever(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def parser() -> Parser:
     snapshot.add_argument(
         "--since", metavar="TIME", help="how far back logs go: a time, or 90m, 12h, 3d (default: boot)"
     )
+    snapshot.add_argument("--bug-report", action="store_true", help="run nvidia-bug-report.sh too: it takes minutes")
     snapshot.add_argument("--timeout", type=_seconds, metavar="S", help="for all questions (default: 300)")
     seal = snapshot.add_subparsers(metavar="seal DIR", parser_class=Parser).add_parser(
         "seal", help="write the digest of every answer of a snapshot folder"

@@ -51,7 +51,7 @@ def snapshot(arguments: argparse.Namespace) -> int:
     setup = set_up([], "")
     if arguments.only:
         setup = replace(setup, checks=[check for check in setup.checks if check.area in arguments.only])
-    deadline_s = arguments.timeout or TIMEOUT_S
+    deadline_s = arguments.timeout or TIMEOUT_S * (1 + arguments.bug_report)
     try:
         with (
             only_run(states),
@@ -60,7 +60,7 @@ def snapshot(arguments: argparse.Namespace) -> int:
             host = Recorder(live)
             report = _asked(host, setup, [examination.live_source(live)])
             note(f"{len(setup.checks)} checks are done after {report.duration_s:.1f} s")
-            _collect(host, arguments.only, since)
+            _collect(host, arguments.only, since, bug_report=arguments.bug_report)
     except Held as held:
         raise Stop(LOCKED, str(held)) from None
     saved = keep(host.recording, setup, report, path, redact=not arguments.no_redact)
@@ -80,9 +80,9 @@ def _asked(host: Host, setup: Setup, sources: list[Source]) -> Report:
     return examination.report(setup, ledger, results, sources, started)
 
 
-def _collect(host: Host, areas: list[str], since: float | None) -> None:
+def _collect(host: Host, areas: list[str], since: float | None, *, bug_report: bool) -> None:
     """Put the questions of vendors, and say how it goes on."""
-    from mlopsdoc.hosts.collecting import collect, questions
+    from mlopsdoc.hosts.collecting import BUG_REPORT, collect, questions
 
     asked = list(questions(host, areas, since))
 
@@ -91,6 +91,9 @@ def _collect(host: Host, areas: list[str], since: float | None) -> None:
         note(f"{number}/{len(asked)} {' '.join(argv)}: {said}")
 
     collect(host, asked, told)
+    if bug_report:  # it takes minutes, and whoever asks a GPU meanwhile waits for it
+        note("nvidia-bug-report.sh is running")
+        collect(host, [BUG_REPORT], told)
 
 
 def diff(arguments: argparse.Namespace) -> int:

@@ -71,6 +71,10 @@ ITEMS = (
 )
 
 
+# The vendor's own report goes to a file; ours alone, as text, in a folder of its own that is removed again.
+BUG_REPORT = ("sh", "-c", 'd=$(mktemp -d) && cd "$d" && { nvidia-bug-report.sh >&2; gzip -dc *.log.gz; rm -r "$d"; }')
+
+
 def questions(host: Host, areas: Sequence[str] = (), since: float | None = None) -> Iterator[tuple[str, ...]]:
     """The command lines of the areas (of all, where none is named), one for every device that there is."""
     for item in ITEMS:

@@ -62,6 +62,7 @@ RULES = (
     Rule("probe mapped *", "processes", 5, 60, MIB),
     Rule("probe filesystem *", "disks", 2, 30, MIB),
     Rule("probe *", "files", 5, 300, 4 * MIB),
+    Rule("run sh -c *nvidia-bug-report.sh*", "nvml", 300, 3600, 64 * MIB),
     Rule("run nvidia-smi*", "nvml", 15, 60, 16 * MIB),
     Rule("run zpool history*", "zfs", 10, 600, 16 * MIB),
     Rule("run z*", "zfs", 10, 30, 4 * MIB),

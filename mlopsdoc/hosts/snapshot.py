@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from itertools import islice
@@ -37,6 +39,7 @@ MAGIC = "mlopsdoc-snapshot"
 VERSION = 1
 MAX_ABOUT, MAX_ITEMS, MAX_LINE = 1 << 20, 8 << 20, 2 << 20  # bytes of manifest.json, items.jsonl and a line of it
 MAX_ROWS = 200_000  # rows, and paths in them
+STALE_S = 3600  # a run on another host, or in a container, may still be writing
 _MAX_NAME = 85
 _FIRST = 2000  # members among which the magic must be: a stranger's archive is not read whole to be recognised
 _MAX_FOLDER = archive.CAPS.unpacked
@@ -352,6 +355,7 @@ def _whole(path: str, write: Callable[[str], None]) -> None:
     half = f"{path.rstrip('/')}.{os.getpid()}.part"
     if os.path.isdir(path):
         raise FileExistsError(17, "there is such a folder already", path)
+    _sweep(os.path.dirname(os.path.abspath(half)))
     try:
         write(half)
         os.rename(half, path)
@@ -361,6 +365,17 @@ def _whole(path: str, write: Callable[[str], None]) -> None:
         elif os.path.exists(half):
             os.unlink(half)
         raise
+
+
+def _sweep(folder: str) -> None:
+    """Remove archives of ours that were left half-written by a run that was killed, not lately."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            half = re.fullmatch(r".{1,200}\.t(?:ar\.)?gz\.([0-9]{1,10})\.part", name)
+            if half and not os.path.exists(f"/proc/{half[1]}"):
+                about = os.lstat(f"{folder}/{name}")
+                if about.st_uid == os.geteuid() and time.time() - about.st_mtime > STALE_S:
+                    os.unlink(f"{folder}/{name}")
 
 
 def _write_folder(folder: str, files: Mapping[str, bytes]) -> None:

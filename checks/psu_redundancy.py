@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from mlopsdoc import Finding, check, critical, ok, unknown, warning
+from mlopsdoc import Finding, Hardware, check, critical, ok, unknown, warning
 from mlopsdoc.facts.power import PowerSupplies
 from mlopsdoc.facts.quantities import instant
 from mlopsdoc.facts.supplies import Supply
@@ -41,6 +41,7 @@ NOT_LESS_THAN = 0.45  # of the label at 100-127 V: a 2200 W supply gives 1000-12
 @check(area="power", title="Power supplies work, and one may fail", params=("PSU",))
 def psu_redundancy(
     power: PowerSupplies,
+    hardware: Hardware,
     *,
     supplies: int = 0,
     supply_watts: int = 0,
@@ -52,7 +53,8 @@ def psu_redundancy(
 
     A supply that failed or has no input is critical, one that predicts its own failure or has a wrong voltage is a
     warning (IPMI 2.0 sensor type 08h; Redfish Status, LineInputStatus). An empty bay is a fault only where the BMC
-    says that redundancy is lost, where only one supply is left, or where `supplies` says how many there should be.
+    says that redundancy is lost, where only one supply is left, or where `supplies` or the profile's hardware says how
+    many there should be.
 
     The N-1 rule holds what is drawn now (DCMI, the BMC's own sum, or what the supplies take) against what all but the
     largest supply can give: critical above 100 %, warning above 90 %, the makers' usual headroom. BMCs count supplies
@@ -60,15 +62,18 @@ def psu_redundancy(
     measured before the supplies and is 4 to 9 % more than they give, so this errs to the safe side.
 
     What a supply gives is `supply_watts` (at your line voltage), else what Redfish says for its input range, else its
-    label: in full from 217 V, 95 % from 180 V (a 2200 W supply gives 2090 W at 208 V), and below that 45 to 100 %.
+    label, else supply_w of the profile's hardware: in full from 217 V, 95 % from 180 V (a 2200 W supply gives 2090 W at
+    208 V), and below that 45 to 100 %.
     """
-    found = list(_supplies(power)) + list(_bays(power, supplies))
+    found = list(_supplies(power)) + list(_bays(power, supplies or hardware.supplies or 0))
     yield from found
     if not any(finding.status.value == "critical" or finding.code == "missing" for finding in found):
         if power.redundancy in TOGETHER and _all_work(power):
             yield _lost(power)
         else:
-            yield from _margin(power, supply_watts, (warning_percent, critical_percent), line_208_percent)
+            yield from _margin(
+                power, (supply_watts, hardware.supply_w), (warning_percent, critical_percent), line_208_percent
+            )
     yield from _unit(power)
     if power.unseen:
         yield unknown(power.unseen, code="unseen")
@@ -171,7 +176,9 @@ def _unit(power: PowerSupplies) -> Iterator[Finding]:
         )
 
 
-def _margin(power: PowerSupplies, given: int, percents: tuple[float, float], line_208: float) -> Iterator[Finding]:
+def _margin(
+    power: PowerSupplies, given: tuple[int, int | None], percents: tuple[float, float], line_208: float
+) -> Iterator[Finding]:
     """The N-1 rule: what is drawn now against what all but the largest can give."""
     works = [supply for supply in power.supplies if supply.works]
     if len(works) < 2:
@@ -224,17 +231,18 @@ def _what(works: Sequence[Supply], gives: Sequence[tuple[float, float]]) -> str:
     return f"{what}{volts}"
 
 
-def _gives(supply: Supply, given: int, line_208: float) -> tuple[float, float] | None:
-    """Watts it can give, at least and at most; None where nothing tells."""
-    if given:
-        return float(given), float(given)
-    if supply.watts is None:
+def _gives(supply: Supply, given: tuple[int, int | None], line_208: float) -> tuple[float, float] | None:
+    """Watts it can give, at least and at most; None where nothing tells. given: at its line voltage, and by label."""
+    if given[0]:
+        return float(given[0]), float(given[0])
+    watts = supply.watts or given[1]
+    if not watts:
         return None
     if supply.at_line or supply.volts is None or supply.volts >= 217:
-        return supply.watts, supply.watts
+        return watts, watts
     if supply.volts >= 180:
-        return supply.watts * line_208 / 100, supply.watts * line_208 / 100
-    return supply.watts * NOT_LESS_THAN, supply.watts
+        return watts * line_208 / 100, watts * line_208 / 100
+    return watts * NOT_LESS_THAN, watts
 
 
 def _unjudged(power: PowerSupplies, works: Sequence[Supply], gives: Sequence[tuple[float, float] | None]) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import astuple, replace
 
-from mlopsdoc import Answer, CannotSee, Host, NothingHere
+from mlopsdoc import Answer, CannotSee, Hardware, Host, NothingHere
 from mlopsdoc.authoring import NEEDS_ROOT
 from mlopsdoc.facts import ipmi, ipmi_power, redfish_power, sel
 from mlopsdoc.facts.machine import Machine
@@ -38,8 +38,8 @@ class PowerSupplies(Group, frozen=True):
     """
 
     @classmethod
-    def read(cls, host: Host, machine: Machine | None) -> PowerSupplies:
-        """Raises NothingHere without a BMC or a supply, CannotSee when it does not tell."""
+    def read(cls, host: Host, machine: Machine | None, hardware: Hardware) -> PowerSupplies:
+        """Raises NothingHere without a BMC or a supply, CannotSee when it does not tell, or the profile wants some."""
         over = _over(host)
         if over == "redfish":
             if found := redfish_power.group(host, is_demanded=True):
@@ -48,7 +48,7 @@ class PowerSupplies(Group, frozen=True):
         has_device = any(host.link(path).status not in UNSAID for path in DEVICES)
         has_bmc = has_device or bool(over) or host.link(SMBIOS).status not in UNSAID
         if host.is_live and not has_device and not over:
-            raise _without_device(has_bmc, machine)
+            raise _without_device(has_bmc, machine, hardware.supplies)
         statuses: set[str] = set()
         for sensors, drawn, log in TOOLS:
             answer = host.run(*sensors)
@@ -58,7 +58,7 @@ class PowerSupplies(Group, frozen=True):
         if not host.is_live and (found := redfish_power.group(host)):
             return cls(*astuple(found))
         if not has_device and not over:
-            raise _without_device(has_bmc, machine)
+            raise _without_device(has_bmc, machine, hardware.supplies)
         if "absent" not in statuses:
             raise CannotSee("the host has a BMC; what it says was not recorded")
         raise CannotSee("the host has a BMC, and neither ipmitool nor FreeIPMI is installed to ask it", INSTALL)
@@ -70,7 +70,10 @@ def _over(host: Host) -> str:
     return next((over for over in ("redfish", "ipmi") if answer.said and f'"{over}"' in answer.text), "")
 
 
-def _without_device(has_bmc: bool, machine: Machine | None) -> Exception:
+def _without_device(has_bmc: bool, machine: Machine | None, wanted: int | None) -> Exception:
+    is_elsewhere = machine and (machine.container or machine.virtual)
+    if not has_bmc and wanted and not is_elsewhere:
+        return CannotSee(f"the {wanted} power supplies that the profile wants: {NONE_HERE}", LOAD)
     if not has_bmc:
         return NothingHere(NONE_HERE)
     if machine and machine.container:

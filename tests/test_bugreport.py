@@ -264,6 +264,15 @@ def test_of_several_boots_only_this_one_counts(tmp_path: Path) -> None:
     assert answer.status == "truncated" and "1b:00" in answer.text and "9b:00" not in answer.text
 
 
+@pytest.mark.parametrize("has_wrapped", [True, False])
+def test_an_xid_that_the_ring_buffer_lost_is_in_the_journal(tmp_path: Path, has_wrapped: bool) -> None:
+    first = "[ 9000.000000] usb 1-1: new device" if has_wrapped else "[    0.000000] Linux version 6.8.0-87-generic"
+    recording = load(tmp_path, packed([banner(), SEPARATOR + SCAN, f"{SEPARATOR}dmesg:\n\n{first}\n", END]))
+    assert first in said(recording, "run dmesg")
+    assert ("Xid" in said(recording, "run dmesg")) == has_wrapped
+    assert recording.answers["run dmesg"].status == ("truncated" if has_wrapped else "ok")
+
+
 def test_a_section_that_repeats_counts_once(tmp_path: Path) -> None:
     again = [section.replace("580.95.05", "570.00") for section in SECTIONS]
     recording = load(tmp_path, packed([*SECTIONS, *again, END]))

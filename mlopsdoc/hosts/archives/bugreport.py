@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from mlopsdoc.hosts.archives.files import MAX_FILE, Files, Piece, Row, Spool, joined
@@ -38,7 +39,7 @@ from mlopsdoc.hosts.refusals import NO_BUG_REPORT, Cut, Refused
 SEPARATOR = b"_" * 44
 START, END = "Start of NVIDIA bug report log file", "End of NVIDIA bug report log file"
 SCAN = "Scanning kernel log files for NVIDIA kernel messages"
-TITLES = (START, END, SCAN, "Skipping", "Summary of", "NVIDIA Driver", "base64 ", "*** ", "/")
+TITLES = (START, END, SCAN, "Skipping", "Summary of", "NVIDIA Driver", "base64 ", "*** ", "/")  # that end a file
 FAILURES = (
     "NVIDIA-SMI has failed", "NVIDIA-SMI couldn't", "Failed to initialize NVML", "No devices were found",
     "Failed to", "Unable to", "bash:", "sh:", "command not found",
@@ -49,11 +50,12 @@ MAX_LINES = 4 << 20  # bytes of a section that is read by lines
 
 
 class Section(NamedTuple):
-    """Where a section lies, and its first line that is not empty."""
+    """Where a section lies, its first line that is not empty, and where the next line begins."""
 
     start: int
     end: int
     header: str
+    body: int
 
 
 class Report(NamedTuple):
@@ -75,18 +77,19 @@ def read(stream: Stream, spool: Spool, files: Files) -> Report:
     start = spool.size
     is_cut = _spooled(stream, spool)
     sections = list(_sections(files, start, spool.size))
-    if not sections or not any(section.header.startswith(START) for section in sections[:3]):
+    first = next((section for section in sections[:3] if section.header.startswith(START)), None)
+    if first is None:
         raise Refused(NO_BUG_REPORT)
     is_complete = not is_cut and any(section.header.startswith(END) for section in sections[-3:])
     rows: list[Row] = []
     for section in (mended := list(_mended(sections))):
-        found = _of_section(files, section)
+        found = next(read for start, read in READERS if section.header.startswith(start))(files, section)
         is_last = section is mended[-1] and not is_complete
         rows += (row._replace(status="truncated") if is_last and row.status == "ok" else row for row in found)
-    banner = _lines(files, sections[0] if sections[0].header.startswith(START) else sections[1])
+    banner = _lines(files, first)
     taken_at, notes = _of_banner(banner)
     rows += _of_uname(banner)
-    return Report(list(joined(rows).values()), taken_at, is_complete, notes)
+    return Report(list(joined(_of_one_boot(files, rows)).values()), taken_at, is_complete, notes)
 
 
 def _spooled(stream: Stream, spool: Spool) -> bool:
@@ -109,8 +112,12 @@ def _sections(files: Files, start: int, end: int) -> Iterator[Section]:
             keep = len(rest) - 64 if len(rest) > 64 else 0
             rest, at = rest[keep:] + data, at + len(data)
         stop = at - len(rest) + found if found >= 0 else end
-        if header := _first_line(files, begun, stop):
-            yield Section(begun, stop, header)
+        head = files.fetch(Piece("", begun, min(4096, max(0, stop - begun))))
+        text = head.lstrip()
+        if text:
+            line = text.partition(b"\n")[0]
+            body = min(stop, begun + len(head) - len(text) + len(line) + 1)
+            yield Section(begun, stop, line.decode("utf-8", "replace").strip(), body)
         if found < 0:
             return
         begun = stop + len(SEPARATOR)
@@ -125,11 +132,6 @@ def _separator(data: bytes) -> int:
 
 def _pattern() -> re.Pattern[bytes]:
     return re.compile(rb"(?:^|(?<=\n))(_{44})(?=\r?\n)")
-
-
-def _first_line(files: Files, start: int, end: int) -> str:
-    head = files.fetch(Piece("", start, min(4096, max(0, end - start)))).decode("utf-8", "replace")
-    return next((line.strip() for line in head.split("\n") if line.strip()), "")
 
 
 def _mended(sections: list[Section]) -> Iterator[Section]:
@@ -162,31 +164,25 @@ def _lines(files: Files, section: Section) -> list[str]:
     return data.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
 
 
-def _of_section(files: Files, section: Section) -> Iterator[Row]:
-    header = section.header
-    if header.startswith("*** "):
-        yield from _files(files, section)
-    elif header == "dmesg:":
-        yield _answer("run dmesg", _piece(files, section, header))
-    elif header.startswith(SCAN):
-        yield from _scan(files, section)
-    elif header.startswith("Skipping"):
-        yield from _skipped(_lines(files, section))
-    elif header.startswith("/sys/module/"):
-        yield from _parameters(_lines(files, section))
-    elif not header.startswith((START, END, "base64 ")):
-        yield from _commands(files, section)
+def _of_one_boot(files: Files, rows: list[Row]) -> list[Row]:
+    """The ring buffer may have lost an Xid that the journal of the boot still has: then each is a part of the log."""
+    logs = {row.status: files.bytes_of(row.parts) for row in reversed(rows) if row.key == "run dmesg"}
+    ring, journal = logs.get("ok", b"Linux version"), logs.get("truncated", b"")
+    if b"NVRM: Xid" not in journal or b"NVRM: Xid" in ring or b"Linux version" in ring:
+        return rows
+    return [row._replace(status="truncated") if (row.key, row.status) == ("run dmesg", "ok") else row for row in rows]
 
 
-def _piece(files: Files, section: Section, header: str) -> Piece:
-    """What follows the header of a section, without the empty lines around it. Of a long one the end is kept."""
-    data = files.fetch(Piece("", section.start, min(section.end - section.start, MAX_FILE)))
-    at = data.find(header.encode("utf-8", "surrogateescape") if header.isascii() else b"\n")
-    start = section.start + (data.find(b"\n", max(at, 0)) + 1)
-    return _trimmed(files, start, section.end)
+def _nothing(files: Files, section: Section) -> Iterator[Row]:
+    yield from ()
+
+
+def _kernel_log(files: Files, section: Section) -> Iterator[Row]:
+    yield _answer("run dmesg", _trimmed(files, section.body, section.end))
 
 
 def _trimmed(files: Files, start: int, end: int) -> Piece:
+    """Without the empty lines around it. Of a long one the end is kept."""
     head = files.fetch(Piece("", start, min(256, max(0, end - start))))
     start += len(head) - len(head.lstrip(b"\n\r"))
     tail = files.fetch(Piece("", max(start, end - 256), min(256, max(0, end - start))))
@@ -205,19 +201,14 @@ def _answer(key: str, piece: Piece, *, is_part: bool = False, failed: str = "") 
 
 def _files(files: Files, section: Section) -> Iterator[Row]:
     """``*** /path`` and ``*** ls: ...`` and the content; several of them where lines between were left out."""
-    data = files.fetch(Piece("", section.start, section.end - section.start)) if _is_short(section) else b""
-    if not data:
-        yield from _file(files, section.header[4:], section.start, section.end, section.header)
+    if section.end - section.start > MAX_FILE:
+        yield from _file(files, section.header[4:], section.start, section.end)
         return
+    data = files.fetch(Piece("", section.start, section.end - section.start))
     marks = [match for match in re.finditer(rb"(?m)^\*\*\* (/[^\r\n]{1,1000})\r?$", data) if _is_mark(data, match)]
     for mark, following in zip(marks, [*marks[1:], None]):
         end = section.start + (following.start() if following else len(data))
-        name = mark[1].decode("utf-8", "replace")
-        yield from _file(files, name, section.start + mark.start(), end, name)
-
-
-def _is_short(section: Section) -> bool:
-    return section.end - section.start <= MAX_FILE
+        yield from _file(files, mark[1].decode("utf-8", "replace"), section.start + mark.start(), end)
 
 
 def _is_mark(data: bytes, mark: re.Match[bytes]) -> bool:
@@ -227,12 +218,12 @@ def _is_mark(data: bytes, mark: re.Match[bytes]) -> bool:
     return line.endswith(tuple(sign.encode() for sign, _ in GONE)) or following.startswith(b"*** ls:")
 
 
-def _file(files: Files, name: str, start: int, end: int, header: str) -> Iterator[Row]:
+def _file(files: Files, name: str, start: int, end: int) -> Iterator[Row]:
+    path = name.strip().replace("/./", "/")
     for sign, status in GONE:
-        if name.endswith(sign):
-            yield Row(read_key(_path(name.removesuffix(sign))), status, why=f"it says: {sign.strip()}")
+        if path.endswith(sign):
+            yield Row(read_key(path.removesuffix(sign)), status, why=f"it says: {sign.strip()}")
             return
-    path = _path(name)
     if not path.startswith("/") or " " in path:
         return
     head = files.fetch(Piece("", start, min(8192, end - start)))
@@ -241,12 +232,7 @@ def _file(files: Files, name: str, start: int, end: int, header: str) -> Iterato
         at = head.find(b"\n", at + 1)
     if at < 0:
         return
-    piece = _trimmed(files, start + at + 1, end)
-    yield _answer(read_key(path), piece)
-
-
-def _path(name: str) -> str:
-    return name.strip().replace("/./", "/")
+    yield _answer(read_key(path), _trimmed(files, start + at + 1, end))
 
 
 def _scan(files: Files, section: Section) -> Iterator[Row]:
@@ -266,9 +252,9 @@ def _scan(files: Files, section: Section) -> Iterator[Row]:
         yield Row("run dmesg", "truncated", ("\n".join(boot).encode()[-MAX_FILE:],))
 
 
-def _skipped(lines: list[str]) -> Iterator[Row]:
+def _skipped(files: Files, section: Section) -> Iterator[Row]:
     """``Skipping nvidia-smi output (safe mode)``; newer ``Skipping: nvidia-smi`` and the reason below."""
-    text = [line.strip() for line in lines if line.strip()]
+    text = [line.strip() for line in _lines(files, section) if line.strip()]
     old = re.fullmatch(r"Skipping (.{1,80}?) output \((.{1,200})\)?", text[0])
     what = old[1] if old else text[0].removeprefix("Skipping:").strip()
     reason = (old[2] if old else text[1] if len(text) > 1 else "").rstrip(".)")
@@ -277,9 +263,9 @@ def _skipped(lines: list[str]) -> Iterator[Row]:
         yield Row(key, "not_captured", why=f"the bug report left it out: {reason or 'no reason given'}")
 
 
-def _parameters(lines: list[str]) -> Iterator[Row]:
+def _parameters(files: Files, section: Section) -> Iterator[Row]:
     """``/sys/module/nvidia/parameters/NVreg_EnableMSI:1``."""
-    for line in lines:
+    for line in _lines(files, section):
         path, colon, value = line.partition(":")
         if colon and path.startswith("/sys/module/") and " " not in path:
             yield Row(read_key(path), "ok", (value.strip().encode("utf-8", "replace") + b"\n",))
@@ -287,26 +273,20 @@ def _parameters(lines: list[str]) -> Iterator[Row]:
 
 def _commands(files: Files, section: Section) -> Iterator[Row]:
     """One command, or several, each with its line, an empty one, and its output."""
-    data = files.fetch(Piece("", section.start, min(section.end - section.start, MAX_FILE)))
-    found: list[tuple[int, int, str]] = []
-    looked = 0
-    for match in re.finditer(rb"(?m)^(/[A-Za-z][^\r\n]{1,400}|[a-z][a-z0-9-]{1,30}(?: [^\r\n]{0,400})?)\r?$", data):
+    data = files.fetch(Piece("", section.body, min(section.end - section.body, MAX_FILE)))
+    found = [(0, 0, section.header)]
+    for match in islice(re.finditer(rb"(?m)^(/[A-Za-z][^\r\n]{1,400})\r?$", data), MAX_COMMANDS):
         line = match[1].decode("utf-8", "replace").strip()
-        is_first = not found and line == section.header
-        is_tool = (
-            "bin/" in line.partition(" ")[0] and data[match.end() : match.end() + 3].replace(b"\r", b"")[:2] == b"\n\n"
-        )
-        if is_first or (line.startswith("/") and (is_tool or canonical(_argv(line)) is not None)):
+        following = data[match.end() : match.end() + 3].replace(b"\r", b"")
+        is_tool = "bin/" in line.partition(" ")[0] and following.startswith(b"\n\n")
+        if is_tool or canonical(_argv(line)) is not None:
             found.append((match.start(), match.end(), line))
-        looked += line.startswith("/")
-        if looked > MAX_COMMANDS:
-            break
-    for (_, start, line), following in zip(found, [*found[1:], (len(data), 0, "")]):
+    ends = [section.body + start for start, _, _ in found[1:]]
+    for (_, start, line), end in zip(found, [*ends, section.end]):
         asked = canonical(_argv(line))
         if asked is None:
             continue
-        end = section.start + following[0] if following[2] else section.end
-        piece = _trimmed(files, section.start + start, end)
+        piece = _trimmed(files, section.body + start, end)
         row = _answer(asked.key, piece, is_part=asked.is_part, failed=_failure(files, piece))
         yield row._replace(parts=(asked.header.encode(), *row.parts)) if asked.header and row.parts else row
 
@@ -338,3 +318,17 @@ def _of_uname(lines: list[str]) -> Iterator[Row]:
             yield Row("run uname -a", "ok", (line.partition(":")[2].strip().encode(),))
             yield Row("read /proc/sys/kernel/osrelease", "ok", (words[3].encode(),))
             yield Row("read /proc/sys/kernel/hostname", "ok", (words[2].encode(),))
+
+
+# What reads a section, by how its first line begins: the first row that fits counts.
+READERS: tuple[tuple[str, Callable[[Files, Section], Iterator[Row]]], ...] = (
+    ("*** ", _files),
+    ("dmesg:", _kernel_log),
+    (SCAN, _scan),
+    ("Skipping", _skipped),
+    ("/sys/module/", _parameters),
+    (START, _nothing),
+    (END, _nothing),
+    ("base64 ", _nothing),
+    ("", _commands),
+)

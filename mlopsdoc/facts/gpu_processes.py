@@ -32,15 +32,16 @@ class GpuProcess(Fact, frozen=True):
 
 
 class GpuProcesses(Fact, frozen=True):
-    """The processes on all GPUs, by GPU and pid; none of a GPU whose list NVML refused."""
+    """The processes on all GPUs, by GPU and pid; none of a GPU whose list NVML refused. now: when."""
 
     processes: tuple[GpuProcess, ...]
+    now: float = 0.0
 
     @classmethod
     def read(cls, host: Host, gpus: Gpus) -> GpuProcesses:
         """Raises CannotSee when neither NVML, of any GPU, nor nvidia-smi says which there are."""
         if gpus.listed is not None:
-            return cls(_of_listed(host, gpus.listed))
+            return cls(_of_listed(host, gpus.listed), host.now())
         said = nvml.table(host.probe("nvml", "processes"))
         rows = nvml.rows(said)
         if not any(nvml.part(row, "values") for row in rows):
@@ -54,7 +55,7 @@ class GpuProcesses(Fact, frozen=True):
         about = _looked_up(host, sorted({pid for _, pid in found}))
         whole = sees_all_processes(host) if found else False
         processes = [_process(pid, pci, used, about.get(str(pid)), whole) for (pci, pid), used in found.items()]
-        return cls(tuple(sorted(processes, key=lambda process: (process.pci, process.pid))))
+        return cls(tuple(sorted(processes, key=lambda process: (process.pci, process.pid))), host.now())
 
     def hurts(self, pci: str) -> list[Hurt]:
         """Who suffers when this GPU does."""

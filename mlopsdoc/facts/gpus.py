@@ -120,6 +120,15 @@ class Gpu(Fact, frozen=True):
         return not (words & GDDR or self.is_consumer or self.is_laptop)
 
     @property
+    def has_display(self) -> bool:
+        """Whether it is a board that people plug screens into."""
+        return self.is_consumer or self.is_laptop or bool({"RTX", "Quadro"} & set(self.name.split()))
+
+    @property
+    def is_passed_through(self) -> bool:
+        return self.virtualization in (1, VGPU_GUEST)
+
+    @property
     def is_laptop(self) -> bool:
         return "Laptop" in self.name or "Max-Q" in self.name
 
@@ -196,6 +205,14 @@ class Gpus(Fact, frozen=True):
         """That GPU among these."""
         wanted = (gpu.pci, gpu.uuid, None if gpu.pci or gpu.uuid else gpu.index)
         return next((g for g in self.gpus if (g.pci, g.uuid, None if g.pci or g.uuid else g.index) == wanted), None)
+
+    def gaps(self, what: str) -> Iterator[tuple[str, str, str, str]]:
+        """Subject, summary, advice and code of the GPUs of which `what` cannot be judged."""
+        for lost in self.lost:
+            yield lost.label, f"{what} cannot be judged: {lost.why}", nvml.XID, "lost"
+        if self.missing or self.is_part:
+            many = f"{self.missing} more GPUs" if self.missing else "other GPUs, if there are any,"
+            yield "", f"{what} of {many} is not in what is here of nvidia-smi", "nvidia-smi -q tells of all", "missing"
 
     def seconds_since(self, before: Before[Gpus]) -> float:
         """The seconds by which these were read after those; 0 when there are no earlier ones."""

@@ -76,7 +76,7 @@ def parse(text: str, whole: bool) -> Printed:
         is_last = number >= last
         if len(cells) < len(fields) and not is_last:
             cells = ["?"] * len(fields)  # a comma was lost: which cell is of which field is not known
-        is_cut = len(cells) < len(fields) or (is_last and not whole)
+        is_cut = len(cells) < len(fields) or (is_last and not whole and not _is_entire(cells[-1]))
         row = _row(number, fields, cells[:-1] if is_cut else cells)
         if whole and not any(field in IDENTITY for field in fields):
             row.index = ordinal  # they come in the order of their index
@@ -85,6 +85,11 @@ def parse(text: str, whole: bool) -> Printed:
         if "driver_version" in fields[: len(cells)]:
             printed.driver = one_line(cells[fields.index("driver_version")], 40)
     return printed
+
+
+def _is_entire(cell: str) -> bool:
+    """Whether it ends as it should: a number with its unit, a mask after 16 digits."""
+    return cell.endswith((" MHz", " W", " %", " MiB")) or (cell.startswith("0x") and len(cell) == 18)
 
 
 def _is_header(cells: list[str]) -> bool:

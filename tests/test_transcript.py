@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlopsdoc import opening
 from mlopsdoc.hosts.merged import Differ, merge
-from mlopsdoc.hosts.pasted import transcript
+from mlopsdoc.hosts.pasted import margins, transcript
 from mlopsdoc.hosts.pasted.commands import Canonical, canonical, is_command
 from mlopsdoc.hosts.pasted.dates import Moment, moment_of
 from mlopsdoc.hosts.pasted.prompts import pipelines, prompt_of
@@ -1069,6 +1069,153 @@ def test_a_large_log_in_little_memory(tmp_path: Path) -> None:
     code, _, _, _, mib = measured("check", "--from", str(path), "--json", "--fail-on", "never", place=tmp_path)
     assert code == 0
     assert mib < 300
+
+
+# ---- what stands around and in the lines
+
+
+DEGRADED = MDSTAT.replace("[2/2] [UU]", "[2/1] [U_]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$ cat /proc/mdstat\n" + DEGRADED.replace("<none>", "&lt;none&gt;"),
+        "".join(f"> > {line}\n" for line in f"$ cat /proc/mdstat\n{DEGRADED}".splitlines()),
+        "".join(f"{n:6d}\t{line}\n" for n, line in enumerate(f"$ cat /proc/mdstat\n{DEGRADED}".splitlines(), 1)),
+        "".join(f"{n}: {line}\n" for n, line in enumerate(f"$ cat /proc/mdstat\n{DEGRADED}".splitlines(), 7)),
+        "".join(f"{n:3d} | {line}\n" for n, line in enumerate(f"$ cat /proc/mdstat\n{DEGRADED}".splitlines(), 1)),
+        "$ cat /proc/mdsta\x08\x1b[Kat\r\n" + DEGRADED.replace("\n", "\r\n"),
+        "$ cat /proc/mdsta \rt\n" + DEGRADED,
+        "%" + " " * 79 + "\r \r\r$ cat /proc/mdstat\n" + DEGRADED,
+        "$ cat /proc/mdstat\n" + DEGRADED.replace("      ", "\xa0" * 6),
+        f"see:\n```bash\n$ cat /proc/mdstat\n{DEGRADED}```\nThanks!\n",
+        f"{{code:bash}}\n[root@gpu-9 ~]# cat /proc/mdstat\n{DEGRADED}[root@gpu-9 ~]# {{code}}\nPlease help.\n",
+        f"<pre>\n$ cat /proc/mdstat\n{DEGRADED}</pre>\n",
+    ],
+)
+def test_what_is_put_around_an_output(text: str) -> None:
+    assert said(text)["read /proc/mdstat"] == ("ok", DEGRADED)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("<process_name>&lt;unknown&gt;</process_name>", "<process_name>&lt;unknown&gt;</process_name>"),
+        ("Link 7: &lt;inactive&gt;", "Link 7: <inactive>"),
+        ("&amp;lt;", "&lt;"),
+        ("N\x08NA\x08A", "NA"),
+        ("\x08\x08a", "a"),
+        ("10%\r20%", "10%20%"),
+    ],
+)
+def test_lines_as_a_terminal_shows_them(line: str, shown: str) -> None:
+    assert margins.shown(line) == shown
+
+
+@pytest.mark.parametrize("text", ["1: a\n2: b\n4711: c\n", "1. a\n1. b\n1. c\n", "9  $ df\n3  x\n4  y\n"])
+def test_numbers_that_do_not_count_lines_stay(text: str) -> None:
+    assert margins.margin_of(text.splitlines()).strip("1: x") == "1: x"
+
+
+def test_what_stands_below_a_fence_is_no_output() -> None:
+    answers = said(f"```\n$ zpool status\n{POOL}```\nwe run: zpool scrub lake\n")
+    assert answers["run zpool status"] == ("truncated", POOL)
+
+
+def test_a_typescript_tells_when() -> None:
+    text = f"Script started on 2026-11-16 11:00:09+00:00 [TERM=xterm]\n$ cat /proc/mdstat\n{MDSTAT}$ exit\nexit\n\n"
+    recorded = transcript.parse(f"{text}Script done on 2026-11-16 11:00:30+00:00 [COMMAND_EXIT_CODE=0]\n")
+    assert (recorded.taken_at, recorded.is_lower_bound) == (1794826830.0, False)
+    assert set(recorded.answers) == {"read /proc/mdstat"}
+
+
+@pytest.mark.parametrize("command", ["sudo reboot", "systemctl reboot", "shutdown -r now", "ipmitool power cycle"])
+def test_what_was_before_a_reboot_is_over(command: str) -> None:
+    text = f"$ dmesg\n{KERNEL}$ {command}\n$ uname -r\n6.8.0-49-generic\n"
+    assert "run dmesg" in keys(text)  # nothing came after it
+    late = transcript.parse(f"{text}$ cat /proc/mdstat\n{MDSTAT}")
+    assert "run dmesg" not in late.answers
+    assert "what was said before the reboot is not judged" in late.notes
+
+
+@pytest.mark.parametrize("heading", ["# {}", "# node {}:", "# on {}", "## {} ##"])
+def test_remarks_that_name_two_hosts_are_refused(heading: str) -> None:
+    one, two = heading.format("dgx-8"), heading.format("dgx-9")
+    with pytest.raises(Differ):
+        transcript.parse(f"{one}\n$ cat /proc/mdstat\n{MDSTAT}{two}\n$ cat /proc/mdstat\n{DEGRADED}")
+    transcript.parse(f"{one}\n$ cat /proc/mdstat\n{MDSTAT}{two}\n$ uname -r\n6.8.0-49-generic\n")
+
+
+@pytest.mark.parametrize("remark", ["# step-{}", "# R{}", "# after {}", "# GPU{}", "# {}"])
+def test_remarks_that_name_no_hosts(remark: str) -> None:
+    text = f"{remark.format(550)}\n$ cat /proc/mdstat\n{DEGRADED}{remark.format(580)}\n$ cat /proc/mdstat\n{MDSTAT}"
+    assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)
+
+
+# ---- several samples
+
+LINKS = "GPU 0: NVIDIA H200 (UUID: GPU-1)\n\t Link 0: CRC Errors: {}\n"
+
+
+FIRST, LATER, SOON = (f"Mon Nov 16 11:0{clock} UTC 2026\n" for clock in ("0:00", "5:00", "0:04"))
+
+
+@pytest.mark.parametrize(
+    ("text", "has_before"),
+    [
+        (f"$ date; {{c}}\n{FIRST}{{a}}$ date; {{c}}\n{LATER}{{b}}", True),
+        (f"$ date\n{FIRST}$ {{c}}\n{{a}}$ date\n{LATER}$ {{c}}\n{{b}}", True),
+        (f"$ date; {{c}}\n{FIRST}{{a}}$ {{c}}; date\n{{b}}{LATER}", True),
+        ("$ {c}\n{a}$ {c}\n{b}", False),
+        (f"$ date; {{c}}\n{FIRST}{{a}}$ date; {{c}}\n{SOON}{{b}}", False),
+        (f"$ date; {{c}}\n{FIRST}{{a}}$ sudo reboot\n$ date; {{c}}\n{LATER}{{b}}", False),
+    ],
+)
+def test_two_samples_of_one_command(text: str, has_before: bool, tmp_path: Path) -> None:
+    command = "nvidia-smi nvlink -e"
+    (tmp_path / "paste").write_text(text.format(c=command, a=LINKS.format(7), b=LINKS.format(9)) + "$\n")
+    host, _ = recording(str(tmp_path / "paste"))
+    assert host.recording.answers[f"run {command}"].text == LINKS.format(9)
+    before = host.recording.before
+    assert (before is not None) == has_before
+    if before:
+        assert before.taken_at == 1794826800.0
+        assert before.answers[f"run {command}"].text == LINKS.format(7)
+
+
+def test_outputs_that_tell_their_own_time() -> None:
+    late = QUERY.replace("11:00:09", "11:02:09").replace("Correctable              : 0", "Correctable              : 8")
+    recorded = transcript.parse(f"$ nvidia-smi -q\n{QUERY}$ nvidia-smi -q\n{late}$ \n")
+    assert recorded.before is not None
+    assert recorded.taken_at - recorded.before.taken_at == 120
+    assert recorded.before.answers["run nvidia-smi -q"].text == QUERY
+
+
+def test_a_note_is_given_once() -> None:
+    parts = [("a", transcript.parse(f"$ nvidia-smi -q\n{QUERY}")), ("b", transcript.parse(f"$ nvidia-smi -q\n{QUERY}"))]
+    assert len(merge(parts).notes) == 1
+
+
+# ---- copies that lack their beginning
+
+
+def test_rows_without_their_head() -> None:
+    rows = "/dev/sda2       879G  874G     0 100% /\n/dev/sdb1       7.0T  3.1T  3.9T  45% /data\n"
+    assert said(rows)["run df"] == ("truncated", rows)
+    table = "\n".join(TABLE.splitlines()[3:]) + "\n"
+    assert said(table)["run nvidia-smi"][0] == "truncated"
+    assert "run df" not in said("/dev/sda2       58M  1.2M   57M    3% /\n")  # it may count inodes
+
+
+@pytest.mark.parametrize("line", ["a\n", "$ x{n}\n", "> {n}\n", "{{\n", "$ cat /proc/mdstat\nmd0 : active raid1\n"])
+def test_of_too_many_lines_only_logs_are_read(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcript, "MAX_LINES", 250)
+    text = "".join(line.format(n=n) for n in range(500))
+    recorded = transcript.parse(f"{text}$ zpool status\n{POOL}{KERNEL.strip()}")
+    assert recorded.answers["run dmesg"].text == KERNEL
+    assert "run zpool status" not in recorded.answers
+    assert any("only logs were looked for" in note for note in recorded.notes)
 
 
 # ---- any text

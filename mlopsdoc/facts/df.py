@@ -21,7 +21,7 @@ from mlopsdoc import Fact, Host, Line
 from mlopsdoc.facts.asked import asked
 from mlopsdoc.hosts.base import Answer
 
-UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
+UNITS = "KMGTPE"
 # How a header names the blocks, before the dash -> bytes of one.
 BLOCKS = {
     "512": 512, "512b": 512, "1k": 1 << 10, "1024": 1 << 10, "1m": 1 << 20, "1048576": 1 << 20, "1g": 1 << 30, "1": 1,
@@ -131,8 +131,9 @@ def _row(key: str, line: str, one: int, has_kinds: bool) -> Row | None:
     """By its shape: three numbers, a percentage, a path; before them a name, which may have blanks, and a type."""
     words = line.split()
     at = next((n for n, word in enumerate(words) if n >= 4 and _is_percent(word)), 0)
+    thousand = 1000 if {"-H", "--si"}.intersection(key.split()) else 1024
     path = line.partition(f" {words[at]} ")[2].strip() if at else ""
-    counts = [_count(word, one) for word in words[at - 3 : at]] if path.startswith("/") else [None]
+    counts = [_count(word, one, thousand) for word in words[at - 3 : at]] if path.startswith("/") else [None]
     name = words[: at - 3]
     if any(count is None for count in counts):
         return None
@@ -147,10 +148,11 @@ def _is_percent(word: str) -> bool:
     return word == "-" or (word.endswith("%") and word[:-1].isdecimal() and len(word) < 6)
 
 
-def _count(text: str, one: int) -> int | None:
-    """Bytes of ``1843200000`` (in blocks of `one`), ``1.8T``, ``1,5G``, ``0``; None for ``-`` and anything else."""
-    unit = UNITS.get(text[-1:].upper(), 0)
-    value = (text[:-1] if unit else text).replace(",", ".", 1)
+def _count(text: str, one: int, thousand: int) -> int | None:
+    """Bytes of ``1843200000`` (in blocks of `one`), ``1.8T``, ``1,5G``, ``0``; None for ``-`` and anything
+    else. thousand: bytes of a K, 1000 with -H."""
+    power = UNITS.find(text[-1:].upper()) + 1 if text else 0
+    value = (text[:-1] if power else text).replace(",", ".", 1)
     if not value.replace(".", "", 1).isdecimal() or not value.isascii() or len(value) > 20:
         return None
-    return int(float(value) * (unit or one))
+    return int(float(value) * (thousand**power if power else one))

@@ -83,5 +83,5 @@ def _laid_over(recordings: Sequence[Recording]) -> Recording:
                 whole.answers[key] = answer
         for key, paths in recording.trees.items():
             whole.trees.setdefault(key, paths)
-        whole.notes += recording.notes
+        whole.notes += [note for note in recording.notes if note not in whole.notes]
     return whole

@@ -63,6 +63,10 @@ def load(path: str) -> tuple[str, Recording]:
                 for row in said[0]:
                     answer = _answer(spool, row, folder)
                     recording.answers[answer.key] = answer
+            elif kind == "before":
+                before = recording.before = Recording(said[0])
+                before.complete = False
+                before.answers = {answer.key: answer for answer in (_answer(spool, row, folder) for row in said[1])}
             elif kind == "about":
                 form, about = said
                 for name, value in about.items():
@@ -155,4 +159,4 @@ def _messages(fd: int, seconds: float) -> Generator[list[Any], None, bool]:
             yield ["refused", refusals.TOO_MANY_ANSWERS.format(MAX_ANSWERS_MIB)]
             return True
         if not more:
-            return kind not in ("", "rows")
+            return kind not in ("", "rows", "before")

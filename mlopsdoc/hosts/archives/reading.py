@@ -6,7 +6,7 @@ import io
 import marshal
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import IO, Any, NamedTuple, cast
 
@@ -27,11 +27,12 @@ MAX_LOOKED_AT = 4000  # entries of a folder, until it is clear that it is no evi
 
 
 class Found(NamedTuple):
-    """What it is, the answers in it, and a Recording without them."""
+    """What it is, the answers in it, a Recording without them, and those of its `before`."""
 
     form: str
     rows: list[Row]
     about: Recording
+    before: Sequence[Row] = ()
 
 
 def work(given: str) -> None:
@@ -39,9 +40,11 @@ def work(given: str) -> None:
     folder, spool_fd, seconds, memory = cast(tuple[str, int, float, int], marshal.loads(bytes.fromhex(given)))
     try:
         _limit(seconds, memory)
-        form, rows, about = _examine(folder, spool_fd, Budget(CAPS, seconds))
+        form, rows, about, before = _examine(folder, spool_fd, Budget(CAPS, seconds))
         for start in range(0, len(rows), BATCH):
             _say(["rows", [_plain(row) for row in rows[start : start + BATCH]]])
+        if about.before:
+            _say(["before", about.before.taken_at, [_plain(row) for row in before]])
         _say(["about", form, {name: getattr(about, name) for name in ABOUT}])
     except Differ as differ:
         _say(["differ", str(differ)])
@@ -153,7 +156,9 @@ def _of_text(packed: Stream | None, spool: Spool, spool_fd: int) -> Found:
             notes = [f"not all of it could be read: {cut}"]
     about = transcript.load(path)
     about.notes += notes
-    return Found("text", [_kept(answer, spool) for answer in about.answers.values()], about)
+    before = about.before.answers.values() if about.before else ()
+    kept = [[_kept(answer, spool) for answer in answers] for answers in (about.answers.values(), before)]
+    return Found("text", kept[0], about, kept[1])
 
 
 def _kept(answer: Answer, spool: Spool) -> Row:

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import run_key, words
-from mlopsdoc.hosts.pasted.places import after_options, place
+from mlopsdoc.hosts.pasted.places import MANY_HOSTS, RUNNERS, SHELLS, WRAPPERS, after_options, place
 from mlopsdoc.hosts.pasted.tools import LEAD, OTHERS, TOOLS, Form, Tool
 from mlopsdoc.hosts.patterns import compiled
 
@@ -22,6 +22,7 @@ class Canonical(NamedTuple):
     header: str = ""
 
 
+KEYWORDS = ("for", "while", "if", "until", "case", "{", "(")
 CONTAINER = ("docker", "exec", "container")
 JOURNAL_TAKES = ("-u", "-p", "-n", "-S", "-U", "-g", "-o", "-t", "-c")
 OTHER_JOURNALS = (
@@ -52,6 +53,19 @@ def canonical(argv: tuple[str, ...]) -> Canonical | None:
         asked = found.key.partition(" ")[2] if found.key.startswith("run ") else words(("cat", found.key[5:]))
         return found._replace(key=f"run {words(CONTAINER)} {asked}")
     return found
+
+
+@cache
+def _first_words() -> frozenset[str]:
+    names = (*TOOLS, *RUNNERS, *WRAPPERS, *SHELLS, *MANY_HOSTS, *OTHERS, *KEYWORDS)
+    return frozenset(name.split()[0] for name in names)
+
+
+def may_be_command(text: str) -> bool:
+    """Whether it is worth to take a command line apart, by its first word."""
+    first = text.split(None, 1)[0] if text else ""
+    name = first.rpartition("/")[2].removesuffix(".exe")
+    return name in _first_words() or "=" in first or first[:1] in ("'", '"', "\\")
 
 
 @lru_cache(4096)

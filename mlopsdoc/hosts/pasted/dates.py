@@ -139,6 +139,12 @@ def moment_of(text: str) -> Moment:
     return Moment(at, re.search(r"\b(?:UTC|GMT)\b|[0-9]Z$", line) is not None)
 
 
+def stated_in(key: str, text: str) -> float:
+    """When an output was printed, as its first lines say; 0 where they do not."""
+    head = text[:1000] if key in ("run nvidia-smi", "run nvidia-smi -q", "run nvidia-smi -q -x") else ""
+    return max(moments_in(head), default=NEVER).at
+
+
 def newest_moment(answers: Mapping[str, Answer]) -> Moment:
     """The newest time that the answers state, or NEVER: a lower bound of the moment at which they were given."""
     limit = time.time() + DAY_S

@@ -38,13 +38,15 @@ _LINK = r"l[rwxsStT-]{9}[.+@]? .*? (?P<name>\S+) -> (?P<target>\S.*)$"
 
 
 class Said(NamedTuple):
-    """An answer that the text holds. is_anew: it is truncated, and says anew what was said before."""
+    """An answer that the text holds. is_anew: it is truncated, and says anew what was said before. at: when that was,
+    0 where nobody tells."""
 
     key: str
     status: AnswerStatus
     text: str = ""
     why: str = ""
     is_anew: bool = False
+    at: float = 0.0
 
 
 class NotTold(Exception):

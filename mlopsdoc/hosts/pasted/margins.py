@@ -1,9 +1,11 @@
-"""What stands in front of every line of a text: the mark of a quotation, an indentation, a logger's time."""
+"""What programs and people put around the lines of a text, and what a terminal does not show of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 from mlopsdoc.hosts.pasted.prompts import prompt_of
 from mlopsdoc.hosts.pasted.shapes import start_of
@@ -15,24 +17,81 @@ _STAMP = (
     r"\[?[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?"
     r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?\]?(?: |$)"
 )
-
+_NUMBER = r" {0,7}([0-9]{1,6})(?:\t|: ?| ?\| ?|\. |  |$)"
 
 # What tools that ask many hosts put above what each said: ansible, and clush -b or people, who head other things too.
 _ANSIBLE = r"([\w.-]{1,64}) \| (?:(?:CHANGED|SUCCESS|FAILED)!?(?: \| rc=[0-9]+)? (?:>>|=>)|UNREACHABLE!? =>)"
-_HEADING = r"(?:={2,}|-{3,}|#{2,}|\*{3,}|>{3,}) ?([A-Za-z][\w.-]{0,60}[0-9][\w.-]{0,20}):?(?: ?[=#*<-]{2,})?\s*$"
+_HEADING = (
+    r"(?:(?:={2,}|-{3,}|#{2,}|\*{3,}|>{3,}|# ?(?=[a-z]+-)) ?|# ?(?:on|host|node|server)[: ] ?)"
+    r"([A-Za-z][\w.-]{0,60}[0-9][\w.-]{0,20}):?(?: ?[=#*<-]{2,})?\s*$"
+)
 _NO_HOST = (
     r"(?:step|run|test|part|before|after|try|take|phase|sample|day|attempt|case|log|boot|section|gpu|node|cpu)s?_?"
 )
 _PREFIX = r"([A-Za-z][\w.-]{1,63}): ?"
+# The borders of quoted output in markdown, trackers and web pages; what script(1) writes around a session.
+_FENCE = (
+    r"\s{0,3}(?:(?:`{3,}|~{3,})[\w+ -]{0,20}|\{(?:code|noformat)(?::[^}]{0,60})?\}|</?(?:pre|code)>|\[/?code\])\s*$"
+)
+_SCRIPT = r"Script (?:started|done) (?:on|at) (.{10,40})"
+
+_ESCAPE = r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cM])"
+_HIDDEN = "[\x08\r\x1b&\xa0\u200b\ufeff]"
+# How zsh finds the first column, and how readline goes on in the next line of a narrow terminal.
+_OVERWRITTEN = r"^[%#]? {20,}\r \r+| \r(?=[^\r\n])"
+ENTITIES = (
+    ("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#39;", "'"), ("&#x27;", "'"), ("&nbsp;", " "), ("&amp;", "&"),
+)  # fmt: skip
+MAX_TYPED = 8192  # characters of a line in which the backspace key counts
+
+
+def shown(line: str) -> str:
+    """A line as a terminal shows it: without escape sequences, with what was typed after the backspace key.
+
+    Web pages leave ``&lt;`` in what is copied out of them, and blanks that do not break. XML has entities of its own,
+    between angle brackets.
+    """
+    if compiled(_HIDDEN).search(line) is None:
+        return line
+    if "\x1b" in line or "\r" in line:
+        line = compiled(_OVERWRITTEN).sub("", compiled(_ESCAPE).sub("", line)).replace("\r", "")
+    if "\x08" in line:
+        line = _erased(line) if len(line) <= MAX_TYPED else line.replace("\x08", "")
+    line = line.replace("\xa0", " ").replace("\u200b", "").replace("\ufeff", "")
+    if "&" in line and "<" not in line and ">" not in line:
+        for entity, char in ENTITIES:
+            line = line.replace(entity, char)
+    return line
+
+
+def _erased(line: str) -> str:
+    kept: list[str] = []
+    for char in line:
+        if char != "\x08":
+            kept.append(char)
+        elif kept:
+            kept.pop()
+    return "".join(kept)
+
+
+def is_fence(line: str) -> bool:
+    """Whether a line is the border of quoted output: three backticks, ``{code:bash}``, ``<pre>``."""
+    return line.lstrip(" \t")[:1] in tuple("`~{<[") and compiled(_FENCE).match(line) is not None
+
+
+def script_time(line: str) -> str:
+    """When a session of script(1) was: ``Script started on 2026-11-16 11:00:09+00:00 [TERM=...]``; else nothing."""
+    match = compiled(_SCRIPT).match(line) if line.startswith("Script ") else None
+    return match[1] if match else ""
 
 
 def heading_of(line: str) -> tuple[str, bool]:
     """The host whose output follows, and whether that is sure: ``gpu-8 | CHANGED | rc=0 >>``; ``=== gpu-8 ===``."""
     if len(line) > 200 or line[:1].isspace():
         return "", False
-    if match := compiled(_ANSIBLE).match(line):
+    if " | " in line and (match := compiled(_ANSIBLE).match(line)):
         return str(match[1]), True
-    match = compiled(_HEADING).match(line)
+    match = compiled(_HEADING).match(line) if line[:1] in tuple("=-#*>") else None
     return (match[1] if match else ""), False
 
 
@@ -49,9 +108,20 @@ def alike(under: Mapping[str, set[str]]) -> list[str]:
     return []
 
 
-def prefixes(lines: Sequence[str]) -> list[str]:
-    """The hosts whose names stand in front of every line, as pdsh writes them; none where that is not sure."""
-    full = [line.rstrip("\r\n") for line in lines if line.strip()]
+class Margin(NamedTuple):
+    """hosts: whose names stand in front of every line, as pdsh writes them. strip: takes the margin off a line."""
+
+    hosts: list[str]
+    strip: Callable[[str], str]
+
+
+def margin_of(lines: Sequence[str]) -> Margin:
+    """What stands in front of every line of a text that begins with these; nothing where that is not sure."""
+    full = [line for line in (shown(line.rstrip("\r\n")) for line in lines) if line.strip()]
+    return Margin(_prefixes(full), _strip_of(full))
+
+
+def _prefixes(full: Sequence[str]) -> list[str]:
     matches = [compiled(_PREFIX).match(line) for line in full]
     names = list(dict.fromkeys(match[1] for match in matches if match))
     if len(full) < 4 or None in matches or len(names) < 2 or any(map(_is_known, full[:1])):
@@ -60,27 +130,46 @@ def prefixes(lines: Sequence[str]) -> list[str]:
     return names if len(set(firsts)) <= len(names) // 2 + 1 and all(map(_is_known, firsts)) else []
 
 
-def strip_of(lines: Sequence[str]) -> Callable[[str], str]:
-    """How to take the margin off the lines of a text that begins so; nothing is taken where that is not sure.
-
-    A margin stands on every line (a quotation on nearly every one), and without it the text begins as terminals do.
-    """
-    full = [line.rstrip("\r\n") for line in lines if line.strip()]
+def _strip_of(full: Sequence[str]) -> Callable[[str], str]:
+    """A margin stands on every line (a quotation on nearly every one); without it the text begins as terminals do."""
     if len(full) < 3 or _is_known(full[0]):
         return _as_it_is
     quoted = [line for line in full if line.startswith(">")]
-    if len(quoted) * 10 >= len(full) * 8 and _is_known(re.sub(_QUOTE, "", quoted[0], count=1)):
-        return lambda line: re.sub(_QUOTE, "", line, count=1) if line.startswith(">") else line
-    stamp = compiled(_STAMP)
-    if all(stamp.match(line) for line in full) and _is_known(stamp.sub("", full[0], count=1)):
-        return lambda line: stamp.sub("", line, count=1) if stamp.match(line) else line
+    if len(quoted) * 10 >= len(full) * 8 and (depth := _depth(quoted[0])):
+        return _taking(rf"(?:{_QUOTE}){{1,{depth}}}")
     indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in full]
     indent = min(indents, key=len)
-    if not all(one.startswith(indent) for one in indents):
-        return _as_it_is
-    if indent and _is_known(full[0].removeprefix(indent)):
-        return lambda line: line.removeprefix(indent)
+    forms = [_STAMP, *([_NUMBER] if _is_counted(full) else [])]
+    if indent and all(one.startswith(indent) for one in indents):
+        forms.append(re.escape(indent))
+    for form in forms:
+        bare = [line[match.end() :] for line in full if (match := re.match(form, line))]
+        first = next((line for line in bare if line.strip()), "")
+        if len(bare) == len(full) and (_is_known(first) or is_fence(first)):
+            return _taking(form)
     return _as_it_is
+
+
+def _depth(line: str) -> int:
+    """How many marks of quotation stand before a line that is known: ``> > $ df``; 0 where none is."""
+    for depth in range(1, 9):
+        if not line.startswith(">"):
+            return 0
+        line = re.sub(_QUOTE, "", line, count=1)
+        if _is_known(line) or is_fence(line):
+            return depth
+    return 0
+
+
+def _is_counted(full: Sequence[str]) -> bool:
+    """Whether each line has the number after that of the line before it; blank ones may have none."""
+    numbers = [int(match[1]) for line in full if (match := compiled(_NUMBER).match(line))]
+    return len(numbers) == len(full) and all(0 < late - early < 4 for early, late in pairwise(numbers))
+
+
+def _taking(form: str) -> Callable[[str], str]:
+    pattern = re.compile(form)
+    return lambda line: line[match.end() :] if (match := pattern.match(line)) else line
 
 
 def _is_known(line: str) -> bool:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mlopsdoc.hosts.base import AnswerStatus, read_key, words
 from mlopsdoc.hosts.pasted import files, loops, shapes
 from mlopsdoc.hosts.pasted.commands import CONTAINER, Canonical, canonical
+from mlopsdoc.hosts.pasted.dates import moment_of
 from mlopsdoc.hosts.pasted.files import NotTold, Said
 from mlopsdoc.hosts.pasted.places import MANY_HOSTS, place
 from mlopsdoc.hosts.pasted.prompts import Pipeline, joints, pipelines
@@ -37,12 +38,13 @@ KNOWN_FILES = ("/proc/", "/sys/", "/etc/", "/run/", "/dev/", "/var/log/")
 
 class Heard(NamedTuple):
     """said: answers. left: output that the command does not explain, to be read for what it is. is_known: whether the
-    command was understood. is_silent: there was nothing to understand."""
+    command was understood. is_silent: there was nothing to understand. is_reboot: the host started again afterwards."""
 
     said: list[Said]
     left: Sequence[str] | None = None
     is_known: bool = True
     is_silent: bool = False
+    is_reboot: bool = False
 
 
 def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
@@ -58,10 +60,13 @@ def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
         return Heard([Said(typed_key(command), "truncated", _text(lines)), *jobs], None, asked is not None)
     if command.lstrip().startswith("for "):
         return _loop(command, lines)
+    if any(_is_reboot(place(part[0].words).words) for part in parts):
+        return Heard([], lines if any(lines) else None, True, True, True)
     if len(parts) >= 2 and parts[0][0].words[0] in ("test", "["):
         return _tested(parts, joints(command), lines)
     parts = [pipeline for pipeline in parts if place(pipeline[0].words).words[:1] not in SILENT_WORDS]
     if not parts:
+        lines = [line for line in lines if line.strip() not in ("exit", "logout")]
         return Heard([], lines if any(lines) else None, True, True)
     if len(parts) > 1:
         return _several(parts, lines, folder, is_cut)
@@ -79,6 +84,15 @@ def _trimmed(lines: list[str]) -> list[str]:
         return []
     last = next(n for n in range(len(lines) - 1, -1, -1) if lines[n].strip())
     return lines[first : last + 1]
+
+
+def _is_reboot(argv: tuple[str, ...]) -> bool:
+    """``reboot``, ``systemctl reboot``, ``shutdown -r now``, ``ipmitool chassis power cycle``."""
+    if argv[:1] in (("reboot",), ("poweroff",), ("halt",), ("shutdown",)):
+        return not {"-c", "--help", "-k"}.intersection(argv)
+    if argv[:1] == ("ipmitool",):
+        return "power" in argv and argv[-1] in ("cycle", "reset", "off", "soft") and "-H" not in argv
+    return argv[:1] == ("systemctl",) and argv[1:2] in (("reboot",), ("kexec",), ("poweroff",), ("halt",))
 
 
 def typed_key(command: str) -> str:
@@ -370,6 +384,14 @@ def _tested(parts: Sequence[Pipeline], between: tuple[str, ...], lines: Sequence
 
 def _several(parts: Sequence[Pipeline], lines: list[str], folder: str, is_cut: bool) -> Heard:
     """Commands in one line: told apart by what `echo` printed between them, else by the form of their output."""
+    told: list[Said] = []
+    for end in (0, -1):
+        while len(parts) > 1 and lines and (alone := _one_liner(parts[end], lines[end])):
+            told.append(alone)
+            parts, lines = (parts[1:], _trimmed(lines[1:])) if end == 0 else (parts[:-1], _trimmed(lines[:-1]))
+    if told:
+        rest = _several(parts, lines, folder, is_cut) if len(parts) > 1 else _one(parts[0], lines, folder, is_cut)
+        return rest._replace(said=[*told, *rest.said])
     loud = [part for part in parts if part[0].words[0] not in ("echo", "printf")]
     sections = _sections(parts, lines)
     if sections is not None:
@@ -381,6 +403,20 @@ def _several(parts: Sequence[Pipeline], lines: list[str], folder: str, is_cut: b
     said = [one for one in _segmented(lines) if one.key in {a.key for a in asked} or is_log(one.key)]
     is_known = len(asked) == len(loud) and bool(said)
     return Heard(_parts(said)) if is_known else Heard([], lines, False)
+
+
+# What one line of output is, of commands that print just one.
+_ONE_LINERS = {"run hostname": r"[\w.-]+$", "run uptime": r".* up .*load average: ", "run uname -r": r"[0-9]+\.\S+$"}
+
+
+def _one_liner(pipeline: Pipeline, line: str) -> Said | None:
+    """The answer of ``date`` in ``date; nvidia-smi -q``, by its form."""
+    asked = canonical(pipeline[0].words) if len(pipeline) == 1 else None
+    if asked is None or not (moment_of(line).at if asked.key == "run date" else asked.key in _ONE_LINERS):
+        return None
+    if asked.key in _ONE_LINERS and compiled(_ONE_LINERS[asked.key]).match(line) is None:
+        return None
+    return Said(asked.key, "ok", f"{line}\n")
 
 
 def _sections(parts: Sequence[Pipeline], lines: list[str]) -> list[tuple[Pipeline, list[str]]] | None:

@@ -7,22 +7,22 @@ from collections import deque
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from mlopsdoc.hosts.pasted.commands import is_command
+from mlopsdoc.hosts.pasted.commands import KEYWORDS, is_command, may_be_command
 from mlopsdoc.hosts.patterns import compiled
 
 MAX_COMMAND = 8192
-KEYWORDS = ("for", "while", "if", "until", "case", "{", "(")
 
 
 class Prompt(NamedTuple):
     """command: what was typed; nothing when only the prompt is there. host, folder: as the prompt says them.
-    label: words in brackets in front, as in ``(container) $ nvidia-smi``."""
+    label: words in brackets in front, as in ``(container) $ nvidia-smi``. date: as watch(1) prints it."""
 
     command: str
     host: str = ""
     is_root: bool = False
     folder: str = ""
     label: str = ""
+    date: str = ""
 
 
 class Simple(NamedTuple):
@@ -98,6 +98,8 @@ def _is_weak_prompt(match: re.Match[str], command: str) -> bool:
 
 def looks_typed(command: str) -> bool:
     """Whether these words are a command that is known, not prose."""
+    if not may_be_command(command):
+        return False
     try:
         first = pipelines(command)[:1]
     except ValueError:
@@ -114,7 +116,7 @@ def _other_prompt(line: str) -> Prompt | None:
     if match := compiled(_ARROW).match(line):
         return Prompt(match["command"], is_root="└─#" in line)
     if match := compiled(_WATCH).match(line):
-        return Prompt(match["command"], host=match["host"] or "")
+        return Prompt(match["command"], host=match["host"] or "", date=match["date"] or "")
     return None
 
 

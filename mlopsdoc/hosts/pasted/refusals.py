@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from mlopsdoc.hosts.base import AnswerStatus
@@ -15,13 +14,13 @@ _NOT_FOUND = (
     r"['\u2018\"]?([\w./+-]{1,80})['\u2019\"]?: (?:command )?not found\b.{0,40}$"
     r"|.{0,80}exec: \"([\w./-]+)\": executable file not found"
 )
-# Of the tool itself, its name in front, or a sentence that is a line of its own.
-_DENIED = (
-    r"(?:(?:sudo|doas|su|-?(?:ba|z|da)?sh|{tool}|[\w./-]{{0,60}}/{tool})\S{{0,8}}: .{{0,200}}"
-    r"|(?:You |ERROR: |Error: |error: )?(?:.{{0,40}}\b)?)"
+_TROUBLE = (
     r"(?:[Pp]ermission denied|Operation not permitted|[Mm]ust be (?:run as )?root|[Rr]equires? root"
     r"|need to be root|are you root\?|root privileges|Insufficient Permissions)"
 )
+_NAMED = rf"(?P<who>[\w./+-]{{1,140}})\S{{0,8}}: .{{0,200}}{_TROUBLE}"  # of the tool itself, its name in front
+_DENIED = rf"(?:You |ERROR: |Error: |error: )?(?:.{{0,40}}\b)?{_TROUBLE}"  # a sentence that is a line of its own
+SHELLS = ("sudo", "doas", "su", "bash", "-bash", "sh", "-sh", "zsh", "-zsh", "dash", "-dash")
 _FAILED = (
     r"NVIDIA-SMI has failed|Failed to initialize|No devices were found|Unable to determine the device handle"
     r"|NVIDIA-SMI couldn't|Could not open device|Error: |error: |ERROR: |The ZFS modules are not loaded|cannot open '"
@@ -43,12 +42,11 @@ def refusal(tool: str, lines: Sequence[str], *, is_log: bool, is_filtered: bool,
     match = compiled(_NOT_FOUND).match(first)
     if match is not None and tool in {(name or "").rpartition("/")[2] for name in match.groups()}:
         return "absent"
-    name = re.escape(tool[:40])
     count = sum(1 for line in lines if line.strip()) if len(lines) < 40 else len(lines)
-    if count <= 4 and compiled(_DENIED.format(tool=name)).match(first):
-        if is_filtered and not compiled(rf"(?:sudo|doas|.{{0,40}}{name})\S{{0,8}}: ").match(first):
-            return None
-        return "denied"
+    named = compiled(_NAMED).match(first)
+    is_named = named is not None and named["who"].rpartition("/")[2] in (tool, *SHELLS)
+    if count <= 4 and (is_named or compiled(_DENIED).match(first)):
+        return None if is_filtered and not is_named else "denied"
     if count <= 6 and is_known and not is_log and compiled(_FAILED).match(first):
         return "failed"
     return None

@@ -72,7 +72,8 @@ SHAPES: tuple[Shape, ...] = (
           r"|    (?:Product Name|Product Architecture|Persistence Mode|Performance State|Fan Speed|Serial Number"
           r"|GPU UUID|VBIOS Version|Minor Number|Processes|GPU Reset Status|GPU Recovery Action) +: ",
           r"\s{4,}\S|\s*$|[A-Z][A-Za-z0-9 ]+ +: "),
-    Shape("run nvidia-smi", r"\| NVIDIA-SMI [0-9]|NVIDIA-SMI has failed|Failed to initialize NVML|No devices were found"
+    Shape("run nvidia-smi", r"\| NVIDIA-SMI [0-9]|\| {1,3}[0-9]{1,3}  \S.{8,48}\| +[0-9A-F]{8}:[0-9A-F:]{5}\.[0-7] "
+                            r"|NVIDIA-SMI has failed|Failed to initialize NVML|No devices were found"
                             r"|Unable to determine the device handle|NVIDIA-SMI couldn't find|NVML library version: ",
           r"[|+]|\s+$|NVML library|Please also try|Make sure"),
     Shape("run nvidia-smi nvlink -s", r"\s{1,16}Link [0-9]{1,2}: (?:<?inactive|[0-9.]+ GB/s|N/A)"
@@ -109,6 +110,8 @@ SHAPES: tuple[Shape, ...] = (
                               r"|[0-9]{1,6},[^,|]{1,80},[A-Z][A-Za-z/ -]{2,40},(?:[^,]{0,40},){2,12}"),
     Shape("run df -i", r"Filesystem .*\bInodes .*Mounted on$", rf"{ROW}.*(?:%| -) +/"),
     Shape("run df", r"Filesystem .*(?:Size|1K-blocks|1024-blocks) .*Mounted on$", rf"{ROW}.*(?:%| -) +/"),
+    Shape("run df", r"/dev/\S{1,200} +(?:[a-z]\w{1,12} +)?[0-9.,]{1,6}[GTP](?: +[0-9.,]{1,6}[KMGTP]?){2} +[0-9]{1,3}%"
+          r" +/", rf"{ROW}.*(?:%| -) +/"),
     Shape("run mdadm --detail {}", r"(?P<what>/dev/md[\w/-]{1,40}):$", INDENTED),
     Shape("run numastat -p", r"Per-node process memory usage", r".*[0-9.]{4,}|-{5,}| +Node "),
     Shape("run numastat -m", r"Per-node system memory usage", r".*[0-9.]{4,}|-{5,}| +Node "),
@@ -204,7 +207,7 @@ def log_key(line: str) -> str:
     return "run dmesg" if name == "kernel" else "run journalctl"
 
 
-_LOG = (
+LOG_LINE = (
     r"(?:<[0-9]{1,3}>)?\[ {0,8}[0-9]{1,9}\.[0-9]{6}\] |\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "
     r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} [\w.-]{1,255} [^\s:]{1,128}: "
     r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\S{0,14} [\w.-]{1,255} [^\s:]{1,128}: "
@@ -213,4 +216,4 @@ _LOG = (
 
 def is_log_line(line: str) -> bool:
     """Whether a line of a log begins here, as dmesg, journalctl and syslog write it."""
-    return compiled(_LOG).match(line) is not None
+    return compiled(LOG_LINE).match(line) is not None

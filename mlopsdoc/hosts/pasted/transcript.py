@@ -12,17 +12,18 @@ is then not sure (see dates.py), and said in a note.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, split, words
 from mlopsdoc.hosts.merged import Differ, short_name
 from mlopsdoc.hosts.pasted import outputs, shapes
 from mlopsdoc.hosts.pasted.commands import CONTAINER
-from mlopsdoc.hosts.pasted.dates import NEVER, ZONES_S, moment_of, newest_moment
+from mlopsdoc.hosts.pasted.dates import NEVER, ZONES_S, moment_of, newest_moment, stated_in
 from mlopsdoc.hosts.pasted.files import Said
-from mlopsdoc.hosts.pasted.margins import LOOKED_AT, alike, heading_of, prefixes, strip_of
+from mlopsdoc.hosts.pasted.margins import LOOKED_AT, alike, heading_of, is_fence, margin_of, script_time, shown
 from mlopsdoc.hosts.pasted.outputs import typed_key
 from mlopsdoc.hosts.pasted.places import SHELLS, Placed, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
@@ -36,9 +37,11 @@ from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE_TEXT, UNKNOWN_TEXT, OverLim
 MAX_BYTES, MAX_LINE = 256 << 20, 1 << 20
 MAX_CONTINUED = 40
 MAX_COMMANDS = 20_000
-MAX_BLANKS, BLANK = 1000, ("", "\n", "\r\n")
+MAX_LINES = 80_000  # that are none of a log: after so many only logs are looked for
+CHUNK = 1 << 20
+SAMPLES_S = 10.0, 86400.0  # how far apart two outputs of one command may be to tell what has grown
+MAX_BLANKS = 1000
 HOSTNAME, STATUS = "/proc/sys/kernel/hostname", "/proc/self/status"
-_ESCAPE = r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cM])"
 _PASSWORD = r"(?:\[sudo\] password for |.{0,64}'s password:|Password: ?$|Last login: |Connection to \S+ closed)"
 # What stands where lines were left out: [...], <snip>, ---8<---, (output truncated), what a pager shows.
 _CUT_WORD = r"(?:snip(?:ped)?|cut|truncated|omitted|elided|skipped|shortened|removed)"
@@ -83,19 +86,10 @@ def load(path: str) -> Recording:
     with open(path, "rb") as file:
         head = file.read(4)
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    reader = Reader()
-    count = 0
     with open(
         path, encoding=encoding, errors="surrogateescape" if encoding != "utf-16" else "replace", newline="\n"
     ) as text:
-        first = [line for _ in range(LOOKED_AT) if (line := text.readline(MAX_LINE))]
-        _must_be_one(prefixes(first))
-        strip = strip_of(first)
-        for line in unwrapped(map(strip, chain(first, iter(lambda: text.readline(MAX_LINE), "")))):
-            count += len(line)
-            if count > MAX_BYTES:
-                raise OverLimit(TOO_LARGE_TEXT.format(MAX_BYTES >> 20))
-            reader.add(line)
+        reader = _read(text)
     if not reader.has_text:
         raise Refused(EMPTY)
     recording = reader.recording()
@@ -106,13 +100,28 @@ def load(path: str) -> Recording:
 
 def parse(text: str) -> Recording:
     """The same of text that is at hand; raises Differ."""
-    reader = Reader()
-    lines = text.removesuffix("\n").split("\n")
-    _must_be_one(prefixes(lines[:LOOKED_AT]))
-    strip = strip_of(lines[:LOOKED_AT])
-    for line in unwrapped(map(strip, lines)):
+    return _read(StringIO(text.removesuffix("\n"), newline="\n")).recording()
+
+
+def _read(text: TextIO) -> Reader:
+    first = [line for _ in range(LOOKED_AT) if (line := text.readline(MAX_LINE))]
+    margin = margin_of(first)
+    _must_be_one(margin.hosts)
+    reader, left = Reader(), [MAX_BYTES]
+
+    def counted(line: str) -> str:
+        left[0] -= len(line)
+        if left[0] < 0:
+            raise OverLimit(TOO_LARGE_TEXT.format(MAX_BYTES >> 20))
+        return line
+
+    lines = chain(first, iter(lambda: text.readline(MAX_LINE), ""))
+    for line in unwrapped(margin.strip(shown(counted(line).rstrip("\r\n"))) for line in lines):
         reader.add(line)
-    return reader.recording()
+        if reader.is_full:
+            reader.look_for_logs(map(counted, iter(lambda: text.read(CHUNK), "")))
+            break
+    return reader
 
 
 class _Typed:
@@ -133,10 +142,12 @@ class Reader:
     def __init__(self) -> None:
         self.has_text = False
         self._blanks = 0
-        self._is_full = False
-        self._heading = ""  # below which lines stand that no command explains
+        self._lines = 0  # but for those of logs
+        self.is_full = False
+        self._heading = self._next_heading = ""  # the host that one names, below which outputs stand
         self._under: dict[str, set[str]] = {}
         self._said: dict[tuple[Where, str], list[Said]] = {}
+        self._gone: dict[tuple[Where, str], list[Said]] = {}  # said before the last reboot
         self._orders: dict[tuple[Where, str], int] = {}
         self._where: Where = HERE
         self._entered: list[Where] = []  # where one came from, of each ssh or exec that opened a shell
@@ -155,25 +166,38 @@ class Reader:
     # ---- lines
 
     def add(self, line: str) -> None:
-        """Take the next line."""
-        self._blanks = self._blanks + 1 if line in BLANK else 0
-        if self._blanks > MAX_BLANKS or self._is_full:
-            return
-        line = line.rstrip("\r\n")
+        """Take the next line, as a terminal shows it."""
         if self._in_log and shapes.is_log_line(line):
+            self._blanks = 0
             self._line(line)
             return
-        if "\x1b" in line or "\r" in line:
-            line = compiled(_ESCAPE).sub("", line).replace("\r", "")
-        self.has_text = self.has_text or (not line.isspace() and line != "")
-        if self._waiting is not None:
-            self._command_goes_on(line)
+        self._blanks = self._blanks + 1 if not line else 0
+        self._lines += 1
+        self.is_full = self.is_full or self._lines > MAX_LINES
+        if self._blanks > MAX_BLANKS:
             return
-        prompt = prompt_of(line) if _may_prompt(line) and not shapes.is_log_line(line) else None
-        if prompt is not None:
+        self.has_text = self.has_text or not (line.isspace() or line == "")
+        when = script_time(line)
+        if when or is_fence(line):
+            self._end_output(is_last=True)
+            self._typed = self._waiting = None
+            self._date = max(self._date, moment_of(when))
+        elif self._waiting is not None:
+            self._command_goes_on(line)
+        elif _may_prompt(line) and not shapes.is_log_line(line) and (prompt := prompt_of(line)) is not None:
             self._begin(prompt)
         elif not compiled(_PASSWORD).match(line):
             self._line(line)
+
+    def look_for_logs(self, chunks: Iterable[str]) -> None:
+        """Take lines of logs out of all that follows, and nothing else."""
+        self._end_output(is_last=True)
+        self._waiting = None
+        rest, form = "", compiled(rf"^(?:{shapes.LOG_LINE}).*", re.MULTILINE)
+        for chunk in chain(chunks, ["\n"]):
+            text, _, rest = f"{rest[:MAX_LINE]}{chunk}".rpartition("\n")
+            for match in form.finditer(text):
+                self._segments.add(match[0].rstrip("\r"))
 
     def _line(self, line: str) -> None:
         typed = self._typed
@@ -189,6 +213,7 @@ class Reader:
                 return
             self._in_log = self._segments.add(line) and shapes.is_log_line(line)
         elif is_remark(line) and not outputs.may_have_remarks(typed.command):
+            self._next_heading = heading_of(line)[0] or self._next_heading
             typed.had_remark = True
             typed.is_cut = typed.is_cut or _says_cut(line)
         elif len(line) < 200 and compiled(_CUT).match(line):
@@ -223,10 +248,13 @@ class Reader:
 
     def _begin(self, prompt: Prompt) -> None:
         self._end_output()
-        self._heading = ""
-        if self._seen >= MAX_COMMANDS:
-            self._is_full = True
-            return
+        if is_fence(prompt.command):
+            prompt = prompt._replace(command="")
+        self._heading = "" if prompt.host else self._next_heading or self._heading
+        self._next_heading = ""
+        if prompt.date:
+            self._date = max(self._date, moment_of(prompt.date))
+        self.is_full = self.is_full or self._seen >= MAX_COMMANDS
         self._arrive(prompt)
         self._is_root = self._is_root or (prompt.is_root and not self._where.container)
         if prompt.folder.startswith("/"):
@@ -295,10 +323,12 @@ class Reader:
             self._keep(said)
         if heard.left is not None:
             self._look_at(command, heard.left)
-            if not heard.is_silent and not heard.is_known:
-                self._strange.append(command)
-        elif not heard.is_silent and not heard.is_known:
+        if not heard.is_silent and not heard.is_known:
             self._strange.append(command)
+        if heard.is_reboot:
+            gone = {place: said for place, said in self._said.items() if _is_one(place[0].name, self._where.name)}
+            self._gone = gone | self._gone
+            self._said = {place: said for place, said in self._said.items() if place not in gone}
         self._where = here
         self._enter(placed)
 
@@ -313,6 +343,7 @@ class Reader:
     def _keep(self, said: Said) -> None:
         if said.key == "run date":
             self._date = max(self._date, moment_of(said.text))
+        said = said._replace(at=stated_in(said.key, said.text) or self._date.at)
         for one in (said, *outputs.derived(said)):
             place = (self._where, one.key)
             if self._heading and _is_evidence(one.key):
@@ -333,6 +364,8 @@ class Reader:
         if self._waiting is not None:
             self._typed, self._waiting = _Typed(self._waiting, "\n".join(self._more)), None
         self._end_output(is_last=True)
+        if not any(_is_evidence(key) for _, key in self._said):
+            self._said, self._gone = self._gone | self._said, {}
         strangers = self._segments.strangers
         if strangers.lines:
             self._keep(Said("run text", "truncated", strangers.text))
@@ -349,7 +382,28 @@ class Reader:
         self._tell_host(recording, main)
         self._note(recording)
         self._set_moment(recording)
+        recording.before = self._earlier(main)
         return recording
+
+    def _earlier(self, main: Where) -> Recording | None:
+        """What the same commands said before, where it is told when both was: counters are judged by growth."""
+        found: dict[str, tuple[float, list[Said]]] = {}
+        for (where, key), parts in self._said.items():
+            told = [part for part in parts if part.status in ("ok", "truncated") and part.at]
+            if where != main or is_log(key) or not told:
+                continue
+            times = {part.at for part in told if SAMPLES_S[0] <= told[-1].at - part.at <= SAMPLES_S[1]}
+            if times:
+                found[key] = max(times), [part for part in told if part.at == max(times)]
+        if not found:
+            return None
+        before = Recording(max(at for at, _ in found.values()))
+        before.complete = False
+        for key, (at, parts) in found.items():
+            if at == before.taken_at:
+                before.answers[key] = joined(key, parts)
+                before.answers[key].at = at
+        return before
 
     def _lend(self, recording: Recording, main: Where) -> None:
         """What a container on this host said of what it shares with it, where the host itself said nothing: a part."""
@@ -407,8 +461,12 @@ class Reader:
             answer.at = recording.taken_at
 
     def _note(self, recording: Recording) -> None:
-        if self._is_full:
-            recording.notes.append(f"there are more than {MAX_COMMANDS} commands: the rest was not read")
+        if self.is_full:
+            recording.notes.append(
+                f"more than {MAX_LINES} lines or {MAX_COMMANDS} commands: only logs were looked for in the rest"
+            )
+        if self._gone:
+            recording.notes.append("what was said before the reboot is not judged")
         recording.understood = (self._seen - len(self._strange), self._seen)
         if self._strange:
             some = ", ".join(f"`{' '.join(command.split())[:60]}`" for command in self._strange[:5])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from math import ceil
 
 from mlopsdoc import Before, Finding, check, ok, unknown, warning
+from mlopsdoc.facts.gpus import Gpus
 from mlopsdoc.facts.nvml import CODES, XID, in_words
 from mlopsdoc.facts.pcie import Hop, PcieLink, PcieLinks, Redirect
 from mlopsdoc.facts.quantities import span
@@ -32,7 +33,9 @@ DETOUR = (
     params=("GPU", "PCI"),
     explained_by=("gpu_presence", "driver_stack"),
 )
-def gpu_pcie(links: PcieLinks, before: Before[PcieLinks], *, loaded_percent: int = 50) -> Iterator[Finding]:
+def gpu_pcie(
+    links: PcieLinks, before: Before[PcieLinks], gpus: Gpus | None, *, loaded_percent: int = 50
+) -> Iterator[Finding]:
     """A link at half its width halves every copy to and from the GPU; nothing else tells of it.
 
     Width: fewer lanes than both ends of a link can is a warning at any time, at the GPU and at every switch port above
@@ -72,6 +75,8 @@ def gpu_pcie(links: PcieLinks, before: Before[PcieLinks], *, loaded_percent: int
         yield from _replays(link, was, seconds)
     for redirect in links.redirects:
         yield _redirect(redirect)
+    for subject, what, advice, code in gpus.gaps("the PCIe link") if gpus else ():
+        yield unknown(what, subject=subject or "host", advice=advice, code=code)
     if links.acs_unseen:
         yield unknown(links.acs_unseen, code="acs", advice=CODES[4][1])
 

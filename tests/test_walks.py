@@ -257,7 +257,7 @@ class Walk(NamedTuple):
 
 RESET = "--gpu-reset -i 0000:"
 GPU_2, GPU_3 = "GPU 2 (9b:00.0)", "GPU 3 (c3:00.0)"
-WATTS = "-i 0000:c3:00.0 --query-gpu=power.{}_limit --format=csv,noheader,nounits"
+WATTS = "-i 0000:{}:00.0 --query-gpu=power.{}_limit --format=csv,noheader,nounits"
 WALKS = (
     Walk(
         "gpu_row_remap", "gpu_row_remap_pending", GPU_2, "reset-the-gpu-when-nothing-runs-on-it",
@@ -275,7 +275,7 @@ WALKS = (
     Walk(
         "gpu_thermal", "gpu_thermal_hw", GPU_3, "lower-its-power-limit-to-80",
         "nvidia-smi", "-i 0000:c3:00.0 -pl 560",
-        asked={WATTS.format("default"): "700.00", WATTS.format("min"): "200.00"},
+        asked={WATTS.format("c3", "default"): "700.00", WATTS.format("c3", "min"): "200.00"},
     ),
     Walk("nvlink_errors", "nvlink_errors_link_down", GPU_3, "reset-the-gpus", "nvidia-smi", "--gpu-reset"),
     Walk(
@@ -297,6 +297,13 @@ WALKS = (
     Walk(
         "gpu_pcie", "gpu_pcie_acs", "PCIe port 19:00.0", "switch-the-redirect-off-until-the-next-boot",
         "setpci", "-s 0000:19:00.0 ECAP_ACS+0x6.w=0:4", to="gpu_pcie_acs_valid",
+    ),
+    Walk(
+        "gpu_power", "gpu_power_limit", GPU_2, "back-to-the-default-limit",
+        "nvidia-smi", "-i 0000:9b:00.0 -pl 700", asked={WATTS.format("9b", "default"): "700.00"},
+    ),
+    Walk(
+        "gpu_persistence", "gpu_persistence_off", "host", "switch-it-on-until-the-next-boot", "nvidia-smi", "-pm 1",
     ),
 )  # fmt: skip
 

@@ -288,3 +288,64 @@ def test_no_text_takes_long(text: str) -> None:
     recording.answers["run x"] = Answer("run x", "ok", (text * (200_000 // len(text))).encode())
     redactor.learn(recording)
     redactor.recording(recording)
+
+
+def redacted(*texts: str, key: str = "run x") -> list[str]:
+    """Answers of one recording, redacted."""
+    recording = Recording(0.0)
+    for n, text in enumerate(texts):
+        recording.answers[f"{key} {n}"] = Answer(f"{key} {n}", "ok", text.encode())
+    redactor = Redactor(KEY)
+    redactor.learn(recording)
+    made = redactor.recording(recording)
+    assert redactor.left_out == {}
+    return [made.answers[f"{key} {n}"].data.decode() for n in range(len(texts))]
+
+
+@pytest.mark.parametrize("end", ["", ' , "x": "a\\\\b"'])
+def test_a_wwn_as_separate_numbers(end: str) -> None:
+    text = '{\n "wwn": {\n  "naa": 5,\n  "oui": 9528,\n  "id": 61203283969\n }, "id": 7' + end + "}"
+    (made,) = redacted(text)
+    assert "61203283969" not in made and json.loads(made)["wwn"]["oui"] == 9528 and json.loads(made)["id"] == 7
+    (made,) = redacted('{"eui64": {"oui": 9528, "ext_id": 592705501716}}')
+    assert "592705501716" not in made and "9528" in made
+
+
+def test_a_mac_as_switches_write_it_is_the_same_mac() -> None:
+    cisco, plain = redacted("neighbour 043f.72aa.0001 on eth0", "link/ether 04:3f:72:aa:00:01")
+    mac = plain.split()[1]
+    assert cisco.split()[1].replace(".", "") == mac.replace(":", "") and "72aa.0001" not in cisco
+
+
+def test_a_guid_is_the_same_with_colons_with_a_label_and_bare() -> None:
+    dotted, label, bare = redacted(
+        "b83f:d203:0091:a4e6\n", "Port GUID: 0xb83fd2030091a4e6\n", "seen 0xb83fd2030091a4e6\n"
+    )
+    plain = dotted.strip().replace(":", "")
+    assert plain != "b83fd2030091a4e6" and label.endswith(f"0x{plain}\n") and bare == f"seen 0x{plain}\n"
+
+
+def test_a_bare_wwn_of_another_answer() -> None:
+    _, bare = redacted('"wwn": "0x5002538e40a1b2c3"', "disk 0x5002538e40a1b2c3 and 0x00007f3a12b4c5d6")
+    assert "5002538e40a1b2c3" not in bare and "0x00007f3a12b4c5d6" in bare
+
+
+def test_an_address_after_an_underscore() -> None:
+    _, known, private, version = redacted(
+        "inet 10.20.3.11/16", "peer_10.20.3.11", "peer_192.168.7.9", "libcurand_10.3.9.90 cudnn_9.1.0.70"
+    )
+    assert "10.20.3.11" not in known and "192.168.7.9" not in private
+    assert version == "libcurand_10.3.9.90 cudnn_9.1.0.70"
+
+
+def test_a_long_journal_is_swept_in_parts_and_nothing_is_cut_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlopsdoc.redact.texts.BLOCK", 1 << 12)
+    monkeypatch.setattr("mlopsdoc.redact.texts.PIECE", 1 << 10)
+    monkeypatch.setattr("mlopsdoc.redact.redactor.LONG", 256)
+    key = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEowIBAAKCAQEAtqfz8LkF\n" * 60 + "-----END RSA PRIVATE KEY-----\n"
+    line = "2026-11-23T03:10:00+0000 trainbox-17 sshd[7]: Accepted publickey for mlindqvist from 10.20.3.11 port 22\n"
+    text = "".join(line * (n % 7 + 1) + key + "kernel: usb 1-1: SerialNumber: 3, nothing here\n" * n for n in range(40))
+    (made,) = redacted(text, key="run journalctl -b")
+    assert not [word for word in ("trainbox", "mlindqvist", "10.20.3.11", "MIIEow") if word in made]
+    assert made.count("Accepted publickey") == text.count("Accepted publickey")
+    assert made.count("nothing here") == text.count("nothing here")

@@ -18,6 +18,11 @@ def is_address(name: str) -> bool:
     return True
 
 
+def is_unversioned(number: int) -> bool:
+    """Whether an IPv4 address is of a private network whose numbers no version has: 10.1.0.27 is one of a library."""
+    return number >> 20 == 0xAC1 or number >> 16 == 0xC0A8 or number >> 22 == 0x64400000 >> 22
+
+
 def _is_host(value: str, match: Match[str]) -> bool:
     return not value.isdecimal() and not value.endswith((".", "-", "_")) and any(map(str.isalnum, value))
 
@@ -43,18 +48,22 @@ def _is_uuid(value: str, match: Match[str]) -> bool:
 
 def _is_mac(value: str, match: Match[str]) -> bool:
     before = _before(match)
-    if before and before in "0123456789ABCDEFabcdef:.-":
+    if before and (before in "0123456789ABCDEFabcdef:.-" or (value[4] == "." and before.isalnum())):
         return False
-    return len(set(value.lower()) - {":", "-"}) > 1
+    if value[4] == "." and value.replace(".", "").isdecimal() and compiled(VERSION).search(_before(match, 48).lower()):
+        return False
+    return len(set(value.lower()) - {":", "-", "."}) > 1
 
 
 def _is_ipv4(value: str, match: Match[str]) -> bool:
     """No version, no netmask, and none of the addresses that every host has."""
-    if compiled(r"[A-Za-z0-9_.+~]").match(_before(match)):
+    if compiled(r"[A-Za-z0-9.+~]").match(_before(match)):
         return False
     try:
         number = int(IPv4Address(value))
     except ValueError:
+        return False
+    if _before(match) == "_" and not is_unversioned(number):  # cudnn_9.1.0.70
         return False
     text, start, end = match.string, match.start(1), match.end(1)
     before = text[max(0, start - 48) : start].rpartition("\n")[2].lower()
@@ -95,6 +104,7 @@ JUDGES: dict[str, Callable[[str, Match[str]], bool]] = {
     "secret": _is_secret,
     "uuid": _is_uuid,
     "mac": _is_mac,
+    "guid": _is_mac,
     "ipv4": _is_ipv4,
     "ipv6": _is_ipv6,
 }

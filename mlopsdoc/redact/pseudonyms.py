@@ -48,6 +48,7 @@ class Pseudonyms:
             "ipv4": self._ipv4,
             "ipv6": self._ipv6,
             "mac": self._mac,
+            "guid": self._mac,
             "uuid": self._uuid,
             "serial": self._serial,
             "secret": lambda _: SECRET,
@@ -59,9 +60,11 @@ class Pseudonyms:
         return self._stream("name", "", 6).hex()
 
     def of(self, kind: str, value: str) -> str:
-        """The pseudonym of a value; what is one already stays."""
+        """The pseudonym of a value; what is one already stays, and so does ``0x``."""
         if self.is_ours(value):
             return value
+        if kind in ("serial", "guid") and value[:2].lower() == "0x":
+            return value[:2] + self.of(kind, value[2:])
         known = self._known.get((kind, value))
         if known is None:
             known = self._known[kind, value] = self._make[kind](value)
@@ -71,7 +74,8 @@ class Pseudonyms:
         return known
 
     def is_ours(self, value: str) -> bool:
-        return value.lower() in self.issued
+        low = value.lower()
+        return low in self.issued or (low.startswith("0x") and low[2:] in self.issued)
 
     def _stream(self, kind: str, value: str, size: int) -> bytes:
         """`size` bytes (at most 2040) that only the key, the kind and the value, in small letters, decide."""
@@ -94,13 +98,14 @@ class Pseudonyms:
         return f"{self.of('user', name)}@{self.of('domain', domain)}"
 
     def _serial(self, value: str) -> str:
-        """Letters and digits of the same kind at the same places; ``0x`` stays."""
-        start = 2 if value[:2].lower() == "0x" else 0
-        is_hex = not value[start:].lower().strip(_HEX)
-        made = [value[:start]]
-        for char, byte in zip(value[start:], self._stream("serial", value[start:], len(value)), strict=False):
+        """Letters and digits of the same kind at the same places; of a GUID the maker stays, as in a MAC."""
+        is_hex = not value.lower().strip(_HEX)
+        if is_hex and len(value) == 16 and not value.isdecimal():
+            return self.of("guid", value)
+        made = list[str]()
+        for char, byte in zip(value, self._stream("serial", value, len(value)), strict=False):
             if char in _DIGITS:  # a number in JSON does not begin with 0
-                made.append(_DIGITS[byte % 10] if char == "0" or any(made) else _DIGITS[byte % 9 + 1])
+                made.append(_DIGITS[byte % 10] if char == "0" or made else _DIGITS[byte % 9 + 1])
             elif char in _LOWER:
                 made.append(_LOWER[byte % 6 if is_hex else byte % 26])
             else:

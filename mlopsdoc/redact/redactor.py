@@ -34,13 +34,14 @@ from mlopsdoc.redact.rules import (
     Rule,
     compiled,
 )
-from mlopsdoc.redact.texts import decoded, is_binary, parsed, pieces, plain_key, readable, without_serial
+from mlopsdoc.redact.texts import blocks, decoded, is_binary, parsed, pieces, plain_key, readable, without_serial
 
-RULESET = 1
-SHORT = 512
+RULESET = 2
+SHORT, LONG = 512, 1 << 14
+MOST_PLACES = 1000  # lines of a piece: looking at each of more takes as long as looking at all
 LEFT_OUT = "left out of a redacted snapshot"
 _PUBLIC = tuple(f".{name}" for name in PUBLIC)
-_BARE = "(?<![A-Za-z0-9])"
+_BARE = "(?:(?<![A-Za-z0-9])|(?<=0x))"
 _AS_X = {ord(char): "x" for char in "0123456789abcdef"}
 _CONFIG = "read /sys/bus/pci/devices/*/config"
 _BY_FORM = ("ipv4", "ipv6", "mac", "uuid", "email")  # found wherever they stand
@@ -68,11 +69,27 @@ class Redactor:
             self._learn_text(plain_key(key), "")
             self._learn_text(decoded(answer.stderr), key)
             if not _never(key) and not is_binary(answer.data):
-                self._learn_text(readable(answer.data), key)
+                for text in readable(answer.data):
+                    self._learn_text(text, key)
                 if key.startswith("run nvidia-smi --query"):
                     self._learn_columns(decoded(answer.data))
+        self._learn_after_underscores(recording)
         if recording.before is not None:
             self.learn(recording.before)
+
+    def _learn_after_underscores(self, recording: Recording) -> None:
+        """``peer_10.20.3.11`` is an address where another answer has the same one, and else a version."""
+        pattern = compiled(r"_((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?![0-9.])")
+        answers = [answer.data for answer in recording.answers.values() if b"_" in answer.data]
+        found = {address for data in answers for block in blocks(data) for address in pattern.findall(decoded(block))}
+        for answer in recording.answers.values() if found else ():
+            for block in blocks(answer.data):
+                text = decoded(block)
+                for address in [one for one in found if one in text]:
+                    bare = compiled(rf"(?<![A-Za-z0-9_.+~-])({address})(?![A-Za-z0-9_+~-]|\.[0-9])")
+                    if any(self._is_named("ipv4", address, match) for match in bare.finditer(text)):
+                        self._keep("ipv4", address)
+                        found.discard(address)
 
     def _learn_text(self, text: str, key: str) -> None:
         for piece in pieces(text):
@@ -97,7 +114,7 @@ class Redactor:
             value, _, domain = value.partition(".")
             if "." in domain:
                 self._keep("domain", domain)
-        low = value.lower()
+        low = value.lower().replace(":", "") if kind == "guid" else value.lower().removeprefix("0x")
         runs = compiled(r"[a-z0-9]+").findall(low)
         is_number = value.isdecimal() and len(value) < 9
         if len(value) < SHORTEST[kind] or low in WORDS or low in self._literals or not runs or is_number:
@@ -139,7 +156,11 @@ class Redactor:
             piece = compiled(RULES[0].pattern).sub(self._by_rule(RULES[0]), piece)
         piece = self._by_literal(piece)
         for rule in _likely(piece, key):
-            piece = compiled(rule.pattern).sub(self._by_rule(rule), piece)
+            made, at = list[str](), 0
+            for start, end in _places(piece, rule):
+                made += (piece[at:start], compiled(rule.pattern).sub(self._by_rule(rule), piece[start:end]))
+                at = end
+            piece = "".join(made) + piece[at:]
         return self._by_literal(piece)
 
     def _by_rule(self, rule: Rule) -> Callable[[Match[str]], str]:
@@ -181,6 +202,7 @@ class Redactor:
         runs = set(compiled(r"[a-z0-9]+").findall(low))
         if _has_escapes(piece):
             runs.update(compiled(r"[a-z0-9]+").findall(compiled(ESCAPE).sub(" ", piece).lower()))
+        runs.update([run[2:] for run in runs if run[:2] == "0x"])
         near = [literal for run in runs & self._by_run.keys() for literal in self._by_run[run]]
         return frozenset(literal for literal in near if literal in low)
 
@@ -195,15 +217,19 @@ class Redactor:
         value = parsed(data) if b"\\" in data else None
         if value is not None:
             text = json.dumps(self.json_value(value, key), ensure_ascii=False, indent=1 if b"\n" in data[:-1] else None)
-        else:
-            text = self.text(decoded(data), key)
-        self.prove(text, key)
-        return text.encode("utf-8", "surrogateescape")
+            self.prove(text, key)
+            return text.encode("utf-8", "surrogateescape")
+        made = list[bytes]()
+        for block in blocks(data):  # a log of 100 MB is in memory twice, not five times
+            text = self.text(decoded(block), key)
+            self.prove(text, key)
+            made.append(text.encode("utf-8", "surrogateescape"))
+        return b"".join(made)
 
     def json_value(self, value: Any, key: str = "", name: str = "") -> Any:
         """JSON, every text and name in it redacted; a text is read with its name before it."""
         if isinstance(value, dict):
-            return {self.text(k): self.json_value(v, key, k) for k, v in value.items()}  # pyright: ignore
+            return {self.text(k): self.json_value(v, key, k) for k, v in self._without_wwn(value).items()}  # pyright: ignore
         if isinstance(value, list):
             return [self.json_value(item, key, name) for item in value]  # pyright: ignore
         if isinstance(value, int) and value >= 10 ** (SHORTEST["serial"] - 1):
@@ -213,6 +239,13 @@ class Redactor:
             return value
         said = self.text(f"{name}={value}", key)
         return said.removeprefix(f"{name}=") if said.startswith(f"{name}=") else self.text(value, key)
+
+    def _without_wwn(self, value: Any) -> Any:
+        """``{"naa": 5, "oui": 9528, "id": 61203283969}``, as smartctl writes a WWN, with another id."""
+        name = "ext_id" if "ext_id" in value else "id"
+        if "oui" not in value or not isinstance(value.get(name), int) or value[name] < 10000:
+            return value
+        return value | {name: int(self._made("serial", str(value[name])))}
 
     def key(self, key: str) -> str:
         """The key of an answer, redacted word by word: there they are quoted."""
@@ -324,9 +357,31 @@ def _matches(piece: str, key: str, kinds: tuple[str, ...] = ()) -> Iterator[tupl
     """What the rules find in a piece of text, those of some kinds left out."""
     for rule in _likely(piece, key):
         if rule.kind not in kinds:
-            for match in compiled(rule.pattern).finditer(piece):
-                if match[1] is not None:
-                    yield rule, match
+            for start, end in _places(piece, rule):
+                for match in compiled(rule.pattern).finditer(piece[start:end]):
+                    if match[1] is not None:
+                        yield rule, match
+
+
+def _places(piece: str, rule: Rule) -> list[tuple[int, int]]:
+    """The lines that hold a sign of the rule; of a short piece, or for a rule of more than a line, all of it."""
+    if len(piece) < LONG or rule.spans:
+        return [(0, len(piece))]
+    low, shape = _seen(piece)
+    if len(low) != len(piece):
+        return [(0, len(piece))]
+    found: dict[int, int] = {}
+    for sign in rule.signs:
+        text, sign = (shape, sign[1:]) if sign[:1] == "#" else (low, sign)
+        at = text.find(sign)
+        while at >= 0:
+            start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
+            end = len(text) if end < 0 else end + 1
+            found[start] = end
+            if len(found) > MOST_PLACES:
+                return [(0, len(piece))]
+            at = text.find(sign, end)
+    return sorted(found.items())
 
 
 @lru_cache(4096)

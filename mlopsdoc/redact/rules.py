@@ -28,6 +28,11 @@ class Rule(NamedTuple):
     pattern: str
     keys: tuple[str, ...] = ("*",)
 
+    @property
+    def spans(self) -> bool:
+        """Whether a match may be longer than a line."""
+        return any(sign in self.pattern for sign in ("(?s:", r"\A", r"\s{", r"\W"))
+
 
 # An escape stands for a character that no name has: ``0::/user.slice\\nmara``, ``%2Fhome%2Fmara``, ``by\\x2did``.
 ESCAPE = r"\\(?:[nrtbf]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[0-7]{3})|%[0-9A-Fa-f]{2}"
@@ -109,6 +114,7 @@ RULES = (
          r"\b(?:nvme|ata|scsi|usb|virtio)(?:-|\\x2d)[A-Za-z0-9_.+\\-]{2,80}_([A-Za-z0-9][A-Za-z0-9-]{4,39}?)(?:_[0-9]{1,2})?(?:-part[0-9]{1,3})?(?![A-Za-z0-9_.-])"),
     Rule("serial", ("wwn-", "naa.", "eui.", "scsi-3"), r"(?i)\b(?:wwn-0x|wwn-|naa\.|eui\.|scsi-3)([0-9a-f]{16,32})"),
     Rule("serial", ("wwn device id",), r"WWN Device Id: {0,8}([0-9a-f] [0-9a-f]{6} [0-9a-f]{9})"),
+    Rule("serial", ('"wwn"', '"eui64"'), r'"(?:wwn|eui64)"\s{0,8}:\s{0,8}\{[^{}]{0,200}?"(?:ext_)?id"\s{0,8}:\s{0,8}([0-9]{5,20})'),
     Rule("serial", ("guid", "eui64", "wwn"), r"(?i)(?:guid|eui64|wwn)" + _IS + r"(?:0x)?(?![0-9]{16,32}\b)([0-9a-f]{16,32})\b"),
     Rule("mac", ("device serial number",), r"Device Serial Number ([0-9a-f]{2}(?:-[0-9a-f]{2}){7})"),
     Rule("uuid", ("",), r"\A\s{0,4}([0-9a-f]{32})\s{0,4}\Z", ("read /etc/machine-id", "read /var/lib/dbus/machine-id")),
@@ -117,10 +123,12 @@ RULES = (
     Rule("uuid", ("#xxxxxxxx-xxxx-xxxx-xxxx-", "#xxxxxxxx_xxxx_xxxx_xxxx_"),
          r"([0-9A-Fa-f]{8}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{12})(?![0-9A-Fa-f])"),
     Rule("mac", ("#xx:xx:xx:xx:xx:xx", "#xx-xx-xx-xx-xx-xx"),
-         r"([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5,19}|[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5,7})(?![0-9A-Fa-f:-])"),
-    Rule("mac", ("#xxxx:xxxx:xxxx:xxxx",), r"([0-9a-f]{4}(?::[0-9a-f]{4}){3})(?![0-9A-Fa-f:.])"),
+         r"([0-9A-Fa-f]{2}(?::(?:[0-9A-Fa-f]{2}:){4,18}|-(?:[0-9A-Fa-f]{2}-){4,6})[0-9A-Fa-f]{2})(?![0-9A-Fa-f:-])"),
+    Rule("guid", ("#xxxx:xxxx:xxxx:xxxx",), r"([0-9a-f]{4}(?::[0-9a-f]{4}){3})(?![0-9A-Fa-f:.])"),
+    Rule("mac", ("#xxxx.xxxx.xxxx",), r"([0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![0-9A-Za-z]|\.[0-9A-Za-z])"),
     Rule("mac", ("enx",), r"\benx([0-9a-f]{12})(?![0-9A-Za-z])"),
-    Rule("ipv6", (":",), r"([0-9A-Fa-f:]{3,4096}(?:(?:\.[0-9]{1,3}){3})?)"),
+    Rule("ipv6", ("::",), r"([0-9A-Fa-f:]{3,4096}(?:(?:\.[0-9]{1,3}){3})?)"),
+    Rule("ipv6", ("#x:x",), r"((?:[0-9A-Fa-f]{1,4}:){6}(?:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}))"),
     Rule("ipv4", (".",), r"([0-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})(?![A-Za-z0-9_+~]|\.[0-9])"),
     Rule("host", ("ip-",), r"\b(ip-[0-9]{1,3}(?:-[0-9]{1,3}){3})(?![0-9])"),
     Rule("email", ("@",), r"([A-Za-z0-9_.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,6}(?:" + _TLD + r"))(?![A-Za-z0-9.-])"),
@@ -175,7 +183,18 @@ WORDS = _words(
     " vm warning worker workspace write yes zfs zpool"
 )
 # No counter is replaced because somebody's serial number is as short as it.
-SHORTEST = {"user": 3, "host": 3, "domain": 4, "serial": 6, "secret": 6, "uuid": 16, "mac": 12, "email": 6}
+SHORTEST = {
+    "user": 3,
+    "host": 3,
+    "domain": 4,
+    "serial": 6,
+    "secret": 6,
+    "uuid": 16,
+    "mac": 12,
+    "guid": 16,
+    "ipv4": 7,
+    "email": 6,
+}
 # What is not kept in a redacted snapshot at all.
 NEVER = (
     "read */environ", "read */shadow*", "read */.ssh/*", "read *.pem", "read *.key", "read *kube*config*",

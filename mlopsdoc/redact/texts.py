@@ -9,7 +9,7 @@ from typing import Any
 from mlopsdoc.hosts.base import split
 from mlopsdoc.redact.rules import compiled
 
-PIECE = 1 << 18
+PIECE, BLOCK = 1 << 18, 1 << 22
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -30,15 +30,30 @@ def pieces(text: str) -> Iterator[str]:
         yield text[at:]
 
 
+def blocks(data: bytes) -> Iterator[bytes]:
+    """Parts of about BLOCK bytes that end with a line, and not soon after a private key began."""
+    at = 0
+    while len(data) - at > BLOCK:
+        end = data.find(b"\n", at + BLOCK)
+        key = data.rfind(b"-----BEGIN", max(at, end - (1 << 16)), end)
+        if key >= 0 and (closed := data.find(b"-----END", key, key + (1 << 17))) >= 0:
+            end = max(end, data.find(b"\n", closed))
+        if end < 0:
+            break
+        yield data[at : end + 1]
+        at = end + 1
+    yield data[at:] if at else data
+
+
 def decoded(data: bytes) -> str:
     """Text that gives the same bytes again, whatever they are."""
     return data.decode("utf-8", "surrogateescape")
 
 
-def readable(data: bytes) -> str:
-    """The text of an answer; of JSON with escapes, what they stand for."""
+def readable(data: bytes) -> Iterator[str]:
+    """The text of an answer, a block at a time; of JSON with escapes, what they stand for."""
     value = parsed(data) if b"\\" in data else None
-    return decoded(data) if value is None else "\n".join(_lines(value))
+    yield from map(decoded, blocks(data)) if value is None else ("\n".join(_lines(value)),)
 
 
 def _lines(value: Any, name: str = "") -> Iterator[str]:

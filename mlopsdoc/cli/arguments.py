@@ -116,6 +116,18 @@ def parser() -> Parser:
     lint.add_argument("--json", action="store_true")
     lint.set_defaults(run="runbooks:lint_runbooks")
 
+    kinds = verbs.add_parser("profile", help="list and show profiles; make one of a host").add_subparsers(
+        metavar="VERB", required=True, parser_class=Parser
+    )
+    kinds.add_parser("list", help="list the profiles, ours and the site's").set_defaults(run="profiles:list_profiles")
+    one = kinds.add_parser("show", help="print a profile as TOML")
+    one.add_argument("name", metavar="NAME")
+    one.set_defaults(run="profiles:show_profile")
+    captured = kinds.add_parser("capture", help="print what a host has as a profile", description=CAPTURE)
+    captured.add_argument("-o", "--output", metavar="FILE", help="write it there instead of stdout")
+    captured.set_defaults(run="profiles:capture")
+    _add_source(captured, default=argparse.SUPPRESS)
+
     audit = verb("audit", "auditing:audit", "what was run, by whom, with what result", AUDIT)
     audit.add_argument("verb", choices=("show", "verify"))
     audit.add_argument("--markdown", action="store_true", help="show it as a timeline for a ticket")
@@ -146,6 +158,10 @@ SHOW_RUNBOOK = "Print a runbook. Values given with --set are set before each com
 RUN = (
     "Run one step of a runbook and record it: its finding must stand, and its check is asked again afterwards. Exit "
     "code: 0 well, 1 the step failed, 2 its check is still not ok, 3 the check cannot tell, 69 nothing was run."
+)
+CAPTURE = (
+    "Print what this host has (GPUs, links, sockets, NUMA nodes, supplies) as a profile for /etc/mlopsdoc/profiles. "
+    "What could not be seen for certain is left out."
 )
 AUDIT = "Show which steps were run; verify: whether the log is as it was written (exit code 1 when it is not)."
 LINT = "Print what is wrong with runbooks, a line each. Exit code 1 when there is an error, 0 otherwise."

@@ -1153,6 +1153,22 @@ def test_remarks_that_name_no_hosts(remark: str) -> None:
     assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)
 
 
+@pytest.mark.parametrize("asked", ["ipmitool -I lanplus -H {} -U a sdr elist", "ipmitool -H{} sdr elist"])
+def test_two_bmcs_are_two_hosts(asked: str) -> None:
+    one, two = asked.format("10.9.8.7"), asked.format("10.9.8.8")
+    with pytest.raises(Differ):
+        transcript.parse(f"$ {one}\n{SDR}$ {two}\n{SDR}$\n")
+    assert said(f"$ {one}\n{SDR}$ {one}\n{SDR}$ \n$ {two}\n")["run ipmitool sdr elist"] == ("ok", SDR)
+
+
+@pytest.mark.parametrize("command", ["echo 'md7 : active raid1 a[1](F) b[0]'", "printf 'md7 : active raid1 x[0]'"])
+def test_what_echo_prints_was_not_measured(command: str) -> None:
+    assert keys(f"$ {command}\nmd7 : active raid1 a[1](F) b[0]\n$ uname -r\n6.8.0-49-generic\n") == {
+        "run uname -r",
+        "read /proc/sys/kernel/osrelease",
+    }
+
+
 # ---- several samples
 
 LINKS = "GPU 0: NVIDIA H200 (UUID: GPU-1)\n\t Link 0: CRC Errors: {}\n"

@@ -109,6 +109,13 @@ def is_shared(key: str) -> bool:
     return key.startswith(SHARED)
 
 
+def bmc_of(argv: tuple[str, ...]) -> str:
+    """The BMC that is asked over the network: ``ipmitool -I lanplus -H bmc-17 sdr``, ``ipmi-sel -h bmc-17``."""
+    if argv[:1] == ("ipmitool",):
+        return _option(argv, ["-H"])
+    return _option(argv, ["-h", "--hostname"]) if argv and argv[0].startswith("ipmi-") else ""
+
+
 @lru_cache(4096)
 def place(argv: tuple[str, ...]) -> Placed:
     """The command itself, without what starts it, and where it runs: ``ssh gpu-17 sudo docker exec job nvidia-smi``."""

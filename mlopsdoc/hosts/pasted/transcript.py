@@ -25,7 +25,7 @@ from mlopsdoc.hosts.pasted.dates import NEVER, ZONES_S, moment_of, newest_moment
 from mlopsdoc.hosts.pasted.files import Said
 from mlopsdoc.hosts.pasted.margins import LOOKED_AT, alike, heading_of, is_fence, margin_of, script_time, shown
 from mlopsdoc.hosts.pasted.outputs import typed_key
-from mlopsdoc.hosts.pasted.places import SHELLS, Placed, is_shared, place
+from mlopsdoc.hosts.pasted.places import SHELLS, Placed, bmc_of, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
 from mlopsdoc.hosts.pasted.segments import CAP, Buffer, Segments, is_log
 from mlopsdoc.hosts.pasted.whole import is_ended
@@ -158,6 +158,7 @@ class Reader:
         self._in_log = False
         self._folder = ""
         self._names: dict[str, int] = {}
+        self._bmcs: dict[str, None] = {}  # of other machines, which ipmitool asked
         self._is_root = False
         self._date = NEVER
         self._seen = 0
@@ -315,9 +316,13 @@ class Reader:
             self._where = Where(placed.host or here.name, placed.container or here.container)
         heard = outputs.hear(command, typed.lines, folder, is_cut=typed.is_cut or typed.lines.is_cut)
         self._folder = folder
+        if (bmc := bmc_of(placed.words)) and any(said.text for said in heard.said):
+            self._bmcs[bmc] = None
         if not heard.is_silent:
             self._seen += 1
         for said in heard.said:
+            if is_last and not said.text and said.status == "ok" and (self._where, said.key) in self._said:
+                continue  # typed, and what it printed was not copied
             if is_last and said.status == "ok" and not is_ended(said.key, said.text):
                 said = said._replace(status="truncated", is_anew=True)
             self._keep(said)
@@ -418,6 +423,7 @@ class Reader:
     def _judged(self) -> Where:
         """The machine whose answers are judged; raises Differ where there would be several."""
         _must_be_one(alike(self._under))
+        _must_be_one(list(self._bmcs))
         unknown = {typed_key(text) for text in self._strange}
         found = [where for where, key in self._said if key not in unknown and _is_evidence(key)]
         hosts = _different([where for where in found if not where.container], set(self._names))

@@ -98,7 +98,7 @@ def _loaded(path: str, name: str) -> tuple[str, Recording]:
         return foreign.load(path)
     except merged.Differ as differ:
         raise merged.Differ(f"{name}: {differ}") from None
-    except (Refused, snapshot.BadSnapshot) as error:
+    except Refused as error:
         raise BadSource(str(error) if str(error).startswith(path) else f"{name}: {error}") from None
     except OSError as error:
         raise BadSource(f"{name}: {error.strerror or error}") from None

@@ -305,6 +305,19 @@ def test_an_insights_archive_is_read_the_same_way(tmp_path: Path) -> None:
     assert form == "insights archive" and not recording.complete
 
 
+def test_without_dmesg_the_journal_is_the_kernel_log(tmp_path: Path) -> None:
+    files = {name: text for name, text in FILES.items() if "dmesg" not in name}
+    journal = "Nov 23 02:01:00 gpu17 kernel: NVRM: Xid (PCI:0000:1b:00): 79, GPU has fallen off the bus.\n"
+    files["sos_commands/logs/journalctl_--no-pager_--boot"] = journal
+    assert load(tmp_path, files).answers["run dmesg"].text == journal
+
+
+def test_a_date_that_is_not_of_its_manifest_does_not_count(tmp_path: Path) -> None:
+    recording = load(tmp_path, WITH_MANIFEST | {"sos_commands/date/date": "Mon Nov 23 03:10:00 UTC 2099\n"})
+    assert recording.taken_at == 1795403400.0
+    assert recording.notes == ["its date is not that of its manifest, which counts"]
+
+
 def test_without_a_date_the_manifest_or_the_answers_tell_when(tmp_path: Path) -> None:
     files = {name: text for name, text in FILES.items() if name != "sos_commands/date/date"}
     recording = load(tmp_path, files)

@@ -29,6 +29,19 @@ NEEDS_PROGRAM = "it is packed with {0}, for which the program {0} is needed: unp
 SEVERAL_HOSTS = "it holds {} hosts, which are judged one at a time: {}"
 NO_BUG_REPORT = "it does not begin as an nvidia-bug-report does"
 POINTS_OUT = "the process that read it pointed outside it"
+# ---- snapshots of ours
+NOT_PLAIN, BAD_NAME = "member {!r} is not a plain file", "member {!r} has a name that is not allowed"
+TWICE, LARGE_MEMBER = "member {!r} is there twice", "member {!r} is larger than {} MiB"
+NO_SNAPSHOT = "it is no snapshot of mlopsdoc: its file SNAPSHOT is not there or says otherwise"
+NEWER = "it has format {}, this mlopsdoc reads up to {}: use {}"
+OUTSIDE, TOO_LARGE_FILE, NO_FILE = (
+    "{!r} is not inside it",
+    "{!r} is too large, or all of it is",
+    "no such file in it: {}",
+)
+ROW, OTHER_DIGEST = "items.jsonl line {}: {}", "{} is not what was recorded (its sha256 differs)"
+LARGER, ROWS = "{} is larger than {} MiB", "more than {} answers"
+OWN_BASE, BAD_BASE = "{} is its own base", "expect.toml: base is the name of a folder beside this one, not {!r}"
 # ---- limits
 TOO_LARGE, TOO_LARGE_TEXT = "it is larger than {} MiB", "it is text of more than {} MiB"
 GROWS = "it grows to more than {} times its size"

@@ -30,6 +30,7 @@ from urllib.parse import quote, unquote
 from msgspec import Meta, MsgspecError, Struct, convert, field, json
 
 from mlopsdoc import toml
+from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.archives import archive
 from mlopsdoc.hosts.base import Answer, AnswerStatus, given, read_key, run_key, split, words
 from mlopsdoc.hosts.recorder import Recording
@@ -46,7 +47,7 @@ _MAX_FOLDER = archive.CAPS.unpacked
 Digests: TypeAlias = Literal["required", "given", "ignored"]
 
 
-class BadSnapshot(ValueError):
+class BadSnapshot(Refused):
     """What is wrong with a snapshot, on one line that names it."""
 
 
@@ -95,7 +96,7 @@ def load(path: str) -> Recording:
         with open(path, "rb") as file:
             return _bounded(_parse(dict(archive.members(file))))
     except (ValueError, KeyError, RecursionError, MsgspecError) as error:
-        why = f"no such file in it: {error}" if isinstance(error, KeyError) else str(error)
+        why = refusals.NO_FILE.format(error) if isinstance(error, KeyError) else str(error)
         raise BadSnapshot(f"{path}: {why}") from None
 
 
@@ -135,13 +136,13 @@ def expectations(folder: str) -> Expect:
 
 def _load_folder(folder: str, seen: tuple[str, ...]) -> Recording:
     if folder in seen:
-        raise BadSnapshot(f"{folder} is its own base")
+        raise BadSnapshot(refusals.OWN_BASE.format(folder))
     files = _Folder(folder)
     about = expectations(folder)
     recording = _parse(files, "given" if "expect.toml" in files else "required")
     if about.base:
         if "/" in about.base or about.base.startswith("."):
-            raise BadSnapshot(f"expect.toml: base is the name of a folder beside this one, not {about.base!r}")
+            raise BadSnapshot(refusals.BAD_BASE.format(about.base))
         over, recording = recording, _load_folder(f"{os.path.dirname(folder)}/{about.base}", (*seen, folder))
         _lay_over(recording, over, about.absent)
     return recording
@@ -168,7 +169,7 @@ class _Folder(Mapping[str, bytes]):
     def __getitem__(self, name: str) -> bytes:
         path = os.path.realpath(f"{self.folder}/{name}")
         if path != os.path.normpath(f"{self.folder}/{name}") or not path.startswith(f"{self.folder}/"):
-            raise BadSnapshot(f"{name!r} is not inside it")
+            raise BadSnapshot(refusals.OUTSIDE.format(name))
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -179,7 +180,7 @@ class _Folder(Mapping[str, bytes]):
                 raise KeyError(name)
             self.left -= about.st_size
             if about.st_size > archive.MAX_MEMBER or self.left < 0:
-                raise BadSnapshot(f"{name!r} is too large, or all of it is")
+                raise BadSnapshot(refusals.TOO_LARGE_FILE.format(name))
             return file.read(archive.MAX_MEMBER)
 
     def __iter__(self) -> Iterator[str]:
@@ -206,12 +207,11 @@ def _parse(files: Mapping[str, bytes], digests: Digests = "required", prefix: st
             row = json.decode(_short("it", line, MAX_LINE), type=Row)
             left -= 1 + len(row.paths or ())
             if left < 0:
-                raise ValueError(f"more than {MAX_ROWS} answers")
+                raise ValueError(refusals.ROWS.format(MAX_ROWS))
             _take(recording, row, files, prefix, digests)
-        except (ValueError, MsgspecError, RecursionError) as error:
-            raise BadSnapshot(f"items.jsonl line {number}: {error}") from None
-        except KeyError as error:
-            raise BadSnapshot(f"items.jsonl line {number}: no such file: {error}") from None
+        except (ValueError, KeyError, MsgspecError, RecursionError) as error:
+            why = refusals.NO_FILE.format(error) if isinstance(error, KeyError) else error
+            raise BadSnapshot(refusals.ROW.format(number, why)) from None
         named |= {prefix + row.path, prefix + row.stderr}
     for name in files:
         if name.startswith(prefix) and name not in named and (key := _key_of(name.removeprefix(prefix))):
@@ -226,7 +226,7 @@ def _parse(files: Mapping[str, bytes], digests: Digests = "required", prefix: st
 def _short(name: str, data: bytes, most: int = MAX_ABOUT) -> bytes:
     """The same bytes; raises BadSnapshot for more than there may be."""
     if len(data) > most:
-        raise BadSnapshot(f"{name} is larger than {most >> 20} MiB")
+        raise BadSnapshot(refusals.LARGER.format(name, most >> 20))
     return data
 
 
@@ -235,20 +235,20 @@ def _must_be_ours(magic: bytes, manifest: bytes) -> None:
     words = magic.decode("utf-8", "replace").split()
     major, _, minor = words[1].partition(".") if len(words) == 2 else ("", "", "")
     if words[:1] != [MAGIC] or not major.isdecimal() or not (minor or "0").isdecimal():
-        raise BadSnapshot("it is no snapshot of mlopsdoc: its file SNAPSHOT is not there or says otherwise")
+        raise BadSnapshot(refusals.NO_SNAPSHOT)
     if int(major) > VERSION:
         try:
             by = f"mlopsdoc {json.decode(manifest)['tool']}, which wrote it, or a newer one"
         except (MsgspecError, KeyError, TypeError):
             by = "a newer one"
-        raise BadSnapshot(f"it has format {words[1]}, this mlopsdoc reads up to {VERSION}: use {by}")
+        raise BadSnapshot(refusals.NEWER.format(words[1], VERSION, by))
 
 
 def _take(recording: Recording, row: Row, files: Mapping[str, bytes], prefix: str, digests: Digests) -> None:
     data = files[prefix + row.path] if row.path else row.text.encode()
     wanted = digests == "required" or (digests == "given" and row.sha256)
     if row.path and wanted and sha256(data).hexdigest() != row.sha256:
-        raise ValueError(f"{row.path} is not what was recorded (its sha256 differs)")
+        raise ValueError(refusals.OTHER_DIGEST.format(row.path))
     known = row.status in get_args(AnswerStatus)
     recording.answers[row.key] = Answer(
         row.key,

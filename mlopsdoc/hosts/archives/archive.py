@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from mlopsdoc.hosts.archives.tar import FOLDER, MIB, PLAIN, Budget, Caps, Stream, entries
-from mlopsdoc.hosts.refusals import DAMAGED, Refused
+from mlopsdoc.hosts.refusals import BAD_NAME, DAMAGED, LARGE_MEMBER, NOT_PLAIN, TWICE, Refused
 
 MAX_MEMBER = 16 * MIB
 # It is in memory as a whole, and so less than what strangers' archives may hold.
@@ -29,15 +29,15 @@ def members(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
             continue
         name = entry.name
         if entry.kind != PLAIN:
-            raise Refused(f"member {name!r} is not a plain file")
+            raise Refused(NOT_PLAIN.format(name))
         if entry.size > MAX_MEMBER:
-            raise Refused(f"member {name!r} is larger than {MAX_MEMBER // MIB} MiB")
+            raise Refused(LARGE_MEMBER.format(name, MAX_MEMBER // MIB))
         data = entry.body.take(entry.size)
         inner = name.partition("/")[2]
         if not inner or name.startswith("/") or ".." in name.split("/") or not name.isprintable():
-            raise Refused(f"member {name!r} has a name that is not allowed")
+            raise Refused(BAD_NAME.format(name))
         if inner in names:
-            raise Refused(f"member {name!r} is there twice")
+            raise Refused(TWICE.format(name))
         names.add(inner)
         yield inner, data
 

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple, cast
 
 from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.archives.files import Files, Part, Piece, Row, joined
-from mlopsdoc.hosts.base import read_key, run_key
+from mlopsdoc.hosts.base import SAID, read_key, run_key
 from mlopsdoc.hosts.pasted.commands import canonical
 from mlopsdoc.hosts.pasted.dates import date
 from mlopsdoc.hosts.refusals import Refused
 
-# The folder of a collector's commands; how many folders lie between it and a command's output; what it is.
+# The folder of a collector's commands; what it is.
 LAYOUTS = (("sos_commands/", "sosreport"), ("insights_commands/", "insights archive"))
 OWN = ("sos_commands/", "insights_commands/", "sos_reports/", "sos_logs/", "sos_strings/", "meta_data/", "version.txt")
 
@@ -42,7 +42,7 @@ BY_NAME = (
 ELSEWHERE = (
     ("read /proc/sys/kernel/hostname", ("run hostname", "read /etc/hostname")),
     ("read /proc/mounts", ("read /proc/self/mounts",)),
-    ("run dmesg", ("read /var/log/dmesg",)),
+    ("run dmesg", ("read /var/log/dmesg", "run journalctl")),
     ("run lspci -vvv", ("run lspci -v",)),
 )
 PREFERRED = ("dmesg -T", "lspci -nnvv", "date")  # of several outputs for one key these
@@ -50,6 +50,7 @@ MAX_ALIASES, MAX_ALIAS_DEPTH, MAX_COMMANDS = 100_000, 4, 20_000
 MAX_LOOKS = 2_000_000  # at names, to find what lies behind links to folders
 MAX_TEXT = 2 << 20  # of an output that is read here; `sysctl -a` has some 100 kB
 EMPTY = "empty in the {}: it may have been empty, or could not be read"
+DAY_S = 86400.0
 MISSING, NOT_RUNNABLE, TOO_LONG = 127, 126, 124  # exit codes of the shell and of timeout
 
 
@@ -114,9 +115,13 @@ def _about(rows: dict[str, Row], files: Files, manifest: Any, kind: str) -> Abou
     notes = [f"{', '.join(late)} of sos ended early, at its time limit"] if late else []
     if _is_obfuscated(files, manifest):
         notes.append("names and addresses in it were replaced by sos clean")
-    taken_at = date(_text(rows, files, "run date").partition("\n")[0]) or date(str(_table(manifest).get("start_time")))
+    begun = date(str(_table(manifest).get("start_time"))) or 0.0
+    taken_at = date(_text(rows, files, "run date").partition("\n")[0]) or begun
+    if begun and abs(taken_at - begun) > DAY_S:  # zones apart they are minutes apart
+        notes.append("its date is not that of its manifest, which counts")
+        taken_at = begun
     is_through = bool(plugins) and bool(manifest.get("end_time"))
-    return About(kind, taken_at or 0.0, is_through and not late and not files.cut and not files.left_out, notes)
+    return About(kind, taken_at, is_through and not late and not files.cut and not files.left_out, notes)
 
 
 def _is_obfuscated(files: Files, manifest: Any) -> bool:
@@ -274,8 +279,8 @@ def _elsewhere(rows: dict[str, Row], files: Files) -> None:
     for key, values in _of_sysctl(rows, files):
         rows.setdefault(key, Row(key, "ok", (values,)))
     for key, places in ELSEWHERE:
-        found = next((rows[place] for place in places if place in rows and rows[place].status == "ok"), None)
-        if found is not None and (key not in rows or rows[key].status in ("not_captured", "absent")):
+        found = next((rows[place] for place in places if place in rows and rows[place].status in SAID), None)
+        if found is not None and (key not in rows or rows[key].status not in SAID):
             rows[key] = found._replace(key=key)
     name = _text(rows, files, "run uname -a").split()
     if len(name) > 2 and name[0] == "Linux":
@@ -293,7 +298,7 @@ def _of_sysctl(rows: dict[str, Row], files: Files) -> Iterator[tuple[str, Part]]
 
 def _text(rows: dict[str, Row], files: Files, key: str) -> str:
     row = rows.get(key)
-    if row is None or row.status not in ("ok", "truncated"):
+    if row is None or row.status not in SAID:
         return ""
     parts = (p if isinstance(p, bytes) else files.fetch(p._replace(size=min(p.size, MAX_TEXT))) for p in row.parts)
     return b"\n".join(parts).decode("utf-8", "replace")

@@ -282,7 +282,7 @@ def entries(stream: Stream) -> Iterator[Entry]:
             raise OverLimit(refusals.CLAIMS.format(size // MIB))
         if kind in (b"x", b"g", b"L", b"K", b"N"):
             if not caps.header:
-                raise Refused(f"member {name!r} is not a plain file")
+                raise Refused(refusals.NOT_PLAIN.format(name))
             if size > caps.header:
                 raise OverLimit(refusals.LONG_HEADER.format(size))
             said |= _about(stream, size, kind)

@@ -784,6 +784,15 @@ def test_a_shipped_runbook_has_no_mistake(name: str) -> None:
     assert all(not step.wrong for step in load(path).steps)
 
 
+@pytest.mark.parametrize("name", sorted(FOUND.runbooks))
+def test_a_shipped_runbook_is_for_someone_tired(name: str) -> None:
+    """Three ways to look, a check that tells whether it worked, and when to call whom with which snapshot."""
+    path = FOUND.runbooks[name]
+    assert len([step for step in load(path).steps if step.section == "Diagnosis" and step.command]) >= 3
+    text = Path(path).read_text(encoding="utf-8")
+    assert [words for words in ("**When to stop.**", "mlopsdoc snapshot", "mlopsdoc check ") if words not in text] == []
+
+
 @pytest.mark.parametrize("id", sorted(FOUND.checks))
 def test_a_shipped_check_supplies_what_its_runbook_needs(id: str) -> None:
     assert set(load(FOUND.runbooks[id]).params) <= set(FOUND.checks[id].params)

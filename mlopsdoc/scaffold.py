@@ -73,9 +73,13 @@ kill "$PID"
 
 ### See the check turn ok
 
-```sh look timeout=60s
-mlopsdoc check {id}
+```sh look timeout=10s
+cat /proc/loadavg
 ```
+
+Then `mlopsdoc check {id}` is ok.
+
+**When to stop.** TODO: whom to call, with the file that `sudo mlopsdoc snapshot` writes.
 """
 EXPECT = """about = "TODO: what is wrong on this host"
 base = "reference"

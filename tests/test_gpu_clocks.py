@@ -195,3 +195,12 @@ def test_what_was_counted_between_the_samples_counts(host: Recording, energy: in
     both(host, **(SPIN | {"pcie_rx_bytes": 0}))
     change(host, energy_mj=10**9 + energy, pcie_tx_bytes=sent)
     assert judge(host, "gpu_hang").status.value == status
+
+
+@pytest.mark.parametrize(("age_s", "status"), [(1900, "warning"), (900, "ok")])
+def test_a_job_that_starts_may_wait(host: Recording, age_s: float, status: str) -> None:
+    both(host, **(SPIN | {"energy_mj": None, "pcie_tx_bytes": None, "pcie_rx_bytes": None}))
+    for key in [key for key in host.answers if key.startswith("probe processes ")]:
+        data = json.loads(host.answers[key].data) | {"started": NOW - age_s}
+        host.answers[key] = Answer(key, "ok", json.dumps(data).encode())
+    assert judge(host, "gpu_hang").status.value == status

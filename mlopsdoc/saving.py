@@ -87,6 +87,8 @@ def save(
     redactor = None
     recording.profile = profile.table(setup.profile)
     if key is not None:
+        if recording.is_redacted:
+            raise CannotRedact("it is redacted already: once more, and nobody could tell whose names these were")
         redactor = Redactor(key)
         redactor.learn(recording)
         recording = redactor.recording(recording)

@@ -349,3 +349,12 @@ def test_a_long_journal_is_swept_in_parts_and_nothing_is_cut_in_two(monkeypatch:
     assert not [word for word in ("trainbox", "mlindqvist", "10.20.3.11", "MIIEow") if word in made]
     assert made.count("Accepted publickey") == text.count("Accepted publickey")
     assert made.count("nothing here") == text.count("nothing here")
+
+
+def test_what_is_redacted_already_is_not_redacted_again(tmp_path: Path) -> None:
+    _, recording = archived(tmp_path)
+    setup = examination.set_up(site=False)
+    report = examination.report(setup, Ledger(Replay(recording)), [], [], 0.0)
+    with pytest.raises(saving.CannotRedact, match="already"):
+        saving.save(recording, setup, report, str(tmp_path / "again.tar.gz"), KEY)
+    assert not (tmp_path / "again.tar.gz").exists()

@@ -32,6 +32,7 @@ class Recording:
     notes: what should be said of the source besides its answers, a line each. understood: how many commands were
     known, of how many (both 0 where nobody typed commands). is_known: whether anything in it was. place: the
     container whose answers these are, as in ``pod job-0``. profile: the TOML of the host's own, if it comes along.
+    is_redacted: names and addresses in it are pseudonyms.
     """
 
     def __init__(self, taken_at: float, *, unlisted: AnswerStatus = "not_captured") -> None:
@@ -47,6 +48,7 @@ class Recording:
         self.understood: tuple[int, int] = (0, 0)
         self.place = ""
         self.profile: dict[str, Any] = {}
+        self.is_redacted = False
 
     def part(self, wanted: Callable[[Answer], bool]) -> Recording:
         """Only the answers that are wanted, and what matched the trees among them."""

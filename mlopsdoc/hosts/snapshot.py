@@ -52,12 +52,16 @@ class BadSnapshot(Refused):
 
 
 class Manifest(Struct):
-    """manifest.json. taken_at: seconds since the epoch, 0 where that is not known. profile: what the host should be."""
+    """manifest.json. taken_at: seconds since the epoch, 0 where that is not known. profile: what the host should be.
+
+    redaction: what was replaced, if anything was.
+    """
 
     taken_at: Annotated[float, Meta(ge=0, lt=1e11)] = 0.0
     unlisted: Literal["not_captured", "absent"] = "not_captured"
     complete: bool = True
     profile: dict[str, Any] = field(default_factory=dict[str, Any])
+    redaction: dict[str, Any] | None = None
 
 
 class Row(Struct):
@@ -200,6 +204,7 @@ def _parse(files: Mapping[str, bytes], digests: Digests = "required", prefix: st
     recording = Recording(manifest.taken_at, unlisted=manifest.unlisted)
     recording.complete = manifest.complete
     recording.profile = manifest.profile
+    recording.is_redacted = manifest.redaction is not None
     named, left = set[str](), MAX_ROWS
     items = _short("items.jsonl", files.get(f"{prefix}items.jsonl", b""), MAX_ITEMS)
     for number, line in enumerate(items.splitlines(), 1):

@@ -148,7 +148,7 @@ DIFF = (
 )
 HISTORY = (
     "Print since when each finding stands, how often it came back, whether a reboot helped, and numbers over time, "
-    "from what runs of `check` and the screen have left."
+    "from what runs of `check` have left."
 )
 MUTE = (
     "Mute findings of this host until a time: they are shown and counted apart, and the exit code of `check` is that "

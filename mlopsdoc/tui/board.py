@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlopsdoc.model import AREAS, HOST, Finding, Report, Result, Status
-from mlopsdoc.tui.wire import Came, Made, Plan, Planned, Said, Trouble
+from mlopsdoc.tui.wire import Came, Devices, Made, Plan, Planned, Said, Trouble
 
 GLYPHS: dict[Status | None, str] = {
     Status.CRITICAL: "[X]",
@@ -51,6 +51,7 @@ class Board:
         self.results: dict[str, Result] = {}
         self.report: Report | None = None
         self.recalled_s: float | None = None  # the age of the report while it is that of an earlier run
+        self.devices: list[list[str]] = []
         self.awaited: set[str] = set()
         self.trouble = ""
         self.paused = False
@@ -73,6 +74,8 @@ class Board:
             self.results = {result.id: result for result in said.report.checks}
             self.awaited = set()
             self.trouble = ""
+        elif isinstance(said, Devices):
+            self.devices = said.rows
         else:
             assert isinstance(said, Trouble)
             self.trouble = said.why

@@ -25,8 +25,12 @@ class Body(Horizontal):
         self.checks = Checks(id="checks")
         self.finding, self.runbook = Pane("Finding", id="finding"), Pane("Runbook", id="runbook")
 
+        self.devices = Pane("GPUs", id="devices")
+
     def compose(self) -> ComposeResult:
-        yield self.checks
+        with Vertical(id="left"):
+            yield self.checks
+            yield self.devices
         with Vertical(id="right"):
             yield self.finding
             yield self.runbook
@@ -40,6 +44,9 @@ class Body(Horizontal):
         shown = {row.check for row in found}
         hidden = len({check.id for check in self.board.plan.checks} - shown) if self.only_problems else 0
         self.checks.set_rows(f"Problems ({hidden} more are fine)" if hidden else "Checks", found)
+
+        self.screen.set_class(not self.board.devices, "-no-devices")
+        self.devices.show("GPUs", lambda width: pages.devices_page(self.board.devices, width), from_top=False)
 
     @on(Chosen)
     def _choose(self, event: Chosen) -> None:

@@ -17,6 +17,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
+    from mlopsdoc.engine import Ledger
     from mlopsdoc.examination import Setup
     from mlopsdoc.hosts.base import Host
     from mlopsdoc.hosts.nursery import Nursery
@@ -104,6 +105,30 @@ def _recorded(channel: socket.socket, sources: list[str], at: float | None) -> N
     opened = opening.recordings(sources, at)
     setup = examination.set_up(site=False, own=opened[0].recording.profile)
     Examiner(channel, setup, lambda _: nullcontext(opened), live=False).work(orders, every_s=None)
+
+
+def devices(ledger: Ledger) -> list[list[str]]:
+    """The GPUs by what an eye looks for first; nothing where NVML was not asked."""
+    from mlopsdoc.authoring import CannotSee, NothingHere
+    from mlopsdoc.facts.gpu_processes import GpuProcesses
+    from mlopsdoc.facts.gpus import Gpus
+
+    try:
+        gpus: Gpus = ledger.get(Gpus)
+    except (NothingHere, CannotSee):
+        return []
+    try:
+        processes: GpuProcesses | None = ledger.get(GpuProcesses)
+    except (NothingHere, CannotSee):
+        processes = None
+    rows: list[list[str]] = []
+    for gpu in gpus:
+        numbers = ((gpu.utilization, "%"), (gpu.temperature_c, "C"), (gpu.power_w, "W"), (gpu.sm_mhz, "MHz"))
+        hurts = processes.hurts(gpu.id) if processes else ()
+        who = dict.fromkeys(" ".join(filter(None, (h.user, h.job and f"job {h.job}"))) for h in hurts)
+        said = ["-" if number is None else f"{number:.0f} {unit}" for number, unit in numbers]
+        rows.append([gpu.label, *said, ", ".join(filter(None, who))])
+    return rows
 
 
 def still_fresh(known: Recording, now: float) -> Recording:
@@ -210,6 +235,7 @@ class Examiner:
                 latest.keep(self._states, report)
                 self._kept = started
             self._say(self._wire.Made(report))
+            self._say(self._wire.Devices(devices(ledger)))
 
     def _touch(self, wish: Touch) -> None:
         from mlopsdoc.engine import Ledger

@@ -13,7 +13,7 @@ from mlopsdoc.runbook.parse import BadRunbook, Runbook
 from mlopsdoc.runbook.step import Step
 from mlopsdoc.tui import terminal
 from mlopsdoc.tui.board import Board, Row
-from mlopsdoc.tui.words import Line, beside, joined, literal, paragraph
+from mlopsdoc.tui.words import Line, beside, fitted, joined, literal, paragraph, size
 
 HELP = """\
 j k g G, arrows  move; PgUp PgDn a page
@@ -192,6 +192,18 @@ def doctor_page(board: Board, width: int) -> list[Line]:
     parts.append(paragraph("This terminal", width, "heading"))
     parts.append([line for word, text in terminal.facts() for line in beside(word, text, width)])
     return joined(parts)
+
+
+def devices_page(rows: list[list[str]], width: int) -> list[Line]:
+    """A table: names to the left, numbers to the right."""
+    if not rows:
+        return []
+    widths = [max(size(row[n]) for row in rows) for n in range(len(rows[0]))]
+    lines: list[Line] = []
+    for name, *numbers, who in rows:
+        spans = [(f"  {number.rjust(wide)}", "") for number, wide in zip(numbers, widths[1:])]
+        lines.append(((fitted(name, widths[0]), ""), *spans, (f"  {who}", "dim")))
+    return lines
 
 
 def help_page(width: int) -> list[Line]:

@@ -73,7 +73,13 @@ class Touched(Struct, frozen=True, tag=True):
     rows: list[str]
 
 
-Said: TypeAlias = Plan | Came | Made | Trouble | Touched
+class Devices(Struct, frozen=True, tag=True):
+    """What the GPUs do now, a row each: name, use, temperature, power, clock, who runs there."""
+
+    rows: list[list[str]]
+
+
+Said: TypeAlias = Plan | Came | Made | Trouble | Touched | Devices
 Order: TypeAlias = Again | Pause | Touch
 
 

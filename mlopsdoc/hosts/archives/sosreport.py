@@ -222,14 +222,11 @@ def _command_row(files: Files, command: Command, key: str, *, is_part: bool, kin
         return Row(key, "timeout", (piece,) if piece else (), code, f"{tool} did not answer in time there", at)
     if piece is None:
         return Row(key, "not_captured", exit=code, why=f"its output is not in the {kind}", at=at)
-    if not piece.size:
-        why = "left out: it would be too large" if piece.is_cut else EMPTY.format(kind)
-        return Row(key, "not_captured", exit=code, why=why, at=at)
-    if code:
+    if code and piece.size:
         said = files.fetch(piece._replace(size=min(piece.size, 4096)))  # sos has stdout and stderr in one
         words = "it could not be started there" if code == NOT_RUNNABLE else f"it ended with exit code {code} there"
         return Row(key, "failed", (piece,), code, words, at, said)
-    return Row(key, "truncated" if is_part or piece.is_cut else "ok", (piece,), code, "", at)
+    return _said(key, piece, kind, is_part=is_part, exit=code, at=at)
 
 
 def _file_rows(files: Files, kind: str) -> Iterator[Row]:
@@ -268,10 +265,14 @@ def _below(names: list[str], folder: str, looks: Iterator[int]) -> Iterator[str]
 
 
 def _file_row(name: str, piece: Piece, kind: str) -> Row:
+    return _said(read_key(f"/{name}"), piece, kind)
+
+
+def _said(key: str, piece: Piece, kind: str, *, is_part: bool = False, exit: int | None = None, at: float = 0.0) -> Row:
     if not piece.size:
         why = "left out: it would be too large" if piece.is_cut else EMPTY.format(kind)
-        return Row(read_key(f"/{name}"), "not_captured", why=why)
-    return Row(read_key(f"/{name}"), "truncated" if piece.is_cut else "ok", (piece,))
+        return Row(key, "not_captured", exit=exit, why=why, at=at)
+    return Row(key, "truncated" if is_part or piece.is_cut else "ok", (piece,), exit, "", at)
 
 
 def _elsewhere(rows: dict[str, Row], files: Files) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlopsdoc import opening
+from mlopsdoc.facts import df
 from mlopsdoc.hosts.merged import Differ, merge
 from mlopsdoc.hosts.pasted import margins, transcript
 from mlopsdoc.hosts.pasted.commands import Canonical, canonical, is_command
@@ -1222,6 +1223,13 @@ def test_rows_without_their_head() -> None:
     table = "\n".join(TABLE.splitlines()[3:]) + "\n"
     assert said(table)["run nvidia-smi"][0] == "truncated"
     assert "run df" not in said("/dev/sda2       58M  1.2M   57M    3% /\n")  # it may count inodes
+
+
+def test_df_in_powers_of_a_thousand() -> None:
+    rows = "Filesystem      Size  Used Avail Use% Mounted on\n/dev/sda2       944G  930G   14G  99% /\n"
+    for option, whole in (("-H", 944 * 1000**3), ("-h", 944 << 30), ("--si", 944 * 1000**3)):
+        room = df.read(Replay(transcript.parse(f"$ df {option}\n{rows}$ \n"))).room["/"]
+        assert (room.whole, room.printed) == (whole, "14G of 944G")
 
 
 @pytest.mark.parametrize("line", ["a\n", "$ x{n}\n", "> {n}\n", "{{\n", "$ cat /proc/mdstat\nmd0 : active raid1\n"])

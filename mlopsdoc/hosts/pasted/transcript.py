@@ -12,22 +12,23 @@ is then not sure (see dates.py), and said in a note.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from io import StringIO
 from itertools import chain
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
-from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, split, words
-from mlopsdoc.hosts.merged import Differ, short_name
+from mlopsdoc.hosts.base import Answer, read_key
+from mlopsdoc.hosts.merged import Differ
 from mlopsdoc.hosts.pasted import outputs, shapes
-from mlopsdoc.hosts.pasted.commands import CONTAINER
 from mlopsdoc.hosts.pasted.dates import NEVER, ZONES_S, moment_of, newest_moment, stated_in
 from mlopsdoc.hosts.pasted.files import Said
+from mlopsdoc.hosts.pasted.latest import WEAK, joined
+from mlopsdoc.hosts.pasted.machines import HERE, HERE_TOO, Where, different, is_evidence, is_one, keys_of
 from mlopsdoc.hosts.pasted.margins import LOOKED_AT, alike, heading_of, is_fence, margin_of, script_time, shown
 from mlopsdoc.hosts.pasted.outputs import typed_key
 from mlopsdoc.hosts.pasted.places import SHELLS, Placed, bmc_of, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
-from mlopsdoc.hosts.pasted.segments import CAP, Buffer, Segments, is_log
+from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log
 from mlopsdoc.hosts.pasted.whole import is_ended
 from mlopsdoc.hosts.pasted.wrapped import unwrapped
 from mlopsdoc.hosts.patterns import compiled
@@ -55,22 +56,6 @@ _TROUBLE = (
     r"(?i)\b(?:error|warn(?:ing)?|fail(?:ed|ure|s)?|fatal|critical|timed? ?out|exception|unable|cannot|lost|down)\b"
 )
 _TIMED = r"(?:real|user|sys)\s+[0-9]+m[0-9.]+s$"
-
-
-class Where(NamedTuple):
-    """The machine of an answer. name is empty where no prompt tells it. container: as in ``pod job-0``."""
-
-    name: str = ""
-    container: str = ""
-
-
-HERE = Where()
-HERE_TOO = ("container", "root", "namespace", "network namespace")  # places on the host itself; a pod may be anywhere
-# What may be asked on the way to a host, or of a whole cluster, without being evidence of the machine it is typed at.
-BYSTANDERS = (
-    "date", "hostname", "uname", "uptime", "whoami", "id", "pwd", "ls", "text", "job", "env", "sinfo", "squeue",
-    "scontrol", "sacct", "kubectl", "ping", "docker", "history",
-)  # fmt: skip
 
 
 def is_text(head: bytes) -> bool:
@@ -331,7 +316,7 @@ class Reader:
         if not heard.is_silent and not heard.is_known:
             self._strange.append(command)
         if heard.is_reboot:
-            gone = {place: said for place, said in self._said.items() if _is_one(place[0].name, self._where.name)}
+            gone = {place: said for place, said in self._said.items() if is_one(place[0].name, self._where.name)}
             self._gone = gone | self._gone
             self._said = {place: said for place, said in self._said.items() if place not in gone}
         self._where = here
@@ -351,10 +336,10 @@ class Reader:
         said = said._replace(at=stated_in(said.key, said.text) or self._date.at)
         for one in (said, *outputs.derived(said)):
             place = (self._where, one.key)
-            if self._heading and _is_evidence(one.key):
+            if self._heading and is_evidence(one.key):
                 self._under.setdefault(self._heading, set()).add(one.key)
             self._said.setdefault(place, []).append(one)
-            if one.status not in _WEAK or place not in self._orders:
+            if one.status not in WEAK or place not in self._orders:
                 self._orders[place] = len(self._orders) + self._seen + 1
 
     # ---- the end
@@ -369,7 +354,7 @@ class Reader:
         if self._waiting is not None:
             self._typed, self._waiting = _Typed(self._waiting, "\n".join(self._more)), None
         self._end_output(is_last=True)
-        if not any(_is_evidence(key) for _, key in self._said):
+        if not any(is_evidence(key) for _, key in self._said):
             self._said, self._gone = self._gone | self._said, {}
         strangers = self._segments.strangers
         if strangers.lines:
@@ -378,7 +363,7 @@ class Reader:
         recording.complete = False
         main = self._judged()
         for (where, key), parts in self._said.items():
-            for one in _placed(where, main, key):
+            for one in keys_of(where, main, key):
                 answer = joined(one, parts)
                 answer.order = self._orders[where, key]
                 if one not in recording.answers:
@@ -413,7 +398,7 @@ class Reader:
     def _lend(self, recording: Recording, main: Where) -> None:
         """What a container on this host said of what it shares with it, where the host itself said nothing: a part."""
         for (where, key), parts in self._said.items():
-            is_here = where.container.startswith(HERE_TOO) and not main.container and _is_one(where.name, main.name)
+            is_here = where.container.startswith(HERE_TOO) and not main.container and is_one(where.name, main.name)
             told = [part for part in parts if part.status in ("ok", "truncated")]
             if is_here and told and is_shared(key) and key not in recording.answers:
                 answer = joined(key, told)
@@ -425,8 +410,8 @@ class Reader:
         _must_be_one(alike(self._under))
         _must_be_one(list(self._bmcs))
         unknown = {typed_key(text) for text in self._strange}
-        found = [where for where, key in self._said if key not in unknown and _is_evidence(key)]
-        hosts = _different([where for where in found if not where.container], set(self._names))
+        found = [where for where, key in self._said if key not in unknown and is_evidence(key)]
+        hosts = different([where for where in found if not where.container], set(self._names))
         containers = list(dict.fromkeys(where for where in found if where.container))
         if len(hosts) > 1:
             raise _several_places([where.name or "the one where they were typed" for where in hosts], "host")
@@ -512,93 +497,3 @@ def _must_be_one(names: Sequence[str]) -> None:
 
 def _several_places(names: Sequence[str], what: str) -> Differ:
     return Differ(f"these are outputs of more than one {what}: {names[0]} and {names[1]}; give the text of one alone")
-
-
-def _is_evidence(key: str) -> bool:
-    """Whether an answer tells of the machine that gave it."""
-    kind, _, rest = key.partition(" ")
-    return rest.partition(" ")[0] not in BYSTANDERS if kind == "run" else not rest.startswith(("/etc/", "/proc/sys/"))
-
-
-def _different(found: Sequence[Where], typed_at: set[str]) -> list[Where]:
-    """The hosts among places, each once, whatever their domain. One without a name is that of the only prompts."""
-    by_name: dict[str, Where] = {}
-    for where in found:
-        by_name.setdefault(short_name(where.name), where)
-    if "" in by_name and len(by_name) > 1 and typed_at:
-        del by_name[""]
-    return list(by_name.values())
-
-
-def _is_one(name: str, other: str) -> bool:
-    """Whether two names may be those of one host."""
-    return not name or not other or short_name(name) == short_name(other)
-
-
-def _placed(where: Where, main: Where, key: str) -> Iterator[str]:
-    """The keys of an answer, by where it was given: another host's and a container's are no answers of this host."""
-    asked = split(key.removeprefix("run ")) if key.startswith("run ") else ("cat", key.partition(" ")[2])
-    if where.container and where.container != main.container:
-        yield "run " + words((*CONTAINER, *asked))
-    elif main.container and not where.container and _is_evidence(key):
-        yield key
-    elif where.name and main.name and short_name(where.name) != short_name(main.name):
-        yield "run " + words(("ssh", where.name, *asked))
-    elif main.container and not where.container:
-        yield "run " + words(("ssh", where.name or "host", *asked))
-    else:
-        yield key
-
-
-_WEAK: tuple[AnswerStatus, ...] = ("absent", "denied")
-
-
-def _latest(key: str, said: Sequence[Said]) -> Sequence[Said]:
-    """What counts of several outputs: the last whole one, and parts after it that say something else.
-
-    Logs and tables of other columns add up.
-    """
-    left: dict[str, list[Said]] = {}  # by columns
-    last = said[0]
-    known: set[str] | None = set()  # the lines of the last one; None until somebody wants to know
-    for part in said:
-        columns = _columns(part) if "--query-" in key else ""
-        if part.status == "failed":
-            left = {}
-        elif not is_log(key) and (part.status == "ok" or part.is_anew or not left):
-            left.pop(columns, None)
-            left[columns] = [part]
-        else:
-            if not is_log(key):
-                known = set(last.text.split("\n")) if known is None else known
-                if known.issuperset(part.text.split("\n")):
-                    continue
-            left.setdefault(columns, []).append(part)
-        last, known = part, None
-    return [part for group in left.values() for part in group]
-
-
-def _columns(said: Said) -> str:
-    return said.text.lstrip().partition("\n")[0]
-
-
-def joined(key: str, parts: Sequence[Said]) -> Answer:
-    """One answer of all that was said to one question, in order.
-
-    What was said outweighs what was refused; of a failure and a success, and of two whole outputs, the later counts.
-    """
-    said: Sequence[Said] = [part for part in parts if part.status not in _WEAK]
-    if not said:
-        return Answer(key, parts[-1].status, why=parts[-1].why)
-    last = said[-1]
-    if last.status == "failed":
-        data = last.text.encode("utf-8", "surrogateescape")
-        return Answer(key, "failed", data, stderr=data, why=last.why)
-    said = _latest(key, said)
-    texts = [part.text for part in said]
-    text = "".join(text if text.endswith("\n") or not text else f"{text}\n" for text in texts)
-    if len(texts) == 1:
-        text = texts[0]
-    is_part = any(part.status == "truncated" for part in said) or len(text) > 2 * CAP
-    text = text[-CAP:] if is_log(key) else text[: 2 * CAP]
-    return Answer(key, "truncated" if is_part else "ok", text.encode("utf-8", "surrogateescape"))

@@ -300,7 +300,7 @@ def test_gpus_stand_below_the_list_where_there_is_room() -> None:
     )
 
     async def story(stage: Stage) -> None:
-        text = await stage.sees("GPU 0 (1b:00.0)   98 %  61 C  662 W  1845 MHz  mara job 4711")
+        text = await stage.sees("GPU 0 (1b:00.0)   98 %  61 C  662 W  1845 MHz")
         assert "GPU 10 (9b:00.0)     -  92 C      -  1050 MHz" in text
 
     async def without(stage: Stage) -> None:

@@ -21,9 +21,12 @@ INSTALL = "install nvidia-container-toolkit, or take the runtime out of /etc/doc
 @check(
     area="driver",
     title="Containers can be given the GPUs, and keep them",
-    explains=("driver_stack", "gpu_presence", "gpu_thermal", "gpu_ecc", "gpu_health", "numa_binding", "nvlink_errors"),
+    explains=(
+        "driver_stack", "gpu_clocks", "gpu_ecc", "gpu_hang", "gpu_health", "gpu_mig", "gpu_persistence", "gpu_power",
+        "gpu_presence", "gpu_recovery", "gpu_row_remap", "gpu_thermal", "numa_binding", "nvlink_errors",
+    ),
     explained_by=("driver_stack",),
-)
+)  # fmt: skip
 def container_toolkit(
     driver: Driver,
     toolkit: ContainerToolkit | None,

@@ -38,7 +38,7 @@ from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE_TEXT, UNKNOWN_TEXT, OverLim
 MAX_BYTES, MAX_LINE = 256 << 20, 1 << 20
 MAX_CONTINUED = 40
 MAX_COMMANDS = 20_000
-MAX_LINES = 80_000  # that are none of a log: after so many only logs are looked for
+MAX_LINES = 64_000  # that are none of a log: after so many only logs are looked for
 CHUNK = 1 << 20
 SAMPLES_S = 10.0, 86400.0  # how far apart two outputs of one command may be to tell what has grown
 MAX_BLANKS = 1000

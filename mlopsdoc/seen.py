@@ -81,6 +81,12 @@ def told(report: Report, ledger: Ledger, states: Sequence[str]) -> Report:
     return muted(report, states)
 
 
+def recalled(report: Report, ledger: Ledger, states: Sequence[str]) -> Report:
+    """The same for a screen that looks every few seconds: nothing is written."""
+    now, up = ledger.host.now(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    return muted(_told(report, _load(states), now, up), states)
+
+
 def muted(report: Report, states: Sequence[str]) -> Report:
     """The report with the mutes of this host, if there are any."""
     if not any(os.path.exists(f"{state}/mutes.json") for state in states):

@@ -24,7 +24,21 @@ from mlopsdoc import catalog, examination, opening
 from mlopsdoc.engine import Ledger
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.hosts.recorder import Recording
-from mlopsdoc.model import AREAS, Counts, Finding, HostInfo, Hurt, Line, Report, Result, Source, Status, Tool, finding
+from mlopsdoc.model import (
+    AREAS,
+    Counts,
+    Finding,
+    HostInfo,
+    Hurt,
+    Line,
+    Mute,
+    Report,
+    Result,
+    Source,
+    Status,
+    Tool,
+    finding,
+)
 from mlopsdoc.tui import bars, wire
 from mlopsdoc.tui.app import Doctor
 from mlopsdoc.tui.board import Board, rows
@@ -121,6 +135,17 @@ def test_several_findings_have_lines_of_their_own_and_effects_stand_below_their_
         (2, "clocks"),
         (1, "GPU 2"),
     ]
+
+
+def test_what_is_muted_stays_in_sight_and_is_counted_apart() -> None:
+    hot = found("heat", Status.CRITICAL, "GPU 1")
+    muted = replace(found("heat", Status.WARNING, "GPU 2"), muted=Mute("mara", "2026-11-23T07:10:00Z", "new fan"))
+    board = board_of(result("heat", "gpu", muted), result("links", "fabric", replace(hot, key="links/GPU 1/links")))
+    assert [(row.name, row.text) for row in rows(board) if row.check == "heat"] == [
+        ("heat", "(muted until 07:10) GPU 2: is wrong")
+    ]
+    assert board.counts()[Status.WARNING] == 0 and board.counts()[Status.CRITICAL] == 1
+    assert board.muted() == 1
 
 
 def test_a_circle_of_causes_hides_nothing() -> None:

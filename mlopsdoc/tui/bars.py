@@ -65,8 +65,9 @@ def _recorded(source: Source) -> str:
 
 
 def _counts(board: Board) -> list[Span]:
-    """``1 critical``, ``2 warning``, ``1 ok``."""
-    return [
+    """``1 critical``, ``2 warning``, ``1 ok``, ``1 muted``."""
+    muted: list[Span] = [(f"{board.muted()} muted", "dim")] if board.muted() else []
+    return muted + [
         (f"{count} {status.value}", status.value)
         for status, count in board.counts().items()
         if count and status is not Status.SKIPPED

@@ -82,9 +82,13 @@ class Board:
             self.awaited = set()
 
     def counts(self) -> dict[Status, int]:
-        """How many checks are in each status, worst first."""
-        found = [result.status for result in self.results.values()]
+        """How many checks are in each status, worst first; what is muted is not counted."""
+        found = [_counted(result) for result in self.results.values()]
         return {status: found.count(status) for status in sorted(Status, reverse=True)}
+
+    def muted(self) -> int:
+        """How many findings are."""
+        return sum(bool(f.muted) for result in self.results.values() for f in result.findings)
 
     def finding(self, row: Row) -> Finding | None:
         result = self.results.get(row.check)
@@ -104,6 +108,13 @@ class Board:
         found = self.finding(row)
         name = (found and found.runbook) or row.check
         return name if name in self.plan.runbooks else ""
+
+
+def _counted(result: Result) -> Status | None:
+    """Its status without what is muted; None where all of its trouble is."""
+    if not any(f.muted for f in result.findings):
+        return result.status
+    return max((f.status for f in result.findings if f.status.is_trouble and not f.muted), default=None)
 
 
 def rows(board: Board, *, only_problems: bool = False) -> list[Row]:
@@ -181,6 +192,8 @@ def _check_rows(board: Board, check: Planned, folded: Folded) -> list[Row]:
 
 
 def _finding_rows(check: str, found: Finding, folded: Folded, depth: int, name: str, text: str) -> Iterator[Row]:
+    if found.muted:
+        text = f"(muted until {found.muted.until[11:16]}) {text}"
     yield Row(found.key, check, found.key, found.status, depth, name, text)
     for effect_check, effect in folded.get(found.key, ()):
         yield from _finding_rows(effect_check, effect, folded, depth + 1, effect_check, _sentence(effect))

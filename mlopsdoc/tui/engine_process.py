@@ -218,7 +218,7 @@ class Examiner:
         """All checks, over fresh answers where there are any; with a wish, what it names and all answers new."""
         from msgspec.structs import replace
 
-        from mlopsdoc import examination, latest
+        from mlopsdoc import examination, latest, seen
         from mlopsdoc.engine import Ledger
 
         started = time.monotonic()
@@ -231,9 +231,12 @@ class Examiner:
                 self._tell()
             results = list(self._results.values())
             report = examination.report(self._setup, ledger, results, sources, started)
-            if started - self._kept > KEEP_EVERY_S:
+            if self._states and started - self._kept > KEEP_EVERY_S:
+                report = seen.told(report, ledger, self._states)
                 latest.keep(self._states, report)
                 self._kept = started
+            elif self._states:
+                report = seen.recalled(report, ledger, self._states)
             self._say(self._wire.Made(report))
             self._say(self._wire.Devices(devices(ledger)))
 

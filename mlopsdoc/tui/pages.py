@@ -30,6 +30,7 @@ p                pause: nothing is asked until p is pressed again
 y                copy what is looked at: to tmux or the clipboard, and into a file
 s                save a snapshot of this machine, redacted, to send away
 d                what has changed since a snapshot
+m                mute the finding for a while: it stays in sight and does not count
 : ctrl+p         other verbs: explain CHECK, history, audit show, diff A B, ...
 S                save the screen as a picture (SVG) and as text
 i                what could not be seen, and how to change that

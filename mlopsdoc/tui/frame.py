@@ -1,0 +1,145 @@
+"""What stands on the screen, what it hears from the engine, and how that is drawn; app.py has what keys do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from time import monotonic
+
+from textual import on
+from textual.app import App, ComposeResult
+from textual.events import Resize
+
+from mlopsdoc.tui import bars, pages
+from mlopsdoc.tui.board import Board
+from mlopsdoc.tui.body import Body
+from mlopsdoc.tui.canvas import Canvas
+from mlopsdoc.tui.feed import Feed
+from mlopsdoc.tui.messages import EngineEnded, EngineSaid
+from mlopsdoc.tui.pane import Pane
+from mlopsdoc.tui.prompt import Prompt
+from mlopsdoc.tui.stepping import StepPane
+from mlopsdoc.tui.wire import Touched
+
+PANES = ("checks", "finding", "runbook")
+OVER = ("book", "step", "help", "doctor", "aside")  # what hides the panes
+
+
+class Frame(App[int]):
+    """One screen. `at` is the pane that is looked at, or one of OVER."""
+
+    TITLE = "mlopsdoc"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    ALLOW_SELECT = False
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-medium"), (140, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall"), (40, "-high")]
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__(ansi_color=True)
+        self.theme = "ansi-dark"
+        self.animation_level = "none"
+        self.feed = feed
+        self.board = Board()
+        self.at = "checks"
+        self.came_from = "checks"
+        self.notice = ""
+        self.heard = monotonic()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.header, self.footer = Canvas(id="header"), Prompt(id="footer")
+        self.body = Body(self.board, id="body")
+        self.help = Pane("Keys and signs", id="help")
+        self.doctor = Pane("What could not be seen", id="doctor")
+        self.aside = Pane("Output", id="aside")
+        self.step = StepPane(self.footer, id="step")
+        self.wanted = ""  # what was last searched for
+
+    def compose(self) -> ComposeResult:
+        yield self.header
+        yield self.body
+        yield self.help
+        yield self.doctor
+        yield self.step
+        yield self.aside
+        yield self.footer
+
+    def on_mount(self) -> None:
+        self.delay_update(0.04)  # the first paint: all at once, with what is known by then
+        self.help.show("Keys and signs", pages.help_page, from_top=True)
+        utf8 = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "") == "utf8"
+        self.screen.set_class(not utf8, "-ascii")
+        self.look_at("checks")
+        self.draw_all()
+        self.loop = asyncio.get_running_loop()
+        self.set_interval(5, self._count_silence)
+        self.feed.start(self.post_message)
+
+    def on_resize(self, event: Resize) -> None:
+        self.draw_bars(event.size.width)
+
+    def leave(self, code: int) -> None:
+        """Called by a signal, between any two instructions."""
+        if self.loop:
+            self.loop.call_soon_threadsafe(self.exit, code, code)
+
+    # What is heard
+
+    @on(EngineSaid)
+    def _hear(self, event: EngineSaid) -> None:
+        if isinstance(event.said, Touched):
+            self.step.touches(event.said.rows)
+            return
+        self.board.hear(event.said)
+        self.heard = monotonic()
+        self.board.silent_s = 0.0
+        self.draw_all()
+
+    def _count_silence(self) -> None:
+        self.board.silent_s = monotonic() - self.heard
+        self.draw_bars(self.size.width)
+
+    @on(EngineEnded)
+    def _mourn(self, event: EngineEnded) -> None:
+        before = f"{self.board.trouble}; " if self.board.trouble else ""
+        self.board.trouble = f"{before}{event.why}: q, then start again"
+        self.board.awaited = set()
+        self.draw_all()
+
+    # What is drawn
+
+    def draw_all(self) -> None:
+        self.body.draw()
+        self.draw_bars(self.size.width)
+
+    def draw_bars(self, width: int) -> None:
+        self.header.paint(bars.header(self.board, width))
+        self.footer.say(bars.footer(self.board, self.at, self.notice, width))
+
+    def look_at(self, where: str) -> None:
+        self.at = where
+        for name in (*PANES, *OVER):
+            self.screen.set_class(name == where, f"-at-{name}")
+        self.pane.focus()
+        self.draw_bars(self.size.width)
+
+    def tell(self, notice: str) -> None:
+        self.notice = notice
+        self.draw_bars(self.size.width)
+
+    @property
+    def pane(self) -> Pane:
+        return self.query_one("#runbook" if self.at == "book" else f"#{self.at}", Pane)
+
+    def over(self, where: str) -> None:
+        if self.at == where:
+            self.action_step_back()
+            return
+        if self.at in PANES:
+            self.came_from = self.at
+        self.look_at(where)
+
+    def action_step_back(self) -> None:
+        if self.at in OVER:
+            self.look_at(self.came_from)
+        elif self.at != "checks":
+            self.look_at(PANES[PANES.index(self.at) - 1])

@@ -16,8 +16,8 @@ def asked(host: Host, start: str) -> list[Answer]:
     if not isinstance(host, Replay):
         return []
     answers = host.recording.answers
-    keys = [key for key in answers if key == f"run {start}" or key.startswith(f"run {start} ")]
-    return sorted((answers[key] for key in keys), key=order)
+    keys = [f"run {start}", *host.keys(f"run {start} ")]
+    return sorted((answers[key] for key in keys if key in answers), key=order)
 
 
 def order(answer: Answer) -> int:

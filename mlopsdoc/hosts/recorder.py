@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
-from itertools import islice
 from threading import Lock
 from typing import Any
 
@@ -21,6 +20,8 @@ from mlopsdoc.hosts.base import (
     run_key,
     tree_key,
 )
+
+LAST = "\U0010ffff"  # no key goes on with it
 
 
 class Recording:
@@ -93,9 +94,9 @@ class Replay(Host):
         key = tree_key(pattern)
         paths = self.recording.trees.get(key)
         if paths is None:
-            if not self._sorted:
-                self._sorted = sorted(key for key in self.recording.answers if key.startswith("read "))
-            paths = _matching(self._sorted, pattern)
+            start = "read " + re.split(r"[*?[]", pattern, maxsplit=1)[0]
+            matches = _pattern(pattern).fullmatch
+            paths = [key[len("read ") :] for key in self.keys(start) if matches(key, len("read "))]
             listing = self._answer(key)
             if listing.status == "absent":  # a host that was written by hand is whole
                 listing = Answer(key, "ok", at=self.recording.taken_at)
@@ -107,24 +108,18 @@ class Replay(Host):
             listing = self._answer(key)
         return Tree(listing, {path: self.read(path) for path in paths})
 
+    def keys(self, start: str) -> list[str]:
+        """The keys of all answers that begin so, sorted."""
+        if len(self._sorted) != len(self.recording.answers):
+            self._sorted = sorted(self.recording.answers)
+        first = bisect_left(self._sorted, start)
+        return self._sorted[first : bisect_left(self._sorted, start + LAST, first)]
+
     def now(self) -> float:
         return self.recording.taken_at
 
     def before(self) -> Host | None:
         return Replay(self.recording.before) if self.recording.before else None
-
-
-def _matching(keys: Sequence[str], pattern: str) -> list[str]:
-    """The recorded files that a pattern matches, where the recording does not say which there were. Keys are sorted."""
-    start = "read " + re.split(r"[*?[]", pattern, maxsplit=1)[0]
-    matches = _pattern(pattern).fullmatch
-    found: list[str] = []
-    for key in islice(keys, bisect_left(keys, start), None):
-        if not key.startswith(start):
-            break
-        if matches(key, len("read ")):
-            found.append(key[len("read ") :])
-    return found
 
 
 @cache

@@ -88,6 +88,13 @@ def test_virtual(files: dict[str, str], is_virtual: bool) -> None:
     assert bool(machine(files).virtual) == is_virtual
 
 
+POD = (
+    "700 650 0:55 / / rw,relatime master:210 - overlay overlay rw,lowerdir=/var/lib/containerd/io.containerd."
+    "snapshotter.v1.overlayfs/snapshots/90/fs,upperdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/"
+    "snapshots/91/fs\n"
+)
+
+
 @pytest.mark.parametrize(
     ("files", "container"),
     [
@@ -96,6 +103,9 @@ def test_virtual(files: dict[str, str], is_virtual: bool) -> None:
         ({"/run/.containerenv": 'engine="podman"\n'}, "podman"),
         ({"/proc/self/cgroup": "12:pids:/kubepods/burstable/pod1/2\n"}, "kubepods"),
         ({"/proc/self/cgroup": "0::/system.slice/docker.service\n"}, ""),
+        ({"/proc/self/mountinfo": POD}, "containerd"),
+        ({"/proc/self/mountinfo": POD.replace("/ / rw", "/ /run/containerd/r rw")}, ""),
+        ({"/proc/self/mountinfo": "25 1 0:23 / / rw - overlay overlayroot rw,lowerdir=/media/root-ro\n"}, ""),
         ({"/proc/self/cgroup": "0::/user.slice/user-0.slice/session-4.scope\n"}, ""),
     ],
 )

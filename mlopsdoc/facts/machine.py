@@ -26,6 +26,8 @@ ARM_NAMES = {
 # DMI makers and products of virtual machines, for processors without the x86 flag `hypervisor`.
 VIRTUAL = ("qemu", "kvm", "vmware", "virtualbox", "xen", "virtual machine", "bochs", "openstack", "parallels")
 CONTAINER_GROUPS = ("/docker/", "/docker-", "/kubepods", "/lxc/", "/libpod", "/machine.slice/machine-")
+# Where an overlay of a container keeps its layers: containerd leaves no other sign in a pod.
+STORES = {"/io.containerd.": "containerd", "/docker/overlay2/": "docker", "/containers/storage/": "podman"}
 PORTABLE_CHASSIS = ("8", "9", "10", "11", "14", "30", "31", "32")  # SMBIOS type 3: laptops and tablets
 
 
@@ -144,14 +146,21 @@ def _virtual(cpu: dict[str, str], product: str) -> str:
 
 
 def _container(host: Host) -> str:
-    """systemd's own note, else the files that Docker and Podman leave, else the control group."""
+    """systemd's own note, else the files that Docker and Podman leave, else the control group, else the root::
+
+    700 650 0:55 / / rw,relatime - overlay overlay rw,lowerdir=/var/lib/containerd/io.containerd.snapshotter...
+    """
     if noted := _line(host, "/run/systemd/container"):
         return noted
     for path, kind in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
         if host.read(path).status not in ("absent", "not_captured"):  # only root may read Podman's
             return kind
     groups = host.read("/proc/self/cgroup").text
-    return next((sign.strip("/-") for sign in CONTAINER_GROUPS if sign in groups), "")
+    if group := next((sign.strip("/-") for sign in CONTAINER_GROUPS if sign in groups), ""):
+        return group
+    mounts = host.read("/proc/self/mountinfo").text.splitlines()
+    root = next((line for line in mounts if line.split(" ", 5)[4:5] == ["/"] and " - overlay " in line), "")
+    return next((kind for store, kind in STORES.items() if store in root), "")
 
 
 def _is_root(status: str) -> bool:

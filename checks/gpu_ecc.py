@@ -60,7 +60,7 @@ def gpu_ecc(
     earlier sample is far above what healthy boards have; failing HBM was seen with 4647 a second (NVSentinel issue
     1748). Boards before Ampere retire pages: one that waits wants a reset, `retired_pages` (60 of a table of 64) is
     the maker's reason to exchange. ECC off is a warning on data centre boards, which leave the factory with it on;
-    workstation and GeForce boards are left alone.
+    workstation and GeForce boards are left alone, and off on all GPUs is one finding.
     """
     told = health.telling("ECC", *NAMES)
     limits = Limits(corrected_per_s, sram_lifetime, retired_pages)
@@ -71,6 +71,7 @@ def gpu_ecc(
         for level, code, what, advice in _troubles(gpu, limits):
             found.append(_finding(level, code, what, advice, gpu, processes))
         found += _storm(gpu, was, seconds, limits, processes)
+    found += _off(told, processes)
     gaps = [
         unknown(gap.why, subject=gap.subject, code=gap.code, advice=gap.advice)
         for gap in health.gaps("ECC", (("ecc_now",), VOLATILE))
@@ -110,10 +111,25 @@ def _troubles(gpu: GpuHealth, limits: Limits) -> Iterator[tuple[Level, str, str,
         yield critical, "retired", f"{how_many}: {limits.retired_pages} are the limit", REPLACE
     elif gpu.number("retired_pending"):
         yield warning, "retired_pending", f"a memory page waits to be retired, at the next reset ({how_many})", reset
-    if gpu.number("ecc_now") == 0 and gpu.has_ecc:
+
+
+def _off(told: list[GpuHealth], processes: GpuProcesses | None) -> Iterator[Finding]:
+    """One finding where it is off on all GPUs: somebody wanted that, or forgot it, once."""
+    off = [gpu for gpu in told if gpu.number("ecc_now") == 0 and gpu.has_ecc]
+    is_every = len(off) == len(told) > 1
+    for gpu in off[:1] if is_every else off:
+        where = f" on all {len(off)} GPUs" if is_every else ""
         then = "; it comes on at the next reset or reboot" if gpu.number("ecc_then") else ""
-        advice = f"`sudo nvidia-smi -i {gpu.pci or 'GPU'} -e 1`, then reset it or reboot when it is idle: runbook"
-        yield warning, "off", f"ECC is off: memory errors go unseen and spoil results{then}", advice
+        which = "" if is_every else f" -i {gpu.pci or 'GPU'}"
+        what = f"ECC is off{where}: memory errors go unseen and spoil results{then}"
+        advice = (
+            f"`sudo nvidia-smi{which} -e 1`, then reset {'them' if is_every else 'it'} or reboot when idle: runbook"
+        )
+        if is_every:
+            covers, evidence = [one.label for one in off], [one.line("ecc_now") for one in off[:2]]
+            yield warning(what, code="off", advice=advice, covers=covers, evidence=evidence)
+        else:
+            yield _finding(warning, "off", what, advice, gpu, processes)
 
 
 def _uncorrected(gpu: GpuHealth) -> str:

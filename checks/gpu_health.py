@@ -2,12 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from mlopsdoc import Finding, check, unknown, warning
 from mlopsdoc.facts.gpu_health import GpuHealth, GpuHealths
 
 NAMES = ("inforom", "gsp", "vbios")
 NOT_RUN = ("", "N/A", "None")
+
+
+class Trouble(NamedTuple):
+    """Of one GPU. names: how the values begin that show it."""
+
+    code: str
+    what: str
+    advice: str
+    names: tuple[str, ...]
 
 
 @check(
@@ -26,7 +36,7 @@ def gpu_health(health: GpuHealths) -> Iterator[Finding]:
     ones: a board that was exchanged and not updated. MIG modes are in gpu_mig.
     """
     told = health.telling("InfoROM and firmware", *NAMES, "ecc_now")
-    found = [finding for gpu in told for finding in _troubles(gpu, health.driver)] + list(_unlike(told))
+    found = [*_together(told, health.driver), *_unlike(told)]
     if not found:
         told = health.telling("InfoROM and firmware", *NAMES)
     yield from found
@@ -34,40 +44,56 @@ def gpu_health(health: GpuHealths) -> Iterator[Finding]:
         yield unknown(gap.why, subject=gap.subject, code=gap.code, advice=gap.advice)
 
 
-def _troubles(gpu: GpuHealth, driver: str) -> Iterator[Finding]:
+def _troubles(gpu: GpuHealth, driver: str) -> Iterator[Trouble]:
     gsp, now, then = gpu.text("gsp"), gpu.number("ecc_now"), gpu.number("ecc_then")
     if gpu.number("inforom"):
-        yield _finding(
-            gpu,
+        yield Trouble(
             "inforom",
             "its InfoROM is corrupt: error counts and serial number may be lost, ECC and remapping may not be kept",
             "a reset or a reboot mends some; else save `sudo nvidia-bug-report.sh` and call the vendor: runbook",
-            "inforom",
+            ("inforom",),
         )
     if gsp not in NOT_RUN and driver and gsp != driver:
-        yield _finding(
-            gpu,
+        yield Trouble(
             "gsp_version",
             f"its GSP firmware is {gsp}, the driver {driver}: they belong together",
             f"reload the driver or reboot; if it stays, install the firmware of {driver}: steps in the runbook",
-            "gsp",
+            ("gsp",),
         )
     if gpu.number("gsp_now") == 0 and gpu.number("gsp_usual") == 1:
-        yield _finding(
-            gpu,
+        yield Trouble(
             "gsp_off",
             "its GSP firmware is switched off, on this board it is on by default",
             "look for NVreg_EnableGpuFirmware=0 (`grep -rs NVreg /etc/modprobe.d /proc/cmdline`): steps in the runbook",
-            "gsp",
+            ("gsp",),
         )
     if now is not None and then is not None and now != then:
-        yield _finding(
-            gpu,
+        yield Trouble(
             "ecc_pending",
             f"ECC is {_mode(now)} and will be {_mode(then)} after the next reset or reboot",
-            f"if that is meant, reset it or reboot when it is idle; if not, `sudo nvidia-smi -i {gpu.pci} -e {now}`",
-            "ecc_now",
-            "ecc_then",
+            f"if that is meant, reset or reboot when idle; if not, `sudo nvidia-smi -i {{pci}} -e {now}`",
+            ("ecc_now", "ecc_then"),
+        )
+
+
+def _together(told: Sequence[GpuHealth], driver: str) -> Iterator[Finding]:
+    """What is so of all of several GPUs, in the same words, is one setting of the host, and said once."""
+    having: dict[Trouble, list[GpuHealth]] = {}
+    for gpu in told:
+        for trouble in _troubles(gpu, driver):
+            having.setdefault(trouble, []).append(gpu)
+    for trouble, gpus in having.items():
+        if trouble.code == "inforom" or len(gpus) < len(told) or len(told) == 1:
+            for gpu in gpus:
+                advice = trouble.advice.replace("{pci}", gpu.pci or "GPU")
+                yield _finding(gpu, trouble.code, trouble.what, advice, *trouble.names)
+            continue
+        yield warning(
+            f"all {len(gpus)} GPUs: {trouble.what.removeprefix('its ')}",
+            code=trouble.code,
+            advice=trouble.advice.replace(" -i {pci}", ""),
+            covers=[gpu.label for gpu in gpus],
+            evidence=[gpu.line(*trouble.names) for gpu in gpus[:2]],
         )
 
 

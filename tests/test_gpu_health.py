@@ -207,3 +207,18 @@ def test_a_container_lists_what_it_was_given(host: Recording) -> None:
     path = "read /proc/driver/nvidia/gpus/0000:d1:00.0/information"
     host.answers[path] = Answer(path, "ok", b"GPU Excluded:\t No\n")
     assert judge(host, "gpu_presence").status.value == "ok"
+
+
+def test_what_is_set_on_all_gpus_is_said_once(host: Recording) -> None:
+    for gpu in range(4):
+        change(host, gpu, ecc_now=0, ecc_then=0, gsp_mode=[0, 1], gsp="N/A")
+    assert said(judge(host, "gpu_health")).count("warning host: all 4 GPUs: GSP firmware is switched off") == 1
+    (off,) = judge(host, "gpu_ecc").findings
+    assert (off.subject, len(off.covers)) == ("host", 4) and " -i " not in off.advice
+    change(host, 3, ecc_now=1, ecc_then=1, gsp_mode=[1, 1], gsp="580.95.05")
+    for check in ("gpu_health", "gpu_ecc"):
+        assert [found.subject[:5] for found in judge(host, check).findings if found.status.is_alarm] == [
+            "GPU 0",
+            "GPU 1",
+            "GPU 2",
+        ]

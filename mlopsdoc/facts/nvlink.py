@@ -90,7 +90,8 @@ class Fabric(Fact, frozen=True):
 
 class LinkedGpu(Fact, frozen=True):
     """One GPU and its links. is_dark: nvidia-smi said that all are inactive, and named none. is_sxm: its name says that
-    it is a module on a baseboard, whose links are always wired, however many they are. is_rack: it may be one of a rack
+    it is a module on a baseboard, whose links are always wired, however many they are. is_meshed: P100 and V100 of SXM2
+    baseboards, which link up to 8 GPUs with each other and have no switch. is_rack: it may be one of a rack
     whose switches are outside of the host."""
 
     index: int | None
@@ -106,6 +107,7 @@ class LinkedGpu(Fact, frozen=True):
     line: Line
     is_dark: bool
     is_sxm: bool
+    is_meshed: bool
     is_rack: bool
 
     @property
@@ -175,7 +177,7 @@ class NvLinks(Fact, frozen=True):
             or any(link.remote == REMOTE_SWITCH for gpu in gpus for link in gpu.links)
             or any(gpu.board and gpu.board.needs_switch for gpu in gpus)
             or any(gpu.is_rack and gpu.fabric and gpu.fabric.state for gpu in gpus)
-            or sum(gpu.is_wired for gpu in gpus) > 4
+            or sum(gpu.is_wired and not gpu.is_meshed for gpu in gpus) > 4
         )
         is_guest = any(gpu.virtualization == PASSTHROUGH for gpu in gpus)
         return cls(gpus, answer.at or host.now(), has_switch, len(held) < len(listed) or is_guest)
@@ -231,6 +233,7 @@ def _gpu(row: Table, devices: Mapping[str, str], names: Mapping[str, str], expec
         line=Line(key, quoted if links else nvml.text(row, "failure", 200) or quoted),
         is_dark=bool(row.get("failure")),
         is_sxm="SXM" in name,
+        is_meshed="SXM2" in name,
         is_rack=any(rack in name for rack in _RACKS),
     )
 

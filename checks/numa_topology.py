@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlopsdoc import Finding, check, warning
+from mlopsdoc import Finding, NothingHere, check, warning
 from mlopsdoc.facts.numa_places import NumaPlaces
 
 
@@ -12,11 +12,13 @@ def numa_topology(places: NumaPlaces) -> Iterator[Finding]:
     NUMA node and others have none (-1), as in virtual machines whose devices are handed through without their bridges,
     it pairs wrongly or routes through the other socket, and binding by node fails.
 
-    Silent where all CPUs are on one node, and where no GPU or card has a node: such hosts and clouds hide all of them.
+    Left out where all CPUs are on one node, and where no GPU or card has a node: such hosts and clouds hide all of them.
     """
     blind = [place for place in places.places if place.node < 0]
     seen = [place for place in places.places if place.node >= 0]
-    if not blind or not seen:
+    if not seen:
+        raise NothingHere("neither GPUs nor network cards tell their NUMA node here")
+    if not blind:
         return
     names = ", ".join(place.label for place in blind[:8]) + (f" and {len(blind) - 8} more" if len(blind) > 8 else "")
     others = ", ".join(f"{place.label} at node {place.node}" for place in seen[:4])

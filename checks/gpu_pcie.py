@@ -12,6 +12,7 @@ from mlopsdoc.model import short_pci
 
 Level = Callable[..., Finding]
 SPEEDS = {1: "2.5", 2: "5", 3: "8", 4: "16", 5: "32", 6: "64"}  # GT/s of a lane
+C2C = ("GH200", "GB200", "GB300", "GB10")  # what they copy goes over NVLink-C2C to Grace, not over PCIe
 REPLAYS = {1: 0.15, 2: 0.3, 3: 0.48, 4: 0.96, 5: 1.92, 6: 3.84}  # a lane and minute at a bit error rate of 1e-12 (DCGM)
 RESEAT = (
     "when the host is drained: off, reseat the card and its riser or cable; if it stays, try another slot and look for "
@@ -40,10 +41,11 @@ def gpu_pcie(
 
     Width: fewer lanes than both ends of a link can is a warning at any time, at the GPU and at every switch port above
     it (sichek; a device of PCIe never gives lanes up to save power). What the slot or the switch cannot is by design, a
-    note; so are virtual machines and laptops, whose wiring is not told or fixed, and GeForce boards at 8 lanes where
-    the slot is not known. Generation: lower than both ends can is a warning under load only (`loaded_percent`, P0 to
-    P3), for idle GPUs lower it to save power; some boards flap, so an earlier look is named. Replays: more in a minute
-    than a bit error rate of 1e-12 makes (DCGM: lanes x 0.96 at Gen4, 1.92 at Gen5), by growth alone.
+    note; so are virtual machines and laptops, whose wiring is not told or fixed, superchips with Grace, which copy over
+    NVLink-C2C, and GeForce boards at 8 lanes where the slot is not known. Generation: lower than both ends can is a
+    warning under load only (`loaded_percent`, P0 to P3), for idle GPUs lower it to save power; some boards flap, so an
+    earlier look is named. Replays: more in a minute than a bit error rate of 1e-12 makes (DCGM: lanes x 0.96 at Gen4,
+    1.92 at Gen5), by growth alone.
 
     ACS with request redirect (ReqRedir) on the ports of a switch sends what goes from GPU to GPU or NIC below it up to
     the root and back: slow, or it hangs GPUDirect (NCCL's guide). Source validation alone redirects nothing. A root
@@ -109,10 +111,13 @@ def _width(links: PcieLinks, link: PcieLink, hop: Hop, above: bool) -> Iterator[
     is_small = links.is_portable or any(word in name for word in ("Laptop", "Max-Q", "Mobile"))
     is_guest = links.is_virtual or bool(link.gpu and link.gpu.virtualization)
     is_desktop = "GeForce" in name and width >= 8 and (hop.upper is None or not hop.upper.max_width)
-    is_note = is_small or is_guest or is_desktop
+    is_c2c = any(word in name for word in C2C)
+    is_note = is_small or is_guest or is_desktop or is_c2c
     where = f", and with it {_names(links, hop)}" if above else ""
     why = (
-        "its wiring may be so"
+        "its copies go over NVLink-C2C"
+        if is_c2c
+        else "its wiring may be so"
         if is_note
         else f"{100 * width // possible} % of the bandwidth"
         if possible
@@ -137,7 +142,8 @@ def _generation(
         since = f", {'and' if then < possible else 'not'} {span(seconds)} ago"
     speeds = f"{SPEEDS.get(now, '?')} of {SPEEDS.get(possible, '?')} GT/s"
     what = f"its PCIe link runs at Gen{now} of Gen{possible} ({speeds}) under load{since}"
-    level = ok if links.is_virtual or links.is_portable else warning
+    is_note = links.is_virtual or links.is_portable or any(word in link.name for word in C2C)
+    level = ok if is_note else warning
     yield _finding(level, links, link, hop, above, what, code="generation", advice=SLOW)
 
 

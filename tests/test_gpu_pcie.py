@@ -138,3 +138,10 @@ def test_a_refused_link_is_unknown(host: Recording) -> None:
         data["gpus"][2]["errors"][name] = 999
     host.answers[LINKS] = Answer(LINKS, "ok", json.dumps(data).encode(), at=NOW)
     assert said(judge(host)) == ["unknown GPU 2 (9b:00.0): its PCIe link: NVML 999: an unknown error of the driver"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("NVIDIA GH200 480GB", "ok"), ("NVIDIA H100 80GB HBM3", "warning")])
+def test_superchips_copy_over_nvlink(name: str, status: str) -> None:
+    csv = "index, name, pci.bus_id, pcie.link.width.max, pcie.link.width.current\n0, {}, 00000009:01:00.0, 16, 1\n"
+    result = pasted("nvidia-smi --query-gpu", csv.format(name))
+    assert [found.status.value for found in result.findings if found.code == "width"] == [status]

@@ -12,7 +12,7 @@ def numa_topology(places: NumaPlaces) -> Iterator[Finding]:
     NUMA node and others have none (-1), as in virtual machines whose devices are handed through without their bridges,
     it pairs wrongly or routes through the other socket, and binding by node fails.
 
-    Left out where all CPUs are on one node, and where no GPU or card has a node: such hosts and clouds hide all of them.
+    Left out where all CPUs are on one node, and where no GPU or card has one: such clouds hide all of them.
     """
     blind = [place for place in places.places if place.node < 0]
     seen = [place for place in places.places if place.node >= 0]

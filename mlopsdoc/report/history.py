@@ -24,7 +24,8 @@ def _text(history: History, bars: str) -> Iterator[str]:
     if history.since is None or history.until is None:
         yield "no run is remembered: what stands is known since the boot only"
         return
-    yield f"{history.runs} runs in {history.boots} boots, {_at(history.since)} to {_at(history.until)}"
+    runs, boots = (f"{n} {word}{'s' * (n != 1)}" for n, word in ((history.runs, "run"), (history.boots, "boot")))
+    yield f"{runs} in {boots}, {_at(history.since)} to {_at(history.until)}"
     if history.findings:
         yield ""
         for trouble in history.findings:

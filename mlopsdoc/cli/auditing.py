@@ -20,8 +20,9 @@ def audit(arguments: argparse.Namespace) -> int:
     from mlopsdoc import config
     from mlopsdoc.audit import logs
 
-    found = [log for log in logs(config.state_folders()) if _may_be_read(log.path)]
-    if not found:
+    known = logs(config.state_folders())
+    found = [log for log in known if _may_be_read(log.path)]
+    if not known:
         note("there is no audit log: nothing was run yet")
     try:
         return _verify(found) if arguments.verb == "verify" else _show(found, is_markdown=arguments.markdown)

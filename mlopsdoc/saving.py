@@ -57,7 +57,9 @@ def key_of(settings: config.Config, states: Sequence[str]) -> bytes:
 
 
 def check_room(path: str) -> None:
-    """Raises OSError where there is no folder for the file, or no room in it."""
+    """Raises OSError where there is no folder for the file, no room in it, or a folder of its name."""
+    if os.path.isdir(path):
+        raise FileExistsError(errno.EEXIST, "there is such a folder already", path)
     folder = os.path.dirname(os.path.abspath(path))
     about = os.statvfs(folder)
     if not os.access(folder, os.W_OK):

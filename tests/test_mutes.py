@@ -81,7 +81,7 @@ def test_a_mute_from_its_making_to_its_end(place: Path) -> None:
     assert "1 muted" in text.out and "CRITICAL  one: very bad" in text.out and "by mara: fan is" in text.out
     listed = mlopsdoc("mute", "list", place=place)
     assert listed.out.count("\n") == 2 and "\x1b" not in listed.out
-    assert mlopsdoc("mute", "lift", "judge/one/judge", place=place).code == 0
+    assert mlopsdoc("mute", "lift", "judge/one/judge", place=place).out == "judge/one/judge is muted no longer\n"
     assert mlopsdoc("check", "judge", place=place).code == 2
     audited = mlopsdoc("audit", "show", place=place)
     assert "mute/judge/one/judge (lifted)" in audited.out and audited.out.count("by mara") == 2

@@ -38,13 +38,15 @@ def mute(arguments: argparse.Namespace) -> int:
             return _list()
         case ["lift", key]:
             return _lift(key)
-        case [key]:
+        case [key] if key != "lift":
             return _mute(key, arguments)
         case _:
             raise Stop(USAGE, "want `mute KEY --for 4h --reason TEXT`, `mute list` or `mute lift KEY`")
 
 
 def _mute(key: str, arguments: argparse.Namespace) -> int:
+    import shlex
+
     from mlopsdoc import mutes
     from mlopsdoc.clean import one_line
 
@@ -55,7 +57,8 @@ def _mute(key: str, arguments: argparse.Namespace) -> int:
     until = now + _seconds(arguments.duration)
     made = mutes.Muted(key, one_line(arguments.by or _user(), 64), now, until, one_line(arguments.reason, 400))
     _change(lambda kept: [*(one for one in kept if one.key != key and one.until > now), made], "muted", made)
-    say(f"{one_line(key)} is muted until {mutes.moment(until)}; `mlopsdoc mute lift` ends that\n")
+    lift = f"mlopsdoc mute lift {shlex.quote(one_line(key))}"
+    say(f"{one_line(key)} is muted until {mutes.moment(until)}; `{lift}` ends that\n")
     return 0
 
 
@@ -74,11 +77,13 @@ def _must_name_a_check(key: str) -> None:
 
 def _lift(key: str) -> int:
     from mlopsdoc import config, mutes
+    from mlopsdoc.clean import one_line
 
     found = next((one for one in mutes.load(config.state_folders()[:1]) if one.key == key), None)
     if found is None:
         raise Stop(USAGE, f"{key!r} is not muted by you; see `mlopsdoc mute list`")
     _change(lambda kept: [one for one in kept if one.key != key], "lifted", found)
+    say(f"{one_line(key)} is muted no longer\n")
     return 0
 
 
@@ -86,7 +91,10 @@ def _list() -> int:
     from mlopsdoc import config, mutes
     from mlopsdoc.clean import one_line
 
-    for one in mutes.load(config.state_folders()):
+    kept = mutes.load(config.state_folders())
+    if not kept:
+        say("nothing is muted\n")
+    for one in kept:
         holds = "until" if time.time() < one.until else "over since"
         say(one_line(f"{one.key}: {holds} {mutes.moment(one.until)}, by {one.by}: {one.reason}") + "\n")
     return 0

@@ -107,6 +107,12 @@ def test_a_drop_in_that_others_may_write_is_refused(place: Path) -> None:
         (["runbook", "show", "no_such"], 64, "no such runbook"),
         (["runbook", "show", "zfs_scrub", "--set", "POOL=-f"], 64, "POOL=-f"),
         (["new", "Bad-Name"], 64, "no name for a check"),
+        (["--from", REFERENCE, "snapshot"], 64, "--from and --at are for"),
+        (["check", "--timeout", "-1"], 64, "want seconds"),
+        (["snapshot", "seal", "/no/such/folder"], 66, "/no/such/folder"),
+        (["snapshot", "seal", "/dev"], 65, "/dev: it is no snapshot"),
+        (["snapshot", "-o", "/dev"], 73, "/dev: there is such a folder already"),
+        (["mute", "lift"], 64, "`mute lift KEY`"),
     ],
 )
 def test_bad_input_gets_one_line_and_its_exit_code(place: Path, argv: list[str], code: int, said: str) -> None:
@@ -210,7 +216,7 @@ def test_a_full_disk_under_the_report_is_74(place: Path) -> None:
         process = start("check", "--json", place=place, stdout=full)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 74
-    assert b"could not be written" in err
+    assert err == b"mlopsdoc: standard output could not be written: No space left on device\n"
 
 
 def test_a_device_is_written_to_not_replaced(place: Path) -> None:

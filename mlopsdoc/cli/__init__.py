@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 from mlopsdoc import __version__
 from mlopsdoc.cli.arguments import parser
-from mlopsdoc.cli.output import BUG, Stop, note, say
+from mlopsdoc.cli.output import BUG, USAGE, Stop, note, say
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+
+
+TAKE_A_SOURCE = ("checking:bare", "checking:check", "running:run", "profiles:capture")
 
 
 def main() -> None:
@@ -30,6 +33,8 @@ def guarded(argv: list[str]) -> int:
     """The exit code; whatever goes wrong is one line on stderr."""
     try:
         arguments = parser().parse_args(argv)
+        if (arguments.source or arguments.at) and arguments.run not in TAKE_A_SOURCE:
+            raise Stop(USAGE, "--from and --at are for the screen, `check`, `runbook run` and `profile capture`")
         module, _, function = arguments.run.partition(":")
         command: Callable[[argparse.Namespace], int] = getattr(import_module(f"mlopsdoc.cli.{module}"), function)
         return command(arguments)
@@ -51,7 +56,8 @@ def _exit(code: int) -> NoReturn:
     except BrokenPipeError:
         pass
     except Stop as stop:
-        note(stop.why)
+        if code != stop.code:  # or it is said already
+            note(stop.why)
         code = stop.code
     os._exit(code)
 

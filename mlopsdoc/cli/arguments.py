@@ -174,7 +174,10 @@ def _add_source(to: Parser, *, default: str | None) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value < 86400:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"want seconds, more than 0 and less than a day, not {text!r}")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,8 @@ def list_checks(arguments: argparse.Namespace) -> int:
 
         say(json.dumps(rows, indent=1) + "\n")
     else:
-        say("".join(f"{row['id']:<16} {row['area']:<8} {row['title']}\n" for row in rows))
+        wide = max((len(row["id"]) for row in rows), default=0)
+        say("".join(f"{row['id']:<{wide}} {row['area']:<8} {row['title']}\n" for row in rows))
     return 0
 
 
@@ -103,10 +105,12 @@ def seal(arguments: argparse.Namespace) -> int:
     """Write the digests of a folder's answers."""
     from mlopsdoc.hosts import snapshot
 
+    if not os.path.isdir(arguments.folder):
+        raise Stop(NO_SOURCE, f"no such folder: {arguments.folder}")
     try:
         count = snapshot.seal(arguments.folder)
     except snapshot.BadSnapshot as error:
-        raise Stop(NO_DATA, str(error)) from None
+        raise Stop(NO_DATA, f"{arguments.folder}: {error}") from None
     except OSError as error:
         raise Stop(CANNOT_CREATE, f"{arguments.folder}: {error.strerror}") from None
     say(f"{arguments.folder}: {count} answers sealed\n")

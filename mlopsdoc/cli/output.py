@@ -42,7 +42,7 @@ def say(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Stop(NOT_WRITTEN, f"the report could not be written: {error.strerror}") from None
+        raise Stop(NOT_WRITTEN, f"standard output could not be written: {error.strerror}") from None
 
 
 def render(report: Report, format: str) -> str:
@@ -74,13 +74,16 @@ def write(name: str, data: bytes) -> None:
     from mlopsdoc.hosts.ring import replace_file
 
     path = os.path.realpath(name)
+    folder = os.path.dirname(path)
     if os.path.exists(path) and not os.path.isfile(path):
         try:
             with open(path, "wb") as file:
                 file.write(data)
         except OSError as error:
             raise Stop(NOT_WRITTEN, f"{name}: {error.strerror}") from None
-    elif not os.path.isdir(os.path.dirname(path)) or not replace_file(path, data, 0o644):
+    elif not os.path.isdir(folder):
+        raise Stop(CANNOT_CREATE, f"{name}: no such folder: {folder}")
+    elif not replace_file(path, data, 0o644):
         raise Stop(CANNOT_CREATE, f"{name} cannot be written")
 
 

@@ -222,3 +222,23 @@ def test_what_is_set_on_all_gpus_is_said_once(host: Recording) -> None:
             "GPU 1",
             "GPU 2",
         ]
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("GeForce RTX 4090", "ok"), ("NVIDIA L40S", "warning")])
+def test_with_ecc_off_the_table_lacks_no_count(name: str, verdict: str) -> None:
+    table = f"""\
+| NVIDIA-SMI 550.120                Driver Version: 550.120        CUDA Version: 12.4     |
+|-----------------------------------------+------------------------+----------------------+
+| GPU  Name                 Persistence-M | Bus-Id          Disp.A | Volatile Uncorr. ECC |
+| Fan  Temp   Perf          Pwr:Usage/Cap |           Memory-Usage | GPU-Util  Compute M. |
+|                                         |                        |               MIG M. |
+|=========================================+========================+======================|
+|   0  {name:<26} Off |   00000000:01:00.0 Off |                  Off |
+|  0%   41C    P8             30W /  450W |     812MiB /  24564MiB |      3%      Default |
+|                                         |                        |                  N/A |
++-----------------------------------------+------------------------+----------------------+
+| Processes:                                                                              |
+|  No running processes found                                                             |
++-----------------------------------------------------------------------------------------+
+"""
+    assert judge(pasted("nvidia-smi", table), "gpu_ecc").status.value == verdict

@@ -73,6 +73,7 @@ def _first(number: int, cells: list[str]) -> Row | None:
         row.put("persistence", "mode", words[-1])
     if cells[2] == "Off":
         row.values["ecc_now"] = 0
+        row.put("ecc_uncorrected_volatile_total", "", "N/A")  # nothing is counted, so no count is missing
     elif cells[2].isdecimal():
         row.values["ecc_now"] = 1
         row.put("ecc_uncorrected_volatile_total", "", cells[2])

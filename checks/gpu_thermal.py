@@ -1,5 +1,6 @@
 """GPU slowed down by heat, or close to it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -98,8 +99,8 @@ def gpu_thermal(
     of 10 minutes (GPUd). Where nothing is counted, set in both samples is what persists. One look alone, without
     an earlier sample, is a warning, and critical where the temperature bears it out. SW thermal slowdown:
     `sw_warning_percent`, `sw_critical_percent`. A power brake is not heat; on several GPUs at once it is one finding
-    on the host, for its cause is there. HW slowdown that names neither also flashes when the performance state
-    changes: it counts only in two samples. A laptop is never critical.
+    on the host, for its cause is there, and so is heat that all of more than two have. HW slowdown that names neither
+    also flashes when the performance state changes: it counts only in two samples. A laptop is never critical.
 
     Close to the limit: `margin_warning_c` left of the margin (T.Limit, Hopper and Ada data centre boards and
     newer; smaller is hotter, the limit is field 196) or of the max operating temperature (Ampere and older);
@@ -124,6 +125,8 @@ def gpu_thermal(
     hard = Bounds(slowdown_floor_s, hw_warning_percent, hw_critical_percent)
     soft = Bounds(slowdown_floor_s, sw_warning_percent, sw_critical_percent)
     braked: list[tuple[Gpu, Heat]] = []
+    hot: list[tuple[Gpu, Heat, int | None]] = []
+    blinds: list[Finding] = []
     for gpu in gpus:
         was = before.fact.same(gpu) if before.fact and seconds > 0 else None
         beside = _excess(gpu, gpus, load_percent)
@@ -137,11 +140,13 @@ def gpu_thermal(
             hw = hw._replace(level=critical)
         sw = _held_back(SW, gpu, was, seconds, soft)
         for heat in _worth_saying(max(hw, sw, _unnamed(gpu, was, seconds), key=_rank), near, memory, beside):
-            yield _finding(gpu, heat, processes, beside)
+            hot.append((gpu, heat, beside))
         if brake := _held_back(BRAKE, gpu, was, seconds, hard):
             braked.append((gpu, brake))
         if blind := _blind(gpu):
-            yield _unseen(blind, "unseen", gpu)
+            blinds.append(_unseen(blind, "unseen", gpu))
+    yield from _hot(hot, len(gpus.gpus), processes)
+    yield from blinds
     yield from _braked(braked, processes)
     if gap := [gpu for gpu in gpus if "reasons" in gpu.untold]:
         yield _gap(gap)
@@ -329,6 +334,28 @@ def _is_mute(gpu: Gpu) -> bool:
 
 def _unseen(what: str, code: str, gpu: Gpu | Lost) -> Finding:
     return unknown(what, subject=gpu.label, code=code, advice=XID, params={"GPU": gpu.pci}, evidence=[gpu.line])
+
+
+def _hot(hot: list[tuple[Gpu, Heat, int | None]], count: int, processes: GpuProcesses | None) -> Iterator[Finding]:
+    """By GPU; what all of several have at once is one finding, of the host's fans or its room."""
+    codes = Counter(heat.code for _, heat, _ in hot if heat.level is not ok)
+    common = [code for code, times in codes.items() if times == count > 2]
+    for gpu, heat, beside in hot:
+        if heat.code not in common:
+            yield _finding(gpu, heat, processes, beside)
+    for code in common:
+        same = [(gpu, heat) for gpu, heat, _ in hot if heat.code == code]
+        worst, heat = max(same, key=lambda one: (_rank(one[1]), one[1].percent or 0, one[0].temperature_c or 0))
+        yield heat.level(
+            f"all {count} GPUs, {worst.label} most of all: {heat.summary}{_state(worst)}",
+            code=code,
+            advice=heat.advice.replace(" -i {pci}", ""),
+            covers=[gpu.label for gpu, _ in same],
+            params={"GPU": worst.pci},
+            metrics={"gpus": count, "temperature_c": worst.temperature_c, "held_percent": heat.percent},
+            hurts=[hurt for gpu, _ in same for hurt in (processes.hurts(gpu.id) if processes else ())],
+            evidence=[gpu.line for gpu, _ in same[:3]],
+        )
 
 
 def _braked(braked: list[tuple[Gpu, Heat]], processes: GpuProcesses | None) -> Iterator[Finding]:

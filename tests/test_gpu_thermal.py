@@ -117,6 +117,15 @@ def test_much_software_slowdown_is_not_hidden_by_a_moment_of_the_hardware(host: 
     assert found(judge(host)) == [("critical", "sw_thermal")]
 
 
+@pytest.mark.parametrize(("hot", "subjects"), [(4, ["host"]), (3, ["GPU 0", "GPU 1", "GPU 2"])])
+def test_heat_of_all_gpus_is_one_finding_on_the_host(host: Recording, hot: int, subjects: list[str]) -> None:
+    for gpu in range(hot):
+        change(host, gpu=gpu, temperature_c=83 + gpu % 2, margin_c=4)
+    result = judge(host)
+    assert [finding.subject[:5].strip() for finding in result.findings] == subjects
+    assert hot < 4 or "all 4 GPUs, GPU 1 (43:00.0) most of all: 4 C below" in result.findings[0].summary
+
+
 def test_a_brake_on_several_gpus_is_one_finding_on_the_host(host: Recording) -> None:
     change(host, gpu=1, reasons=0x88, power_brake_ns=250 * SECOND)
     (one,) = judge(host).findings

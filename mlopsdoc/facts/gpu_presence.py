@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlopsdoc import CannotSee, Fact, Hardware, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.asked import asked
-from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus, Lost, label_of, sees_all_processes
+from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus, Lost, label_of, sees_all_gpus
 from mlopsdoc.facts.machine import NVIDIA_NAMES, Machine
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
 from mlopsdoc.hosts.recorder import Replay
@@ -56,7 +56,7 @@ class GpuPresence(Fact, frozen=True):
         else:
             missing += _at_another_moment(host, gpus)
         held = [gpu for gpu in pci.gpus() if gpu.driver == "nvidia"] if pci else []
-        if sees_all_processes(host):
+        if sees_all_gpus(host):
             for path, answer in host.tree(INFORMATION).items():
                 slot = path.split("/")[5].lower()
                 if gpus and slot not in known and "excluded: yes" not in " ".join(answer.text.casefold().split()):

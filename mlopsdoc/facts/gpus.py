@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from mlopsdoc import Before, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
+from mlopsdoc.facts.machine import container
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.facts.pci import UEVENTS, PciDevices
 from mlopsdoc.model import gpu_subject
@@ -411,13 +412,24 @@ def sees_all_processes(host: Host) -> bool:
     return host.read("/proc/2/comm").text.strip() == "kthreadd"
 
 
+def sees_all_gpus(host: Host) -> bool:
+    """Whether NVML lists to this process every GPU that the driver holds. A container is given some of them, with the
+    pids of the machine too, and a step of Slurm those of its job::
+
+        0::/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0    or 5:devices:/slurm/uid_1000/job_4711/step_0
+    """
+    groups = host.read("/proc/self/cgroup").text
+    is_of_a_job = "slurm" in groups and "/job_" in groups
+    return sees_all_processes(host) and not is_of_a_job and not container(host)
+
+
 def _lost(host: Host, pci: PciDevices | None, rows: list[Table], seen: set[str], key: str) -> tuple[Lost, ...]:
     """The rows that NVML only has a code for, and the GPUs of the driver that it does not even count.
 
     A row without an address is the one GPU that is missing, where only one is. A container is given some GPUs
-    of the machine while /sys shows all: there only NVML counts.
+    of the machine while /sys shows all, and so is a job: there only NVML counts.
     """
-    held = [gpu.slot for gpu in pci.gpus() if gpu.driver == "nvidia"] if pci and sees_all_processes(host) else []
+    held = [gpu.slot for gpu in pci.gpus() if gpu.driver == "nvidia"] if pci and sees_all_gpus(host) else []
     blank = [row for row in rows if nvml.identity(row)[0] not in seen]
     missing = [slot for slot in held if slot not in seen and slot not in {nvml.identity(row)[0] for row in blank}]
     nameless = [row for row in blank if not nvml.identity(row)[0]]

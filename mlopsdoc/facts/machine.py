@@ -72,7 +72,7 @@ class Machine(Fact, frozen=True):
             threads=len(cpu_list(_line(host, "/sys/devices/system/cpu/online"))) or cpuinfo.count("processor\t:"),
             memory_kib=_mem_total(host.read("/proc/meminfo").text),
             virtual=_virtual(cpu, f"{maker} {model}"),
-            container=_container(host),
+            container=container(host),
             is_wsl="microsoft" in kernel.lower(),
             is_root=_is_root(host.read("/proc/self/status").text),
             is_portable=_line(host, "/sys/class/dmi/id/chassis_type") in PORTABLE_CHASSIS,
@@ -145,7 +145,7 @@ def _virtual(cpu: dict[str, str], product: str) -> str:
     return f"its product is {product.strip()}" if named else ""
 
 
-def _container(host: Host) -> str:
+def container(host: Host) -> str:
     """systemd's own note, else the files that Docker and Podman leave, else the control group, else the root::
 
     700 650 0:55 / / rw,relatime - overlay overlay rw,lowerdir=/var/lib/containerd/io.containerd.snapshotter...

@@ -33,7 +33,9 @@ def gpu_mig(health: GpuHealths, processes: GpuProcesses | None) -> Iterator[Find
     GPU to GPU on purpose. GPUs that cannot do MIG are left alone (NVIDIA, MIG user guide).
     """
     told = health.telling("MIG", *NAMES)
-    found = [_waits(gpu, processes) for gpu in told if _is_pending(gpu)]
+    pending = [gpu for gpu in told if _is_pending(gpu)]
+    is_every = len(pending) == len(told) > 1 and len({gpu.number("mig_then") for gpu in pending}) == 1
+    found = [_all_wait(pending, processes)] if is_every else [_waits(gpu, processes) for gpu in pending]
     on = [gpu for gpu in told if gpu.number("mig_now") == 1]
     off = [gpu for gpu in told if gpu.number("mig_now") == 0]
     empty = [gpu for gpu in on if gpu.number(DEVICES) == 0 and not _is_pending(gpu)]
@@ -71,6 +73,20 @@ def _waits(gpu: GpuHealth, processes: GpuProcesses | None) -> Finding:
         hurts=processes.hurts(gpu.id) if processes else (),
         params={"GPU": gpu.pci},
         evidence=[gpu.line("mig")],
+    )
+
+
+def _all_wait(gpus: Sequence[GpuHealth], processes: GpuProcesses | None) -> Finding:
+    """Set for all of them at once: one finding."""
+    on = "on" if gpus[0].number("mig_then") else "off"
+    return warning(
+        f"MIG mode is pending on all {len(gpus)} GPUs: to be {on} and not yet in effect; it needs a reset of each",
+        code="pending",
+        advice=STOP.replace(" -i {}", ""),
+        covers=[gpu.label for gpu in gpus],
+        hurts=[hurt for gpu in gpus for hurt in (processes.hurts(gpu.id) if processes else ())],
+        params={"GPU": gpus[0].pci},
+        evidence=[gpu.line("mig") for gpu in gpus[:4]],
     )
 
 

@@ -1,6 +1,6 @@
 """What the driver itself says must be done to a GPU."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from mlopsdoc import Finding, check, critical, unknown, warning
 from mlopsdoc.facts.gpu_health import GpuHealth, GpuHealths
@@ -39,20 +39,33 @@ def gpu_recovery(health: GpuHealths, processes: GpuProcesses | None) -> Iterator
     recommended). A number or a word that is not known here is shown as it is, and unknown.
     """
     told = health.telling("the recovery action of the driver", *NAMES)
+    wanted: dict[tuple[Level, str, str], list[GpuHealth]] = {}
     for gpu in told:
         if trouble := _trouble(gpu):
-            level, what, advice = trouble
-            yield level(
-                what,
-                subject=gpu.label,
-                code="action",
-                advice=advice.format(gpu.pci or "GPU"),
-                hurts=processes.hurts(gpu.id) if processes else (),
-                params={"GPU": gpu.pci},
-                evidence=[gpu.line(*NAMES)],
-            )
+            wanted.setdefault(trouble, []).append(gpu)
+    for (level, what, advice), gpus in wanted.items():
+        if "{}" in advice or len(gpus) == 1:
+            yield from (_finding(level, what, advice, [gpu], processes) for gpu in gpus)
+        else:  # it is done once, for all of them
+            yield _finding(level, f"{what} (for {len(gpus)} GPUs)", advice, gpus, processes)
     for gap in health.gaps("the recovery action of the driver", (NAMES,)):
         yield unknown(gap.why, subject=gap.subject, code=gap.code, advice=gap.advice)
+
+
+def _finding(
+    level: Level, what: str, advice: str, gpus: Sequence[GpuHealth], processes: GpuProcesses | None
+) -> Finding:
+    gpu = gpus[0]
+    return level(
+        what,
+        subject=gpu.label if len(gpus) == 1 else "host",
+        code="action",
+        advice=advice.format(gpu.pci or "GPU"),
+        covers=[one.label for one in gpus] if len(gpus) > 1 else (),
+        hurts=[hurt for one in gpus for hurt in (processes.hurts(one.id) if processes else ())],
+        params={"GPU": gpu.pci},
+        evidence=[one.line(*NAMES) for one in gpus[:4]],
+    )
 
 
 def _trouble(gpu: GpuHealth) -> tuple[Level, str, str] | None:

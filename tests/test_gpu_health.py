@@ -242,3 +242,13 @@ def test_with_ecc_off_the_table_lacks_no_count(name: str, verdict: str) -> None:
 +-----------------------------------------------------------------------------------------+
 """
     assert judge(pasted("nvidia-smi", table), "gpu_ecc").status.value == verdict
+
+
+def test_what_is_done_once_for_all_gpus_is_said_once(host: Recording) -> None:
+    for gpu in range(4):
+        change(host, gpu, recovery=2, mig=[0, 1])
+    assert said(judge(host, "gpu_recovery")) == "critical host: the driver wants a reboot of the host (for 4 GPUs)"
+    assert said(judge(host, "gpu_mig")).startswith("warning host: MIG mode is pending on all 4 GPUs: to be on")
+    change(host, 3, recovery=1, mig=[0, 0])
+    assert [found.subject[:5] for found in judge(host, "gpu_recovery").findings] == ["host", "GPU 3"]
+    assert [found.subject[:5] for found in judge(host, "gpu_mig").findings] == ["GPU 0", "GPU 1", "GPU 2"]

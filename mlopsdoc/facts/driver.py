@@ -198,7 +198,8 @@ def _asked(host: Host, printed: str) -> tuple[int | None, Part, Part, Part]:
             return None, Part(), Part(), Part()
         code = nvml.number(nvml.part(said, "error"), "code") or 0
         number = nvml.number(said, "cuda")
-        driver, library = nvml.text(said, "driver", 40), nvml.text(said, "library", 40)
+        driver = nvml.text(said, "driver", 40)
+        library = "" if code == nvml.LIBRARY_NOT_FOUND else nvml.text(said, "library", 40)
         cuda = f"{number // 1000}.{number % 1000 // 10}" if number else ""
         module = Part(driver, Line(answer.key, f"driver {driver}")) if is_driver(driver) else Part()
         newest = Part(cuda, Line(answer.key, f"cuda {number}")) if cuda else Part()

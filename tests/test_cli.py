@@ -106,6 +106,8 @@ def test_a_drop_in_that_others_may_write_is_refused(place: Path) -> None:
         (["explain", "no_such_check"], 64, "no check"),
         (["runbook", "show", "no_such"], 64, "no such runbook"),
         (["runbook", "show", "zfs_scrub", "--set", "POOL=-f"], 64, "POOL=-f"),
+        (["runbook", "show", "gpu_thermal", "--set", "GPU=2"], 64, "never its index"),
+        (["runbook", "show", "gpu_thermal", "--set", "x"], 64, "x is no parameter"),
         (["new", "Bad-Name"], 64, "no name for a check"),
         (["--from", REFERENCE, "snapshot"], 64, "--from and --at are for"),
         (["check", "--timeout", "-1"], 64, "want seconds"),

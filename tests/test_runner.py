@@ -226,7 +226,7 @@ def test_a_dry_run_runs_nothing_and_says_what_it_would(place: Place) -> None:
         ("tune", ["--allow", "kills"], 0, ""),
         ("tune", ["--yes", "--set", "MOUNT=/other"], 69, "finds nothing wrong now with MOUNT=/other"),
         ("look", ["--set", "MOUNT=/other"], 0, ""),
-        ("tune", ["--yes", "--set", "POOL=-x"], 64, "no parameter has that name and form"),
+        ("tune", ["--yes", "--set", "POOL=-x"], 64, "POOL begins with a dash"),
         ("tune", ["--yes", "--from", "x"], 69, "nothing is run on a recording"),
         ("tune read", ["--yes"], 64, "is wrong and is not run"),
         ("tune verify=wrods", ["--yes"], 64, "there is no such check"),

@@ -59,13 +59,13 @@ def book_of(name: str) -> Runbook:
 
 def given_values(pairs: Sequence[str]) -> dict[str, str]:
     """The values of --set."""
-    from mlopsdoc.model import parameter_fits
+    from mlopsdoc.runbook.step import misfit
 
     values: dict[str, str] = {}
     for pair in pairs:
         name, _, values[name] = pair.partition("=")
-        if not parameter_fits(name, values[name]):
-            raise Stop(USAGE, f"--set {pair}: no parameter has that name and form")
+        if why := misfit(name, values[name]):
+            raise Stop(USAGE, f"--set {pair}: {name} {why}")
     return values
 
 

@@ -14,6 +14,11 @@ SIGNAL = (
     "the signal on that link is bad: see which device is behind it (lspci -tv), and at the next pause reseat the card, "
     "its riser or cable, or lower the generation of the slot in the BIOS; steps in the runbook"
 )
+PROTOCOL = (
+    "a device did not answer, or was asked or sent what it may not: see which one is behind it (lspci -tv), what its "
+    "driver said then (sudo dmesg -T); its firmware and driver first, its seat next; steps in the runbook"
+)
+LINK = ("RxErr", "BadTLP", "BadDLLP", "Rollover", "Timeout", "DLP", "SDES")  # those of a bad signal
 QUIET = ("UnsupReq", "NonFatalErr")  # a question that the device does not know: probing and firmware do that
 # How errors are called in the log -> in words.
 NAMES = {
@@ -64,10 +69,11 @@ def _judged(said: PcieErrors, group: list[PcieError], gpus: Gpus | None, most: i
     what = "PCIe port" if first.driver == "pcieport" else f"PCI device ({first.driver})"
     uncorrected = "" if first.severity == CORRECTED else "uncorrected, "
     return level(
-        f"{len(group)} PCIe errors (AER), {uncorrected}{words}: {kinds}" + ("" if level is not ok else "; no storm"),
+        f"{len(group)} PCIe error{'s' * (len(group) > 1)} (AER), {uncorrected}{words}: {kinds}"
+        + ("" if level is not ok else "; no storm"),
         subject=label or f"{what} {short_pci(first.device)}",
         code=first.severity,
-        advice=SIGNAL if level is not ok else "",
+        advice="" if level is ok else SIGNAL if not names or names.keys() & set(LINK) else PROTOCOL,
         since=instant(first.line.at),
         params={"PCI": first.device},
         metrics={"errors": len(group)},

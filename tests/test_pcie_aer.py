@@ -78,3 +78,10 @@ def test_machines_that_see_no_errors_of_their_own() -> None:
 def test_hostile_lines_break_nothing() -> None:
     for text in ("pcieport 0000:40:01.0: PCIe Bus Error: severity=", "x " * 9000 + "PCIe Bus Error", ":    [" * 9000):
         assert "failed:" not in judge(BANNER + text).reason
+
+
+@pytest.mark.parametrize(("bit", "is_signal"), [("14] CmpltTO", False), ("21] ACSViol", False), ("4] DLP", True)])
+def test_a_device_that_does_not_answer_is_no_bad_signal(bit: str, is_signal: bool) -> None:
+    (found,) = judge(BANNER + errors(1, 1, "Uncorrected (Non-Fatal)", bit)).findings
+    assert ("the signal on that link is bad" in found.advice) is is_signal
+    assert found.summary.startswith("1 PCIe error (AER), uncorrected")

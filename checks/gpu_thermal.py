@@ -115,8 +115,8 @@ def gpu_thermal(
     HBM: hot from `margin_warning_c` below the limit that the board tells (A100: 95, V100: 85), critical at it; by
     `memory_warning_c` and `memory_critical_c` where it tells none (95 is usual). GDDR is not judged. Siblings:
     hotter than the median of at least two GPUs of the same kind at the same load by more than `sibling_warning_c`, in
-    both samples; loaded is `load_percent` or more. Idle, SW power cap, application clocks, sync boost and display
-    are not heat.
+    both samples, and not a third of them as well (the second row of the air is warmer by design); loaded is
+    `load_percent` or more. Idle, SW power cap, application clocks, sync boost and display are not heat.
 
     Output of nvidia-smi may tell less: by temperatures alone no GPU is found well, for one that is slowed down may
     have cooled by that; by the reasons alone it is.
@@ -268,13 +268,18 @@ def _rank(heat: Heat | None) -> int:
 def _excess(gpu: Gpu, gpus: Gpus, load_percent: int) -> int | None:
     """How much hotter it is than the median of the GPUs of its kind at its load; None without two of them.
 
-    Of two in the middle the hotter one counts.
+    Of two in the middle the hotter one counts. None too where a third of the others or more are as hot (nearer to it
+    than to the median): those stand in the second row of the air, as they were built.
     """
     if gpu.temperature_c is None or (_load(gpu) or 0) < load_percent:
         return None
     others = [g.temperature_c for g in gpus if g is not gpu and g.name == gpu.name and _same_load(g, gpu)]
     degrees = sorted(celsius for celsius in others if celsius is not None)
-    return gpu.temperature_c - degrees[len(degrees) // 2] if len(degrees) >= 2 else None
+    if len(degrees) < 2:
+        return None
+    excess = gpu.temperature_c - degrees[len(degrees) // 2]
+    as_hot = sum(gpu.temperature_c - celsius < excess / 2 for celsius in degrees)
+    return None if 3 * as_hot >= len(degrees) else excess
 
 
 def _load(gpu: Gpu) -> float | None:

@@ -117,6 +117,14 @@ def test_much_software_slowdown_is_not_hidden_by_a_moment_of_the_hardware(host: 
     assert found(judge(host)) == [("critical", "sw_thermal")]
 
 
+@pytest.mark.parametrize(("hot", "expected"), [(1, ["hotter_than_siblings"]), (2, []), (3, [])])
+def test_a_second_row_that_is_warmer_is_built_so(host: Recording, hot: int, expected: list[str]) -> None:
+    host.before = None
+    for gpu in range(4):
+        change(host, gpu=gpu, temperature_c=68 if gpu < hot else 54, margin_c=20, power_mw=660000)
+    assert [finding.code for finding in judge(host).findings] == expected
+
+
 @pytest.mark.parametrize(("hot", "subjects"), [(4, ["host"]), (3, ["GPU 0", "GPU 1", "GPU 2"])])
 def test_heat_of_all_gpus_is_one_finding_on_the_host(host: Recording, hot: int, subjects: list[str]) -> None:
     for gpu in range(hot):

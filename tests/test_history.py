@@ -60,6 +60,7 @@ def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_since_when_is_told_from_the_second_run_on(states: list[str]) -> None:
     assert ran(states, NOW, hot()) == ""
+    assert "1 run in 1 boot, " in rendered.render(history.read(states), "text")
     assert ran(states, NOW + 300, hot()).startswith("2026-11-23T03:1")
     found = history.read(states).findings
     assert [(f.key, f.status, f.since, f.times) for f in found] == [(KEY, "critical", NOW, 1)]

@@ -51,8 +51,10 @@ def _screen(sources: list[str] | None, at: str | None) -> int:
     from mlopsdoc.tui import open_screen
 
     if sources:
-        open_recording(sources, at)  # so that what is wrong with it is said in words, here
-    return open_screen(sources or [], _moment(at), None if sources else _recalled())
+        return open_screen(open_recording(sources, at))  # what is wrong with it is said in words, here
+    if at:
+        raise Stop(USAGE, "--at is for a recording, not for this host")
+    return open_screen(None, _recalled())
 
 
 def _recalled() -> tuple[Report, float] | None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlopsdoc.model import Report
+    from mlopsdoc.hosts.recorder import Replay
+    from mlopsdoc.model import Report, Source
 
 
-def open_screen(sources: list[str], at: float | None, recalled: tuple[Report, float] | None = None) -> int:
-    """Show this machine, or a recording of one (of several sources), until the reader has had enough; the exit code.
+def open_screen(opened: tuple[Replay, list[Source]] | None, recalled: tuple[Report, float] | None = None) -> int:
+    """Show this machine, or a recording that was opened, until the reader has had enough; the exit code.
 
-    Call it on a terminal, before any thread is started: it forks the process that runs the checks. `at` is
-    the moment of a recording that does not tell it. The caller has found out that the sources can be read.
-    recalled: the report of an earlier run and its age, to be shown until there is a new one.
+    Call it on a terminal, before any thread is started: it forks the process that runs the checks. recalled: the
+    report of an earlier run and its age, to be shown until there is a new one.
     """
     import os
     import socket
@@ -23,7 +23,7 @@ def open_screen(sources: list[str], at: float | None, recalled: tuple[Report, fl
         ours.close()
         from mlopsdoc.tui import engine_process
 
-        engine_process.serve(theirs, sources, at)
+        engine_process.serve(theirs, opened)
     theirs.close()
     from mlopsdoc.tui.app import show  # the slow import, while the other process already asks
     from mlopsdoc.tui.feed import Feed

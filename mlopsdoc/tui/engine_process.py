@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlopsdoc.examination import Setup
     from mlopsdoc.hosts.base import Host
     from mlopsdoc.hosts.nursery import Nursery
-    from mlopsdoc.hosts.recorder import Recording
+    from mlopsdoc.hosts.recorder import Recording, Replay
     from mlopsdoc.model import Result, Source
     from mlopsdoc.tui.wire import Again, Order, Said, Touch
 
@@ -32,16 +32,16 @@ REST_S = 2.0
 KEEP_EVERY_S = 60.0  # a report for the next start of the screen
 
 
-def serve(channel: socket.socket, sources: list[str], at: float | None) -> NoReturn:
+def serve(channel: socket.socket, opened: tuple[Replay, list[Source]] | None) -> NoReturn:
     """Hold rounds until the other end of the channel is closed."""
     try:
         _detach()
-        if not sources:
+        if opened is None:
             from mlopsdoc.hosts.nursery import Nursery
 
             _live(channel, Nursery())  # before any thread and any heavy import
         else:
-            _recorded(channel, sources, at)
+            _recorded(channel, opened)
     except Exception as error:
         from mlopsdoc.engine import described
         from mlopsdoc.tui import wire
@@ -96,13 +96,12 @@ def _watch(orders: Orders) -> None:
         orders.again()
 
 
-def _recorded(channel: socket.socket, sources: list[str], at: float | None) -> None:
+def _recorded(channel: socket.socket, opened: tuple[Replay, list[Source]]) -> None:
     orders = Orders(channel)
     from contextlib import nullcontext
 
-    from mlopsdoc import examination, opening
+    from mlopsdoc import examination
 
-    opened = opening.recordings(sources, at)
     setup = examination.set_up(site=False, own=opened[0].recording.profile)
     Examiner(channel, setup, lambda _: nullcontext(opened), live=False).work(orders, every_s=None)
 

@@ -8,6 +8,7 @@ from mlopsdoc.facts import driver_words
 from mlopsdoc.facts.driver import Driver, Part
 from mlopsdoc.facts.driver_versions import is_driver, is_same
 from mlopsdoc.facts.driver_words import Word
+from mlopsdoc.facts.gpu_signs import nothing_here
 from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.nvlink import NvLinks
@@ -66,8 +67,10 @@ class FabricManager(Fact, frozen=True):
         machine: Machine,
     ) -> FabricManager:
         """Raises NothingHere where none is needed: no NVSwitch, a container, one that the driver's container runs."""
-        if driver is None or driver.in_container or driver.built_in_container:
-            raise NothingHere("no driver of NVIDIA, or it is that of another place")
+        if driver is None:
+            raise nothing_here(host)
+        if driver.in_container or driver.built_in_container:
+            raise NothingHere("the driver is that of another place, and so is what manages the fabric")
         is_consumer = driver.is_consumer or any(gpu.is_consumer for gpu in gpus or ())
         words = [] if is_consumer else [driver.said(kind) for kind in (driver_words.MANAGER, driver_words.NO_FABRIC)]
         refused, not_started = words if words else (None, None)

@@ -39,7 +39,7 @@ class PcieErrors(Fact, frozen=True):
     log: KernelLog
 
     @classmethod
-    def read(cls, host: Host, log: KernelLog, machine: Machine, pci: PciDevices | None) -> PcieErrors:
+    def read(cls, host: Host, log: KernelLog | None, machine: Machine, pci: PciDevices | None) -> PcieErrors:
         """Raises NothingHere where none could be seen: a virtual machine, or a part of a log without any; and on a
         laptop, whose own parts report corrected errors all day.
 
@@ -53,6 +53,10 @@ class PcieErrors(Fact, frozen=True):
         """  # fmt: skip
         if machine.is_portable:
             raise NothingHere("PCIe errors of a laptop are not judged")
+        if log is None and (machine.container or machine.virtual):
+            raise NothingHere("PCIe errors stand in the kernel log of the host of this machine")
+        if log is None:
+            log = KernelLog.read(host, machine)  # which says why not
         found = _errors(log.lines(b"PCIe Bus Error", b"error status/mask=", b":    ["))
         if not found and (log.is_part or machine.virtual or machine.container or not (pci and pci.devices)):
             raise NothingHere("no PCIe error in what was seen of the kernel log")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mlopsdoc.hosts.base import read_key
 from mlopsdoc.hosts.recorder import Recording
@@ -29,7 +30,7 @@ def merge(sources: Sequence[tuple[str, Recording]]) -> Recording:
     whole = _laid_over(late)
     whole.notes += _contradictions([(name, r) for name, r in sources if r in late])
     before = max(earlier, key=lambda r: r.taken_at, default=None)
-    whole.profile = next((r.profile for r in late if r.profile), {})
+    whole.profile = next((r.profile for r in late if r.profile), dict[str, Any]())
     whole.before = before or next((r.before for r in late if r.before), None)
     return whole
 

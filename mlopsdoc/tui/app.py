@@ -66,6 +66,7 @@ class Doctor(Frame):
         Binding("m", "mute"),
         Binding("colon,ctrl+p", "command"),
         Binding("question_mark", "help"),
+        Binding("ctrl+z", "suspend_process"),
         Binding("q", "quit"),
         Binding("ctrl+c", "tell_quit", priority=True),
     ]
@@ -210,11 +211,18 @@ class Doctor(Frame):
         self.footer.ask(":", self._command)
 
     def _command(self, typed: str | None) -> None:
+        if not typed:
+            return
         try:
-            if typed:
-                self._aside(asides.command(typed))
+            words = asides.command(typed)
         except asides.NotHere as error:
-            self.tell(str(error))
+            asides.show(self.aside, f"{typed} is not run here", str(error))
+            self.over("aside")
+            return
+        if not self.board.plan.live and asides.is_of_this_host(words):
+            self.tell(f"this is a recording, and {words[0]} tells of the machine you are on")
+        else:
+            self._aside(words)
 
     def _aside(self, words: list[str]) -> None:
         self.tell(f"{' '.join(words)}: on its way")

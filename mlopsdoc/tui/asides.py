@@ -37,8 +37,13 @@ def command(typed: str) -> list[str]:
         raise NotHere(f"{typed!r}: {error}") from None
     if not any(words[:1] == [verb] and (not rest or words[1:2] == [rest]) for verb, rest in READING):
         verbs = ", ".join(dict.fromkeys(f"{verb} {rest}".strip() for verb, rest in READING))
-        raise NotHere(f"only what changes nothing is run here: {verbs}")
+        raise NotHere(f"only what changes nothing is run here (q quits, ? has the keys):\n\n{verbs}")
     return words
+
+
+def is_of_this_host(words: Sequence[str]) -> bool:
+    """Whether a verb tells of the machine we are on, whatever is on the screen."""
+    return words[0] in ("audit", "config", "history", "mute", "snapshot")
 
 
 async def output(argv: Sequence[str], width: int) -> tuple[int, str, str]:

@@ -181,15 +181,16 @@ def load(path: str) -> Runbook:
 
 def doctor_page(board: Board, width: int) -> list[Line]:
     """What could not be judged and why, what there is nothing of, and which terminal this is."""
-    by_status = {
-        status: [r for r in board.results.values() if r.status is status] for status in (Status.UNKNOWN, Status.SKIPPED)
-    }
     parts: list[list[Line]] = []
     for status, title in ((Status.UNKNOWN, "Not seen"), (Status.SKIPPED, "Not here")):
-        parts.append(paragraph(f"{title}: {len(by_status[status]) or 'nothing'}", width, "heading"))
-        for result in by_status[status]:
-            lines = paragraph(result.reason, width, "", (f"{result.id}: ", status.value))
-            parts.append([*lines, *(beside("do", result.fix, width) if result.fix else [])])
+        found = [result for result in board.results.values() if result.status is status]
+        alike: dict[tuple[str, str], list[str]] = {}
+        for result in found:
+            alike.setdefault((result.reason, result.fix), []).append(result.id)
+        parts.append(paragraph(f"{title}: {len(found) or 'nothing'}", width, "heading"))
+        for (reason, fix), ids in alike.items():
+            lines = paragraph(f"{', '.join(ids)}: {reason}", width, status.value)
+            parts.append([*lines, *(beside("do", fix, width) if fix else [])])
     parts.append(paragraph("This terminal", width, "heading"))
     parts.append([line for word, text in terminal.facts() for line in beside(word, text, width)])
     return joined(parts)

@@ -90,8 +90,8 @@ class Pane(Canvas, can_focus=True):
         self.draw()
         return True
 
-    def text(self, width: int = 100) -> str:
-        """All of it as plain text."""
+    def text(self, width: int = 1000) -> str:
+        """All of it as plain text, for pasting: so wide that no command is broken."""
         return "".join(f"{as_text(line).rstrip()}\n" for line in self._page(width))
 
     def _heading(self) -> Line:

@@ -20,7 +20,7 @@ from mlopsdoc.runbook.step import Step, about
 from mlopsdoc.tui.messages import DryRun, Notice, StepDone
 from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.prompt import Prompt
-from mlopsdoc.tui.words import Line, joined, literal, paragraph
+from mlopsdoc.tui.words import MARGIN, Line, joined, literal, paragraph
 
 if TYPE_CHECKING:
     from mlopsdoc.runner.client import Run
@@ -103,7 +103,8 @@ class StepPane(Pane):
         output = [line for text in self._output for line in literal(text, width)]
         said = [line for text, style in self._said for line in paragraph(text, width, style)]
         head = paragraph("Output", width, "heading") if output or said else []
-        return joined([literal(self._preview(step), width), [*head, *output], said])
+        rows = [line for text in self._preview(step).rstrip("\n").split("\n") for line in _row(text, width)]
+        return joined([rows, [*head, *output], said])
 
     def _preview(self, step: Step) -> str:
         from mlopsdoc.report.steps import preview
@@ -294,3 +295,11 @@ class StepPane(Pane):
     def _now(self) -> None:
         self._is_due = False
         self.shown()
+
+
+def _row(text: str, width: int) -> list[Line]:
+    """A line of the preview: its name in the margin, wrapped at blanks; commands are kept as they are."""
+    name, rest = text[:MARGIN], text[MARGIN:]
+    if rest != rest.lstrip() or not rest:
+        return literal(text, width)
+    return paragraph(rest, width, "", (name, "dim"), MARGIN)

@@ -17,7 +17,12 @@ EVENT = Path("/sys/class/net/lo/uevent")
 @pytest.mark.skipif(not os.access(EVENT, os.W_OK), reason="only root may let the kernel say that a device has gone")
 def test_a_device_that_goes_and_comes_is_one_event() -> None:
     heard: SimpleQueue[str] = SimpleQueue()
-    threading.Thread(target=lambda: [heard.put(event) for event in devices.changes()], daemon=True).start()
+
+    def listen() -> None:
+        for event in devices.changes():
+            heard.put(event)
+
+    threading.Thread(target=listen, daemon=True).start()
     for _ in range(20):  # until it listens
         EVENT.write_text("remove")
         EVENT.write_text("add")

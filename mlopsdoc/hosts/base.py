@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, cast
 from urllib.parse import quote, unquote
-
-from msgspec import json
 
 from mlopsdoc.clean import clean, decode, is_plain
 
@@ -76,7 +75,7 @@ class Answer:
         if len(data) > MAX_JSON or data.count(b"[") + data.count(b"{") > MAX_JSON_PARTS:
             raise ValueError("too large")
         try:
-            value = json.decode(data)
+            value = json.loads(data)
             return value if is_plain(data) else safe(value)
         except RecursionError:
             raise ValueError("nested too deep") from None

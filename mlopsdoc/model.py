@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
 from mlopsdoc.clean import clean, one_line
+from mlopsdoc.patterns import compiled
 
 SCHEMA = "mlopsdoc.report/1"
 AREAS = (
@@ -72,11 +71,6 @@ SITE_PARAMETERS = {
 }
 
 
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)
-
-
 def parameter_pattern(name: str) -> str | None:
     """The form that values of this parameter have, or None when no such parameter exists."""
     if name in PARAMETERS:
@@ -89,7 +83,7 @@ def parameter_fits(name: str, value: str) -> bool:
     form = parameter_pattern(name)
     if form is None or value.startswith("-") or clean(value) != value:
         return False
-    return _pattern(form).fullmatch(value) is not None
+    return compiled(form).fullmatch(value) is not None
 
 
 HOST = "host"

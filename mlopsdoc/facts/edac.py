@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 from mlopsdoc import Answer, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts.kernel_log import KernelLine, KernelLog
+from mlopsdoc.patterns import compiled
 
 COUNTERS = "/sys/devices/system/edac/mc/mc*/*_count"
 MODULES = "/sys/devices/system/edac/mc/mc*/*/dimm_*"
@@ -55,7 +53,7 @@ class Edac(Fact, frozen=True):
                 label = f"{controller}, module not known" if dimms else controller
                 line = Line(answer.key, f"{name} {count}")
                 dimms.append(Dimm(f"{controller} {name}", label, 0 if is_ue else count, count if is_ue else 0, line))
-        booted = _pattern(r"\nbtime ([0-9]{1,12})\n").search(host.read("/proc/stat").text)
+        booted = compiled(r"\nbtime ([0-9]{1,12})\n").search(host.read("/proc/stat").text)
         return cls(tuple(dimms), host.now(), host.now() - int(booted[1]) if booted and host.now() else None)
 
 
@@ -106,16 +104,11 @@ class EdacEvents(Fact, frozen=True):
 
 def _event(line: KernelLine) -> EdacEvent | None:
     form = r"EDAC MC([0-9]{1,3}): ([0-9]{1,9}) (CE|UE) .{0,80}?\bon ([^()]{1,80}) \(([^)]{0,400})"
-    match = _pattern(form).match(line.text)
+    match = compiled(form).match(line.text)
     if match is None or int(match[2]) > MOST_AT_ONCE:
         return None
     label = one_line(match[4], 60)
     if "unknown" in label or "any memory" in label:
-        where = _pattern(r"(?:channel|slot|card|module|node|rank):[0-9]{1,3}").findall(match[5])
+        where = compiled(r"(?:channel|slot|card|module|node|rank):[0-9]{1,3}").findall(match[5])
         label = f"mc{match[1]} {' '.join(where[:3])}".strip()
     return EdacEvent(label, int(match[2]) or 1, match[3] == "CE", line)
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)

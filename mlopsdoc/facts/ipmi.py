@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 from mlopsdoc import Answer, Fact, Line
 from mlopsdoc.facts.lines import whole_lines
+from mlopsdoc.patterns import compiled
 
 READ_AS = ("ok", "nc", "cr", "nr", "lnc", "lcr", "lnr", "unc", "ucr", "unr")
 UNREAD_WORDS = ("no reading", "disabled", "not readable", "n/a", "unavailable")
@@ -38,15 +36,9 @@ class Reading(Fact, frozen=True):
     line: Line
 
 
-@cache
-def pattern(source: str) -> re.Pattern[str]:
-    """Compiled when first used."""
-    return re.compile(source)
-
-
 def number(text: str) -> float | None:
     """``230`` of ``230 Volts``; None of what is no number."""
-    match = pattern(r"\s{0,20}(-?[0-9]{1,9}(?:\.[0-9]{1,6})?)(?![0-9xh])").match(text)
+    match = compiled(r"\s{0,20}(-?[0-9]{1,9}(?:\.[0-9]{1,6})?)(?![0-9xh])").match(text)
     return float(match[1]) if match else None
 
 
@@ -66,7 +58,7 @@ def _ipmitool(line: str, key: str) -> Sensor | None:
     PS1 Input Volt   | 07h | ok  | 10.1 | 230 Volts
     """
     parts = [part.strip() for part in line.split("|", 4)]
-    if len(parts) != 5 or not pattern(r"[0-9A-Fa-f]{2}h").fullmatch(parts[1]):
+    if len(parts) != 5 or not compiled(r"[0-9A-Fa-f]{2}h").fullmatch(parts[1]):
         return None
     name, _, status, entity, reading = parts
     place, _, instance = entity.partition(".")
@@ -162,7 +154,7 @@ def inventory(answer: Answer) -> list[Made]:
     device, named, capacity = "", 0.0, 0.0
 
     def take() -> None:
-        match = pattern(r"(?i)(?:\bPSU?|Power ?Supply|Pwr ?Supply)[ _-]{0,2}([0-9]{1,2})(?![0-9])").search(device)
+        match = compiled(r"(?i)(?:\bPSU?|Power ?Supply|Pwr ?Supply)[ _-]{0,2}([0-9]{1,2})(?![0-9])").search(device)
         if match and (capacity or named):
             found.append(Made(match[1].lstrip("0") or "0", capacity or named, not capacity))
 
@@ -174,6 +166,6 @@ def inventory(answer: Answer) -> list[Made]:
         elif name == "Capacity" and value.endswith(" W"):
             capacity = number(value) or 0.0
         elif name in ("Board Product", "Product Name") and not named:
-            watts = pattern(r"(?<![0-9A-Za-z])([1-9][0-9]{2,3})W(?![A-Za-z0-9])").search(value)
+            watts = compiled(r"(?<![0-9A-Za-z])([1-9][0-9]{2,3})W(?![A-Za-z0-9])").search(value)
             named = float(watts[1]) if watts else 0.0
     return found

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec.structs import replace
 
 from mlopsdoc import Line
-from mlopsdoc.facts.ipmi import SUPPLY, UNIT, Made, Reading, Sensor, pattern
+from mlopsdoc.facts.ipmi import SUPPLY, UNIT, Made, Reading, Sensor
 from mlopsdoc.facts.power_words import FAULT, meaning, plain, redundancy
 from mlopsdoc.facts.power_words import SUPPLY as STATES
 from mlopsdoc.facts.power_words import UNIT as UNIT_STATES
 from mlopsdoc.facts.supplies import SANE_VOLTS, SANE_WATTS, Group, Presence, Supply, label, sane
+from mlopsdoc.patterns import compiled
 
 FAULT_NAMES = ("fail", "fault", "alert", "error", "mismatch")
 TOTALS = ("pwr consumption", "power consumption", "total power", "sys power", "system power", "total pwr", "sys pwr")
@@ -56,7 +57,7 @@ def _bay(sensor: Sensor) -> str:
     """Which supply a sensor is of: the instance of its entity; or, of FreeIPMI, the number in its name."""
     if sensor.entity:
         return sensor.instance if sensor.entity == SUPPLY else ""
-    match = pattern(r"(?i)(?:PSU?|Power ?Supply|Pwr ?Supply)[ _.-]{0,2}([0-9]{1,2})(?![0-9])").search(sensor.name)
+    match = compiled(r"(?i)(?:PSU?|Power ?Supply|Pwr ?Supply)[ _.-]{0,2}([0-9]{1,2})(?![0-9])").search(sensor.name)
     if match:
         return match[1].lstrip("0") or "0"
     return sensor.name if sensor.kind == "Power Supply" and sensor.value is None else ""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from mlopsdoc import Answer, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.authoring import NEEDS_ROOT
 from mlopsdoc.clean import decode, one_line
 from mlopsdoc.facts.machine import Machine
+from mlopsdoc.patterns import compiled
 
 MOST = 20000  # lines of a boot that are asked for: as many as a few weeks have
 JOURNAL = ("journalctl", "-k", "-b", "-o", "short-iso", "--no-pager", "-n", str(MOST))
@@ -45,11 +45,6 @@ _PREFIX = "|".join(
         r"[0-9]{1,4},[0-9]{1,12},(?P<us>[0-9]{1,17}),[^;]{0,80};",
     )
 )  # fmt: skip
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)
 
 
 class KernelLine(Fact, frozen=True):
@@ -166,7 +161,7 @@ def split(raw: str, now: float) -> tuple[str, float | None, float | None]:
     head, name, _ = raw[:200].partition("kernel: ")
     at = up = None
     text = raw
-    prefix = _pattern(_PREFIX)
+    prefix = compiled(_PREFIX)
     for part in (head, raw[len(head) + len(name) :]) if name else (raw,):
         text = part
         while match := prefix.match(text):

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 from mlopsdoc import Answer, Fact, Line
+from mlopsdoc.patterns import compiled
 
 GENERATIONS = {"2.5": 1, "5": 2, "5.0": 2, "8": 3, "8.0": 3, "16": 4, "16.0": 4, "32": 5, "32.0": 5, "64": 6, "64.0": 6}
 _HEAD = r"((?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) (\S.{0,200})"
 _LINK = r"Speed ([0-9.]{1,4})GT/s[^,]{0,20}, Width x([0-9]{1,2})\b"
 _BUSES = r"secondary=([0-9a-f]{2}), subordinate=([0-9a-f]{2})"
 _KEYS = ("LnkCap:", "LnkSta:", "ACSCtl:", "Bus: primary", " Express ", "!!! Unknown header")
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)
 
 
 class PciPort(Fact, frozen=True):
@@ -55,7 +48,7 @@ def ports(answer: Answer) -> list[PciPort]:
     """  # fmt: skip
     found: list[dict[str, object]] = []
     for text in answer.text.split("\n") if answer.said else ():
-        if head := _pattern(_HEAD).match(text) if text[:1].isalnum() else None:
+        if head := compiled(_HEAD).match(text) if text[:1].isalnum() else None:
             slot = head[1] if head[1].count(":") == 2 else f"0000:{head[1]}"
             found.append({"slot": slot, "head": head[2], "line": Line(answer.key, text[:200])})
         elif any(key in text for key in _KEYS):
@@ -74,12 +67,12 @@ def _add(found: list[dict[str, object]], text: str, key: str) -> None:
     if name == "redirects" and ("ReqRedir+" in said or "ReqRedir-" in said):
         device |= {"redirects": "ReqRedir+" in said}
         device.setdefault("line", Line(key, text))
-    elif name and (link := _pattern(_LINK).search(said)):
+    elif name and (link := compiled(_LINK).search(said)):
         device |= {name: int(link[2]), name.replace("width", "generation"): GENERATIONS.get(link[1])}
         if name == "width" and "downgraded" in said.partition("Width")[2]:
             device["downgraded"] = True
         device["line"] = Line(key, " ".join(filter(None, (str(device.get("slot", "")), text))))
-    elif label == "Bus" and (buses := _pattern(_BUSES).search(said)):
+    elif label == "Bus" and (buses := compiled(_BUSES).search(said)):
         device["buses"] = (int(buses[1], 16), int(buses[2], 16))
     elif " Express " in text:
         device["kind"] = next((k for k in ("Root Port", "Upstream Port", "Downstream Port") if k in said), "Endpoint")

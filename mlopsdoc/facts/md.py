@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from functools import cache
 
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.model import array_subject
+from mlopsdoc.patterns import compiled
 
 MDSTAT = "/proc/mdstat"
 REDUNDANT = ("raid1", "raid4", "raid5", "raid6", "raid10")
@@ -109,7 +108,7 @@ def _arrays(lines: list[str], key: str) -> Iterator[Array]:
     """
     block: list[str] = []
     for line in [*lines, ""]:
-        is_head = _pattern(r"md\S{0,60} : ").match(line) is not None
+        is_head = compiled(r"md\S{0,60} : ").match(line) is not None
         if block and (is_head or line.startswith(("unused devices", "Personalities"))):
             yield _array(block, key)
             block = []
@@ -123,12 +122,12 @@ def _array(block: list[str], key: str) -> Array:
     name, _, rest = block[0].partition(" : ")
     words = rest.split()
     mode = next((word[1:-1] for word in words[1:2] if word in ("(read-only)", "(auto-read-only)")), "")
-    found = [_pattern(r"([^\s\[]{1,60})\[[0-9]{1,6}\]((?:\([A-Z]\))*)").fullmatch(word) for word in words]
+    found = [compiled(r"([^\s\[]{1,60})\[[0-9]{1,6}\]((?:\([A-Z]\))*)").fullmatch(word) for word in words]
     members = tuple(Member(m[1], m[2][1:2] if "F" not in m[2] else "F") for m in found if m)
-    level = next((word for word in words[1:] if _pattern(r"raid[0-9]+|linear|multipath|faulty").fullmatch(word)), "")
-    counts = next((m for line in block[1:] if (m := _pattern(r"\[([0-9]{1,4})/([0-9]{1,4})\]").search(line))), None)
-    places = next((m for line in block[1:] if (m := _pattern(r"\[([U_]{1,400})\]").search(line))), None)
-    metadata = next((m for line in block[1:] if (m := _pattern(r" super (\S{1,60})").search(line))), None)
+    level = next((word for word in words[1:] if compiled(r"raid[0-9]+|linear|multipath|faulty").fullmatch(word)), "")
+    counts = next((m for line in block[1:] if (m := compiled(r"\[([0-9]{1,4})/([0-9]{1,4})\]").search(line))), None)
+    places = next((m for line in block[1:] if (m := compiled(r"\[([U_]{1,400})\]").search(line))), None)
+    metadata = next((m for line in block[1:] if (m := compiled(r" super (\S{1,60})").search(line))), None)
     action, percent, finish = _action(block[1:])
     return Array(
         name=name,
@@ -151,12 +150,7 @@ def _action(lines: list[str]) -> tuple[str, float | None, str]:
     """Of ``[>....]  recovery =  4.8% (13184/261120) finish=0.9min speed=4394K/sec`` or ``resync=DELAYED``."""
     form = r"\b(recovery|resync|reshape|check|repair) *= *(?:([0-9]{1,3}\.[0-9])%|([A-Z]{4,10}))"
     for line in lines:
-        if match := _pattern(form).search(line):
-            ends = _pattern(r"finish=(\S{1,20})").search(line)
+        if match := compiled(form).search(line):
+            ends = compiled(r"finish=(\S{1,20})").search(line)
             return match[1], float(match[2]) if match[2] else None, ends[1] if ends else ""
     return "", None, ""
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 from mlopsdoc import Fact, Host, NothingHere
 from mlopsdoc.facts.kernel_log import KernelLine, KernelLog
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.pci import PciDevices
+from mlopsdoc.patterns import compiled
 
 CORRECTED, NON_FATAL, FATAL = "corrected", "non-fatal", "fatal"
 _DEVICE = r"([a-z0-9_-]{1,40}) ([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]): (?:AER: )?(.{1,200})"
 _SEVERITY = r"PCIe Bus Error: severity=([A-Za-z-]{4,20})(?: \(([A-Za-z-]{4,12})\))?, type=([A-Za-z ]{4,40})"
 _BIT = r"\[ ?[0-9]{1,2}\] ([A-Za-z0-9]{3,20})"
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)
 
 
 class PcieError(Fact, frozen=True):
@@ -66,11 +59,11 @@ class PcieErrors(Fact, frozen=True):
 def _errors(lines: list[KernelLine]) -> list[PcieError]:
     found: list[PcieError] = []
     for line in lines:
-        match = _pattern(_DEVICE).match(line.text)
+        match = compiled(_DEVICE).match(line.text)
         if match is None:
             continue
-        said = _pattern(_SEVERITY).match(match[3].strip())
-        bit = _pattern(_BIT).match(match[3].strip())
+        said = compiled(_SEVERITY).match(match[3].strip())
+        bit = compiled(_BIT).match(match[3].strip())
         if said:
             kind = said[1].lower()
             severity = FATAL if said[2] == "Fatal" or kind == "fatal" else NON_FATAL if said[2] else CORRECTED

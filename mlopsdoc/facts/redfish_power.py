@@ -14,9 +14,9 @@ from typing import Any, TypeAlias, cast
 from msgspec.structs import replace
 
 from mlopsdoc import Answer, CannotSee, Host, Line
-from mlopsdoc.facts.ipmi import pattern
 from mlopsdoc.facts.supplies import SANE_VOLTS, SANE_WATTS, Group, Presence, Supply, label, sane
 from mlopsdoc.hosts.base import safe
+from mlopsdoc.patterns import compiled
 
 ROOT = "/redfish/v1/Chassis"
 MAX_MEMBERS = 64
@@ -202,7 +202,7 @@ def _watts(given: Object, volts: float | None) -> tuple[float | None, bool]:
     """
     for one in _dicts(given.get("InputRanges")) if sane(volts, SANE_VOLTS) else ():
         low, high = _number(one.get("MinimumVoltage")), _number(one.get("MaximumVoltage"))
-        named = pattern(r"AC([0-9]{3})(?:To([0-9]{3}))?V").fullmatch(_text(one.get("NominalVoltageType")))
+        named = compiled(r"AC([0-9]{3})(?:To([0-9]{3}))?V").fullmatch(_text(one.get("NominalVoltageType")))
         if named:
             low, high = float(named[1]) * 0.95, float(named[2] or named[1]) * 1.05
         watts = _number(one.get("OutputWattage")) or _number(one.get("CapacityWatts"))
@@ -274,7 +274,7 @@ def _text(value: Any) -> str:
 def _number(value: Any) -> float | None:
     """A number, also one that is written as text; a flag is none, nor is what is not finite."""
     if isinstance(value, str):
-        return float(value) if pattern(r"[0-9]{1,6}(?:\.[0-9]{1,3})?").fullmatch(value) else None
+        return float(value) if compiled(r"[0-9]{1,6}(?:\.[0-9]{1,3})?").fullmatch(value) else None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and abs(value) < 1e9 else None
 

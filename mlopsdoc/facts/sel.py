@@ -7,10 +7,10 @@ from datetime import datetime, timezone
 from msgspec.structs import replace
 
 from mlopsdoc import Answer
-from mlopsdoc.facts.ipmi import pattern
 from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.facts.power_words import SUPPLY, meaning
 from mlopsdoc.facts.supplies import Group, Supply
+from mlopsdoc.patterns import compiled
 
 DATES = ("%m/%d/%Y %H:%M:%S", "%m/%d/%y %H:%M:%S", "%b-%d-%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
 ROOM_S = 86400.0  # how far the clock of a BMC may be ahead
@@ -47,7 +47,7 @@ def _event(line: str) -> tuple[str, str, bool, float] | None:
     parts = [part.strip() for part in line.split("|", 6)]
     if len(parts) < 6:
         return None
-    named = pattern(r"Power Supply #?(.+)").match(parts[3])
+    named = compiled(r"Power Supply #?(.+)").match(parts[3])
     is_ipmitool = parts[5] in ("Asserted", "Deasserted")
     if is_ipmitool == (named is None) or (not named and parts[4] != "Power Supply"):
         return None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 from mlopsdoc import Fact, Host, NothingHere
 from mlopsdoc.facts import xid_catalogue
 from mlopsdoc.facts.asked import asked
@@ -12,6 +9,7 @@ from mlopsdoc.facts.gpus import GIVEN_AWAY
 from mlopsdoc.facts.kernel_log import MOST, KernelLine, KernelLog
 from mlopsdoc.facts.pci import PciDevices
 from mlopsdoc.facts.xid_catalogue import Code, Decoded
+from mlopsdoc.patterns import compiled
 
 EARLIER = ("journalctl", "-k", "-b", "-1", "-o", "short-iso", "--no-pager", "-n", str(MOST))
 _PCI = r"([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2})(?:\.[0-7])?"
@@ -44,11 +42,6 @@ KINDS = (
     ("None of the NVIDIA devices were initialized", "no_gpu"),
 )
 INIT = ("gsp_boot", "gfw_boot", "init")
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    return re.compile(source)
 
 
 class Xid(Fact, frozen=True):
@@ -177,7 +170,7 @@ def _xids(lines: list[KernelLine]) -> tuple[tuple[Xid, ...], tuple[SwitchError, 
     xids: list[Xid] = []
     switches: dict[tuple[str, str], SwitchError] = {}
     for n, line in enumerate(lines):
-        match = _pattern(_XID).search(line.text) if "Xid (" in line.text else None
+        match = compiled(_XID).search(line.text) if "Xid (" in line.text else None
         if match is None:
             continue
         pci, number, rest = address(match[2]), int(match[4]), match[5]
@@ -195,12 +188,12 @@ def _xids(lines: list[KernelLine]) -> tuple[tuple[Xid, ...], tuple[SwitchError, 
 
 
 def _xid(n: int, line: KernelLine, pci: str, number: int, mig: str, rest: str) -> Xid:
-    process = _pattern(_PROCESS).search(rest)
+    process = compiled(_PROCESS).search(rest)
     detail = rest[process.end() :] if process else rest
-    previous = _pattern(r"caused by previous Xid ([0-9]{1,5})").search(detail)
-    wants = _pattern(_ACTION).search(detail) if number == 154 else None
-    link5 = _pattern(_LINK5).search(detail) if 144 <= number <= 150 else None
-    link74 = _pattern(_LINK74).search(detail) if number == 74 else None
+    previous = compiled(r"caused by previous Xid ([0-9]{1,5})").search(detail)
+    wants = compiled(_ACTION).search(detail) if number == 154 else None
+    link5 = compiled(_LINK5).search(detail) if 144 <= number <= 150 else None
+    link74 = compiled(_LINK74).search(detail) if number == 74 else None
     words = link5[4] if link5 else link74[2] if link74 else ""
     return Xid(
         n=n,
@@ -216,7 +209,7 @@ def _xid(n: int, line: KernelLine, pci: str, number: int, mig: str, rest: str) -
         units=link5[1].replace(" ", "_") if link5 else "",
         is_fatal=link5[2] == "Fatal" if link5 else None,
         link=int(link5[3]) if link5 else int(link74[1]) if link74 else None,
-        words=tuple(int(word, 16) for word in _pattern(_HEX).findall(words)),
+        words=tuple(int(word, 16) for word in compiled(_HEX).findall(words)),
     )
 
 
@@ -241,8 +234,8 @@ def _troubles(lines: list[KernelLine]) -> tuple[Trouble, ...]:
             kind = next((kind for words, kind in KINDS if words in f"{above} {text}"), "")
         if kind:
             near = (text, *(one.text for one in reversed(lines[max(0, n - 2) : n]) if "The NVIDIA GPU" in one.text))
-            pci = next((address(m[1]) for part in near if (m := _pattern(_PCI).search(part))), "")
-            codes = _pattern(r"\((0x[0-9a-fA-F:x]{3,40})\)").search(text)
+            pci = next((address(m[1]) for part in near if (m := compiled(_PCI).search(part))), "")
+            codes = compiled(r"\((0x[0-9a-fA-F:x]{3,40})\)").search(text)
             found.append(Trouble(n, pci, kind, codes[1] if codes else "", line))
     return tuple(found)
 

@@ -11,10 +11,11 @@ from mlopsdoc.authoring import NEEDS_ROOT
 from mlopsdoc.facts.asked import asked, order
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.zfs_json import from_json
-from mlopsdoc.facts.zfs_status import STATES, Pool, Scan, moment, number, pattern, stamp
+from mlopsdoc.facts.zfs_status import STATES, Pool, Scan, moment, number, stamp
 from mlopsdoc.facts.zfs_text import from_text
 from mlopsdoc.hosts.base import run_key
 from mlopsdoc.model import parameter_fits
+from mlopsdoc.patterns import compiled
 
 OUT_OF_WORK = ("SUSPENDED", "FAULTED", "UNAVAIL")  # no read or write of the pool ends
 STATE_FILES = "/proc/spl/kstat/zfs/*/state"
@@ -235,7 +236,7 @@ def _history(answer: Answer) -> tuple[float | None, Scan | None]:
     last: Scan | None = None
     setup: float | None = None
     for line in answer.text.split("\n"):
-        match = pattern(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.([0-9]{2}:[0-9]{2}:[0-9]{2}) (.*)").match(line)
+        match = compiled(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.([0-9]{2}:[0-9]{2}:[0-9]{2}) (.*)").match(line)
         at = stamp(match[1], match[2]) if match else None
         if match is None or at is None:
             continue

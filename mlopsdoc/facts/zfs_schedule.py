@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from mlopsdoc import Fact, Host, Line
 from mlopsdoc.facts.zfs import ZfsPools
-from mlopsdoc.facts.zfs_status import pattern
+from mlopsdoc.patterns import compiled
 
 TIMERS = "/etc/systemd/system/*.wants/*scrub*@*.timer"
 DEBIAN_CRON = "/etc/cron.d/zfsutils-linux"
@@ -69,7 +69,7 @@ def _timer(path: str, names: set[str]) -> Schedule:
     """
     unit = path.rpartition("/")[2]
     instance = unit.partition("@")[2].removesuffix(".timer")
-    pool = pattern(r"\\x([0-9a-f]{2})").sub(lambda match: chr(int(match[1], 16)), instance.replace("-", "/"))
+    pool = compiled(r"\\x([0-9a-f]{2})").sub(lambda match: chr(int(match[1], 16)), instance.replace("-", "/"))
     return Schedule(unit, instance if instance in names else pool, False, Line(f"read {path}", f"{unit} is enabled"))
 
 
@@ -95,11 +95,11 @@ def _pools(said: str, names: set[str]) -> list[str]:
     Any, when it names none (``-a``, xargs, a script without operands) or a variable (``$pool``, ``%i``, ``{}``);
     none, when it names others, or stops (``-s``) or pauses (``-p``) a scrub.
     """
-    words = pattern("[;&|<>#]").split(said, 1)[0].replace("'", " ").replace('"', " ").split()
+    words = compiled("[;&|<>#]").split(said, 1)[0].replace("'", " ").replace('"', " ").split()
     options = "".join(word for word in words if word.startswith("-") and not word.startswith("--"))
     if "s" in options or "p" in options:
         return []
-    operands = [word for word in words if pattern("[A-Za-z][A-Za-z0-9_.:-]*").fullmatch(word)]
+    operands = [word for word in words if compiled("[A-Za-z][A-Za-z0-9_.:-]*").fullmatch(word)]
     if not operands or any(sign in word for word in words for sign in "$`%{"):
         return [""]
     return [word for word in operands if word in names]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from functools import cache
 
 from msgspec import Struct
 
 from mlopsdoc.model import Line, pool_subject
+from mlopsdoc.patterns import compiled
 
 STATES = (
     "ONLINE", "DEGRADED", "FAULTED", "OFFLINE", "REMOVED", "UNAVAIL", "SUSPENDED", "AVAIL", "INUSE",
@@ -104,18 +103,12 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     def command(self, start: str) -> str:
         """A command on this pool, as one may type it; with POOL in place of a name that would need quoting."""
-        plain = pattern("[A-Za-z][A-Za-z0-9_.:-]{0,254}").fullmatch(self.name)
+        plain = compiled("[A-Za-z][A-Za-z0-9_.:-]{0,254}").fullmatch(self.name)
         return f"{start} {self.name if plain else 'POOL'}"
 
     @property
     def disks(self) -> tuple[Vdev, ...]:
         return tuple(vdev for vdev in self.vdevs if vdev.is_leaf)
-
-
-@cache
-def pattern(source: str) -> re.Pattern[str]:
-    """The compiled pattern."""
-    return re.compile(source)
 
 
 def number(said: object) -> int | None:
@@ -124,7 +117,7 @@ def number(said: object) -> int | None:
         return said if said >= 0 else None
     if not isinstance(said, str):
         return None
-    match = pattern(r"([0-9]{1,20})(\.[0-9]{1,9})?([BKMGTPEZ]?)").fullmatch(said)
+    match = compiled(r"([0-9]{1,20})(\.[0-9]{1,9})?([BKMGTPEZ]?)").fullmatch(said)
     if match is None:
         return None
     factor: int = 1 << 10 * UNITS.index(match[3] or "B")
@@ -148,7 +141,7 @@ def moment(said: object) -> float | None:
 def stamp(day: str, clock: str) -> float | None:
     """Seconds since the epoch of ``2026-11-08`` and ``00:24:01``, taken as UTC; None when there is no such time."""
     form = "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}"
-    if not pattern(form).fullmatch(f"{day} {clock}"):
+    if not compiled(form).fullmatch(f"{day} {clock}"):
         return None
     try:
         return datetime.fromisoformat(f"{day}T{clock}+00:00").timestamp()
@@ -158,8 +151,8 @@ def stamp(day: str, clock: str) -> float | None:
 
 def duration(said: str) -> int | None:
     """Seconds of ``5h30m`` (0.7), ``0 days 05:30:00`` (0.8) and ``05:30:00`` (2.0 and later); else None."""
-    match = pattern(r"(?:([0-9]{1,6}) days )?([0-9]{1,4}):([0-9]{2}):([0-9]{2})").fullmatch(said)
+    match = compiled(r"(?:([0-9]{1,6}) days )?([0-9]{1,4}):([0-9]{2}):([0-9]{2})").fullmatch(said)
     if match is not None:
         return 86400 * int(match[1] or 0) + 3600 * int(match[2]) + 60 * int(match[3]) + int(match[4])
-    match = pattern(r"([0-9]{1,6})h([0-9]{1,2})m").fullmatch(said)
+    match = compiled(r"([0-9]{1,6})h([0-9]{1,2})m").fullmatch(said)
     return 3600 * int(match[1]) + 60 * int(match[2]) if match is not None else None

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from mlopsdoc.facts.lines import whole_lines
-from mlopsdoc.facts.zfs_status import ROLES, STATES, Pool, Scan, Vdev, duration, moment, number, pattern
+from mlopsdoc.facts.zfs_status import ROLES, STATES, Pool, Scan, Vdev, duration, moment, number
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.model import Line
+from mlopsdoc.patterns import compiled
 
 LABELS = (
     "pool", "state", "status", "action", "see", "scan", "scrub", "scan warning", "remove", "checkpoint", "expand",
@@ -109,7 +110,7 @@ FORMS = (
 
 def _scan(entry: list[str], key: str) -> Scan | None:
     """The scan that an entry describes: None where it has none of FORMS."""
-    matches = (pattern(form).fullmatch(entry[1]) for form in FORMS)
+    matches = (compiled(form).fullmatch(entry[1]) for form in FORMS)
     said = next((match.groupdict() for match in matches if match), dict[str, str]())
     at, seconds = moment(said.get("at")), duration(said.get("time", "00:00:00"))
     errors, repaired = number(said.get("errors", "0")), number(said.get("size", "0"))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mlopsdoc.hosts.base import run_key, words
 from mlopsdoc.hosts.pasted.places import MANY_HOSTS, RUNNERS, SHELLS, WRAPPERS, after_options, place
 from mlopsdoc.hosts.pasted.tools import LEAD, OTHERS, TOOLS, Form, Tool
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 
 class Canonical(NamedTuple):

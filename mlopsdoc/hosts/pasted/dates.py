@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import Answer
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 # English, French, German, Spanish, Italian, Portuguese, Dutch: how the names of months begin.
 MONTHS = (

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import AnswerStatus, link_key, read_key
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 MAX_PATHS, MAX_LINE, MAX_BRACES = 4096, 4096, 8
 READERS = ("cat", "head", "tail", "grep", "egrep", "fgrep", "zgrep", "more", "less", "zcat", "tac")

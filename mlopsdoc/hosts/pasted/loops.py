@@ -18,7 +18,7 @@ from mlopsdoc.hosts.pasted.files import (
     split_errors,
 )
 from mlopsdoc.hosts.pasted.prompts import pipelines
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 _CAT = r"(?:cat|head -n ?1|head -1|<) *(\S+)(?: 2>/dev/null)?"
 Piece: TypeAlias = tuple[str, str]  # text, variable, value (of a file), any

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mlopsdoc.hosts.pasted.prompts import prompt_of
 from mlopsdoc.hosts.pasted.shapes import start_of
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 LOOKED_AT = 200  # lines
 _QUOTE = r"> ?"

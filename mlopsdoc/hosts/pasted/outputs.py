@@ -18,7 +18,7 @@ from mlopsdoc.hosts.pasted.prompts import Pipeline, joints, pipelines
 from mlopsdoc.hosts.pasted.refusals import refusal
 from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, said_of
 from mlopsdoc.hosts.pasted.whole import is_whole
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 MAX_REPEAT, MAX_REPEATED = 4096, 1 << 18
 # Commands that print nothing that could be evidence.

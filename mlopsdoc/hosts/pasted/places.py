@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 
 class Placed(NamedTuple):

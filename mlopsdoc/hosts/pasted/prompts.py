@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from mlopsdoc.hosts.pasted.commands import KEYWORDS, is_command, may_be_command
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 MAX_COMMAND = 8192
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mlopsdoc.hosts.base import AnswerStatus
 from mlopsdoc.hosts.pasted.shapes import is_log_line
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 _NOT_FOUND = (
     r"zsh: command not found: (\S+)|Command '(\S+)' not found"

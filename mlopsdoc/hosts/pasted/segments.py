@@ -12,7 +12,7 @@ from mlopsdoc.hosts.pasted import shapes
 from mlopsdoc.hosts.pasted.files import Said, is_path, named_value
 from mlopsdoc.hosts.pasted.json_shapes import json_key
 from mlopsdoc.hosts.pasted.whole import SURE, is_whole
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 CAP = 16 << 20  # characters kept of one answer
 _STRINGS = r'"(?:[^"\\]|\\.)*"?'

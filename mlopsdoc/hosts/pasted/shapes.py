@@ -7,7 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import words
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 LOGS = ("run dmesg", "run journalctl", "read /var/log/", "run job")
 _STATES = "ONLINE|DEGRADED|FAULTED|UNAVAIL|OFFLINE|REMOVED|SUSPENDED|AVAIL|INUSE"

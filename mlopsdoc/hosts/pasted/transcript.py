@@ -31,9 +31,9 @@ from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unf
 from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log
 from mlopsdoc.hosts.pasted.whole import is_ended
 from mlopsdoc.hosts.pasted.wrapped import unwrapped
-from mlopsdoc.hosts.patterns import compiled
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE_TEXT, UNKNOWN_TEXT, OverLimit, Refused
+from mlopsdoc.patterns import compiled
 
 MAX_BYTES, MAX_LINE = 256 << 20, 1 << 20
 MAX_CONTINUED = 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 
 def is_whole(key: str, text: str) -> bool | None:

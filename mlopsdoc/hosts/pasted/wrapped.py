@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mlopsdoc.hosts.patterns import compiled
+from mlopsdoc.patterns import compiled
 
 _FIRST = r"[+|][-=+]{39,}$"
 _REST = r"[-=+]{0,119}[+|]$"

@@ -6,10 +6,8 @@ stay until they are in the database. Order is that of the lines, not of a clock 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -18,6 +16,7 @@ from urllib.parse import quote
 from msgspec import DecodeError, Struct, json
 
 from mlopsdoc.hosts.base import safe
+from mlopsdoc.hosts.lock import claim
 from mlopsdoc.seen import MAX_BYTES, SPOOL, Line, turn
 
 SCHEMA = "mlopsdoc.history/1"
@@ -98,15 +97,7 @@ def fold(states: Sequence[str]) -> None:
 def _only_one(state: str) -> Generator[None]:
     fd = os.open(f"{state}/history.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        until = time.monotonic() + WAIT_S
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.05)
+        claim(fd, WAIT_S)
         yield
     finally:
         os.close(fd)

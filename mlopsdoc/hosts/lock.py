@@ -15,6 +15,19 @@ class Held(RuntimeError):
     """Another run holds the lock."""
 
 
+def claim(fd: int, wait_s: float) -> None:
+    """Lock an open file; raises BlockingIOError when another has it for longer than we wait."""
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
 @contextmanager
 def only_run(states: Sequence[str]) -> Generator[None]:
     """Hold the lock of the first state folder, or raise Held. Where nothing can be written there is none."""
@@ -23,16 +36,11 @@ def only_run(states: Sequence[str]) -> Generator[None]:
         yield
         return
     try:
-        until = time.monotonic() + WAIT_S
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    holder = os.pread(fd, 64, 0).decode("ascii", "replace").strip() or "unknown"
-                    raise Held(f"another run (pid {holder}) holds {states[0]}/lock") from None
-                time.sleep(0.05)
+        try:
+            claim(fd, WAIT_S)
+        except BlockingIOError:
+            holder = os.pread(fd, 64, 0).decode("ascii", "replace").strip() or "unknown"
+            raise Held(f"another run (pid {holder}) holds {states[0]}/lock") from None
         with suppress(OSError):  # a full disk is what we are here to say
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

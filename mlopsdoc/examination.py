@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +15,7 @@ from mlopsdoc import __version__, catalog, causes, config, engine
 from mlopsdoc.authoring import CannotSee, Check, NothingHere
 from mlopsdoc.catalog import Catalog
 from mlopsdoc.facts.machine import Machine
+from mlopsdoc.facts.quantities import instant
 from mlopsdoc.hosts import ring
 from mlopsdoc.hosts.live import Live
 from mlopsdoc.hosts.recorder import Recorder, Replay
@@ -123,7 +123,7 @@ def report(
         tool=Tool("mlopsdoc", __version__),
         host=host_info(ledger),
         sources=list(sources),
-        taken_at=iso(ledger.host.now()) if ledger.host.now() else None,
+        taken_at=instant(ledger.host.now()) if ledger.host.now() else None,
         duration_s=round(time.monotonic() - started, 3),
         profile=setup.profile.name,
         status=max((result.status for result in folded), default=Status.SKIPPED),
@@ -143,7 +143,7 @@ def host_info(ledger: engine.Ledger) -> HostInfo:
 
 def live_source(host: Live) -> Source:
     """How a report names this machine."""
-    return Source("live", "" if host.root == "/" else host.root, iso(host.now()))
+    return Source("live", "" if host.root == "/" else host.root, instant(host.now()))
 
 
 def remember(recorder: Recorder, states: Sequence[str]) -> None:
@@ -151,8 +151,3 @@ def remember(recorder: Recorder, states: Sequence[str]) -> None:
     boot_id = recorder.read(BOOT_ID)
     if states and boot_id.said:
         ring.store(states[0], boot_id.text.strip(), recorder.recording)
-
-
-def iso(seconds: float) -> str:
-    """RFC 3339, UTC, to the second."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

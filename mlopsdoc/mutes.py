@@ -8,13 +8,14 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from fnmatch import fnmatchcase
 
 from msgspec import UNSET, DecodeError, Struct, field, json
 from msgspec.structs import replace
 
 from mlopsdoc.clean import one_line
+from mlopsdoc.facts.quantities import instant
 from mlopsdoc.hosts.ring import replace_file
 from mlopsdoc.model import Counts, Mute, Report, Result, Status
 
@@ -83,7 +84,7 @@ def _muted(result: Result, active: Sequence[Muted]) -> Result:
     findings = list(result.findings)
     for at, found in enumerate(findings):
         if found.status.is_trouble and (mute := next((mute for mute in active if mute.fits(found.key)), None)):
-            said = Mute(one_line(mute.by, 64), moment(mute.until), one_line(mute.reason, 400))
+            said = Mute(one_line(mute.by, 64), instant(mute.until), one_line(mute.reason, 400))
             findings[at] = replace(found, muted=said)
     return replace(result, findings=findings) if findings != result.findings else result
 
@@ -93,11 +94,6 @@ def _status(result: Result) -> Status | None:
     if not any(found.muted for found in result.findings):
         return result.status
     return max((f.status for f in result.findings if f.status.is_trouble and not f.muted), default=None)
-
-
-def moment(seconds: float) -> str:
-    """RFC 3339, UTC, to the second."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _of(state: str) -> list[Muted]:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
-from mlopsdoc.examination import iso
+from mlopsdoc.facts.quantities import instant
 from mlopsdoc.hosts import merged, snapshot
 from mlopsdoc.hosts.archives import foreign
 from mlopsdoc.hosts.recorder import Recording, Replay
@@ -142,12 +142,14 @@ def _set_moment(recorded: Recording, at: float | None) -> None:
     if not at or told == at:
         return
     if told and is_exact:
-        recorded.notes.append(f"--at {iso(at)} does not count: it tells itself that it was taken at {iso(told)}")
+        recorded.notes.append(
+            f"--at {instant(at)} does not count: it tells itself that it was taken at {instant(told)}"
+        )
         return
     if told:
         late = ", and has later times" if told > at else ""
         recorded.notes.append(
-            f"--at {iso(at)} counts: it tells of itself only that it is of {iso(told)} or later{late}"
+            f"--at {instant(at)} counts: it tells of itself only that it is of {instant(told)} or later{late}"
         )
     recorded.taken_at, recorded.is_lower_bound = at, False
 
@@ -158,7 +160,7 @@ def source_of(kind: str, path: str, recorded: Recording) -> Source:
     if not recorded.taken_at:
         return Source(kind, path, complete=recorded.complete)
     age_s = max(0.0, round(time.time() - recorded.taken_at, 0))
-    return Source(kind, path, iso(recorded.taken_at), age_s, recorded.complete, recorded.is_lower_bound)
+    return Source(kind, path, instant(recorded.taken_at), age_s, recorded.complete, recorded.is_lower_bound)
 
 
 def moment(text: str) -> float:

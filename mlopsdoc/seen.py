@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import DecodeError, Struct, field, json
 from msgspec.structs import replace
 
+from mlopsdoc.facts.quantities import instant
 from mlopsdoc.hosts.ring import replace_file
 from mlopsdoc.model import Finding, Report, Status
 
@@ -136,7 +137,7 @@ def _since(entry: Entry, now: float, up: float, boot: str) -> str:
     first = now - (up - entry.up) if entry.boot == boot and up >= entry.up else entry.first
     if not 0 < first <= now:
         return ""
-    said = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(first))} at the latest"
+    said = f"{instant(first)} at the latest"
     if entry.times > 1:
         said += f", on and off ({entry.times} times)"
     if entry.reboots:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from mlopsdoc import history, seen
 from mlopsdoc.engine import Ledger
-from mlopsdoc.examination import iso
+from mlopsdoc.facts.quantities import instant
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Counts, Finding, HostInfo, Report, Result, Status, Tool, finding
 from mlopsdoc.report import history as rendered
@@ -36,7 +36,7 @@ def report(at: float, *found: Finding, boot: str = "one", status: Status | None 
     worst = status or max((f.status for f in found), default=Status.OK)
     result = Result(id="gpu_heat", area="gpu", title="t", status=worst, duration_s=0.0, findings=list(found))
     return Report(
-        tool=Tool("mlopsdoc", "0"), host=HostInfo("gpu-17", boot_id=boot), sources=[], taken_at=iso(at),
+        tool=Tool("mlopsdoc", "0"), host=HostInfo("gpu-17", boot_id=boot), sources=[], taken_at=instant(at),
         duration_s=0.0, profile="generic", status=worst, counts=Counts(), checks=[result],
     )  # fmt: skip
 

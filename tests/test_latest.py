@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from mlopsdoc import latest
-from mlopsdoc.examination import iso
+from mlopsdoc.facts.quantities import instant
 from mlopsdoc.model import Counts, HostInfo, Report, Status, Tool
 
 from .program import mlopsdoc
@@ -23,7 +23,7 @@ def report(age_s: float, boot_id: str = BOOT_ID) -> Report:
         tool=Tool("mlopsdoc", "0"),
         host=HostInfo("gpu-17", boot_id=boot_id),
         sources=[],
-        taken_at=iso(time.time() - age_s),
+        taken_at=instant(time.time() - age_s),
         duration_s=0,
         profile="generic",
         status=Status.OK,

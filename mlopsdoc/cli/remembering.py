@@ -49,6 +49,7 @@ def _mute(key: str, arguments: argparse.Namespace) -> int:
 
     from mlopsdoc import mutes
     from mlopsdoc.clean import one_line
+    from mlopsdoc.facts.quantities import instant
 
     if not (arguments.reason or "").strip() or not arguments.duration:
         raise Stop(USAGE, "a mute wants an end and a reason: --for 4h --reason TEXT")
@@ -58,7 +59,7 @@ def _mute(key: str, arguments: argparse.Namespace) -> int:
     made = mutes.Muted(key, one_line(arguments.by or _user(), 64), now, until, one_line(arguments.reason, 400))
     _change(lambda kept: [*(one for one in kept if one.key != key and one.until > now), made], "muted", made)
     lift = f"mlopsdoc mute lift {shlex.quote(one_line(key))}"
-    say(f"{one_line(key)} is muted until {mutes.moment(until)}; `{lift}` ends that\n")
+    say(f"{one_line(key)} is muted until {instant(until)}; `{lift}` ends that\n")
     return 0
 
 
@@ -90,13 +91,14 @@ def _lift(key: str) -> int:
 def _list() -> int:
     from mlopsdoc import config, mutes
     from mlopsdoc.clean import one_line
+    from mlopsdoc.facts.quantities import instant
 
     kept = mutes.load(config.state_folders())
     if not kept:
         say("nothing is muted\n")
     for one in kept:
         holds = "until" if time.time() < one.until else "over since"
-        say(one_line(f"{one.key}: {holds} {mutes.moment(one.until)}, by {one.by}: {one.reason}") + "\n")
+        say(one_line(f"{one.key}: {holds} {instant(one.until)}, by {one.by}: {one.reason}") + "\n")
     return 0
 
 
@@ -104,13 +106,14 @@ def _change(made: Callable[[list[Muted]], list[Muted]], event: Literal["muted", 
     """It is in the audit log before it holds."""
     from mlopsdoc import config, mutes
     from mlopsdoc.audit import Entry, Log
+    from mlopsdoc.facts.quantities import instant
 
     states = config.state_folders()
     entry = Entry(
-        at=mutes.moment(time.time()), event=event, run=f"{time.time_ns():x}", host=os.uname().nodename, user=_user(),
+        at=instant(time.time()), event=event, run=f"{time.time_ns():x}", host=os.uname().nodename, user=_user(),
         sudo_user=os.environ.get("SUDO_USER", ""), runbook="mute", step=one.key, touch=event,
         argv=["mlopsdoc", "mute", *(["lift"] if event == "lifted" else []), one.key],
-        why=f"until {mutes.moment(one.until)}, by {one.by}: {one.reason}",
+        why=f"until {instant(one.until)}, by {one.by}: {one.reason}",
     )  # fmt: skip
     try:
         if not states:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from time import gmtime, strftime
 
 from msgspec import json
 
+from mlopsdoc.facts.quantities import instant
 from mlopsdoc.history import History, Series, Trouble
 
 BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
@@ -25,7 +25,7 @@ def _text(history: History, bars: str) -> Iterator[str]:
         yield "no run is remembered: what stands is known since the boot only"
         return
     runs, boots = (f"{n} {word}{'s' * (n != 1)}" for n, word in ((history.runs, "run"), (history.boots, "boot")))
-    yield f"{runs} in {boots}, {_at(history.since)} to {_at(history.until)}"
+    yield f"{runs} in {boots}, {instant(history.since)} to {instant(history.until)}"
     if history.findings:
         yield ""
         for trouble in history.findings:
@@ -39,10 +39,10 @@ def _text(history: History, bars: str) -> Iterator[str]:
 
 def _trouble(trouble: Trouble) -> Iterator[str]:
     yield f"{trouble.status or 'over':<9} {trouble.key}"
-    until = "" if trouble.status else f" until {_at(trouble.until)}"
+    until = "" if trouble.status else f" until {instant(trouble.until)}"
     often = f", {trouble.times} times" if trouble.times > 1 else ""
     boots = f", {trouble.reboots} reboot{'s' * (trouble.reboots > 1)} did not help" if trouble.reboots else ""
-    yield f"          since {_at(trouble.since)}{until}{often}{boots}"
+    yield f"          since {instant(trouble.since)}{until}{often}{boots}"
 
 
 def sparkline(values: Sequence[float], bars: str = BARS, width: int = WIDTH) -> str:
@@ -59,7 +59,3 @@ def sparkline(values: Sequence[float], bars: str = BARS, width: int = WIDTH) -> 
 def _range(series: Series) -> str:
     low, high, last = min(series.values), max(series.values), series.values[-1]
     return f"{low:g}" if low == high else f"{low:g} to {high:g}, last {last:g}"
-
-
-def _at(seconds: float) -> str:
-    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Literal
 
 from mlopsdoc.audit import Entry, Log, unended
+from mlopsdoc.facts.quantities import instant
 from mlopsdoc.runner import family
 from mlopsdoc.runner.outlet import Output
 from mlopsdoc.runner.plan import Ended, Plan, Warned
@@ -121,4 +122,4 @@ def _started(wanted: Plan, event: Literal["started", "refused"] = "started", why
 
 def now() -> str:
     """RFC 3339, UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return instant(time.time())

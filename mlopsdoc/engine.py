@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from queue import SimpleQueue
 from typing import Any, TypeAlias
@@ -188,6 +187,8 @@ def _result(
 
 def described(error: BaseException) -> str:
     """An error on one line, with the place it comes from."""
+    import traceback
+
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" ({frame.filename.rpartition('/')[2]}:{frame.lineno})" for frame in place)
     return f"{type(error).__name__}: {error}{where}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from msgspec import Struct, ValidationError, convert, field
@@ -98,6 +97,8 @@ def _value(value: Any) -> str:
 def _known(profile: str, kind: str, name: str, names: Mapping[str, Any]) -> Any:
     if name in names:
         return names[name]
+    from difflib import get_close_matches
+
     near = get_close_matches(name, names, 1)
     raise WrongProfile(f"profile {profile}: no such {kind}: {name}" + (f"; do you mean {near[0]}?" if near else ""))
 

@@ -72,3 +72,18 @@ def test_the_wheel_judges_this_machine(installed: Path, tmp_path: Path) -> None:
     ended = say([str(installed), "check", "--json"], tmp_path)
     assert ended.returncode in (0, 1, 2, 3)
     assert ended.stdout.startswith('{"schema":"mlopsdoc.report/1"')
+
+
+@pytest.mark.parametrize("folder_mode", [0o700, 0o777])
+def test_bytecode_that_cannot_lie_beside_the_sources_lies_in_a_state_folder_that_is_ours(
+    tmp_path: Path, folder_mode: int
+) -> None:
+    source, bytecode = _copy(tmp_path), tmp_path / "state/bytecode"
+    bytecode.mkdir(parents=True)
+    bytecode.chmod(folder_mode)
+    env = environment(tmp_path, PYTHONPATH=str(source), PYTHONDONTWRITEBYTECODE="1")
+    command = [sys.executable, "-m", "mlopsdoc", "check", "zfs_scrub", "--json"]
+    subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
+    kept = {path.name.partition(".")[0] for path in bytecode.rglob("*.pyc")}
+    assert {"engine", "zfs_scrub"} <= kept if folder_mode == 0o700 else not kept
+    assert not list(source.rglob("*.pyc"))

@@ -20,7 +20,7 @@ WAIT_S = 10.0
 JUDGED_S = 12.0  # seconds of a processor; the largest real ones need 2
 
 
-class BadSource(ValueError):
+class BadSource(Refused):
     """A source that cannot be read as evidence: which, and why."""
 
 

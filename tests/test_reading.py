@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from hashlib import sha256
@@ -19,7 +20,11 @@ from mlopsdoc import cli, opening
 from mlopsdoc.hosts.archives import foreign
 from mlopsdoc.hosts.archives.files import CAPS, Files, Spool, read_archive
 from mlopsdoc.hosts.archives.tar import Budget, Stream
+from mlopsdoc.hosts.base import Answer
+from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.hosts.refusals import OverLimit, Refused
+from mlopsdoc.model import Source
+from mlopsdoc.tui import engine_process, wire
 
 from .program import measured
 from .test_foreign import member, tarred
@@ -202,3 +207,24 @@ def test_a_hostile_snapshot_ends_soon_in_little_memory(tmp_path: Path, how: str)
         assert (code, out, err.count("\n")) == (65, "", 1) and words in err
     else:
         assert code in (0, 3)
+
+
+def test_the_screen_gives_up_what_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "JUDGED_S", 1.0)
+    key = "run nvidia-smi -q"
+    recording = Recording(0.0)
+    recording.answers[key] = Answer(key, "ok", b"a\n" * 8 * MIB)
+    ours, theirs = socket.socketpair()
+    if (pid := os.fork()) == 0:
+        ours.close()
+        engine_process.serve(theirs, lambda: (Replay(recording), [Source("text", "night.txt")]))
+    theirs.close()
+    ours.settimeout(60)
+    said, unpacker = list[wire.Said](), wire.Unpacker()
+    while not any(isinstance(message, wire.Trouble | wire.Made) for message in said):
+        said += unpacker.said(ours.recv(1 << 16))
+    ours.close()
+    os.waitpid(pid, 0)
+    assert [message.why for message in said if isinstance(message, wire.Trouble)] == [
+        "night.txt: judging it takes more than 1 s"
+    ]

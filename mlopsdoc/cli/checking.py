@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -48,13 +49,20 @@ def _check(options: list[str], at: str | None) -> int:
 
 
 def _screen(sources: list[str] | None, at: str | None) -> int:
-    from mlopsdoc.tui import open_screen
+    from mlopsdoc.tui import CannotOpen, open_screen
 
-    if sources:
-        return open_screen(open_recording(sources, at))  # what is wrong with it is said in words, here
-    if at:
+    def opening() -> tuple[Replay, list[Source]]:
+        try:
+            return open_recording(sources or [], at)
+        except Stop as stop:
+            raise CannotOpen(stop.why, stop.code) from None
+
+    if not sources and at:
         raise Stop(USAGE, "--at is for a recording, not for this host")
-    return open_screen(None, _recalled())
+    try:
+        return open_screen(opening) if sources else open_screen(None, _recalled)
+    except CannotOpen as error:
+        raise Stop(error.code, str(error)) from None
 
 
 def _recalled() -> tuple[Report, float] | None:
@@ -130,7 +138,7 @@ def _check_live(arguments: argparse.Namespace) -> int:
 
 def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
     started = time.monotonic()
-    from mlopsdoc import examination, opening
+    from mlopsdoc import examination
     from mlopsdoc.engine import Ledger
 
     if arguments.root != "/" or arguments.save:
@@ -140,13 +148,22 @@ def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
         note(remark)
     setup = set_up(arguments.select, arguments.profile, site=False, own=host.recording.profile)
     ledger = Ledger(host)
+    with in_time(paths):
+        results = list(examination.examine(setup, ledger))
+        report = examination.report(setup, ledger, results, sources, started)
+    return _deliver(report, arguments)
+
+
+@contextmanager
+def in_time(paths: list[str]) -> Generator[None]:
+    """Judge recordings; one that takes too long ends the program."""
+    from mlopsdoc import opening
+
     try:
         with opening.in_time(paths):
-            results = list(examination.examine(setup, ledger))
-            report = examination.report(setup, ledger, results, sources, started)
+            yield
     except opening.BadSource as error:
         raise Stop(NO_DATA, str(error)) from None
-    return _deliver(report, arguments)
 
 
 def open_recording(paths: list[str], at: str | None) -> tuple[Replay, list[Source]]:

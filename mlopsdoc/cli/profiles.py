@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlopsdoc.cli.checking import open_recording, set_up
+from mlopsdoc.cli.checking import in_time, open_recording, set_up
 from mlopsdoc.cli.output import BAD_CONFIG, CANNOT_CREATE, Stop, say
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def capture(arguments: argparse.Namespace) -> int:
     from mlopsdoc.profile import as_toml, table
 
     if nursery is None:
-        made = captured(Ledger(open_recording(arguments.source, arguments.at)[0]))
+        host, _ = open_recording(arguments.source, arguments.at)
+        with in_time(arguments.source):
+            made = captured(Ledger(host))
     else:
         setup = set_up([], "")
         with closing(Live(nursery, states=config.state_folders(), bmc=setup.settings.bmc)) as live:

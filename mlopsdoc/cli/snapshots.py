@@ -6,7 +6,7 @@ import errno
 import time
 from typing import TYPE_CHECKING
 
-from mlopsdoc.cli.checking import open_recording, set_up
+from mlopsdoc.cli.checking import in_time, open_recording, set_up
 from mlopsdoc.cli.output import CANNOT_CREATE, LOCKED, NOT_WRITTEN, USAGE, Stop, note, say
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def _judged(source: str, nursery: Nursery | None) -> tuple[Report, Recording]:
     if source != "live" or nursery is None:
         host, sources = open_recording([source], None)
         setup = set_up([], "", site=False, own=host.recording.profile)
-        return saving.judged(host.recording, setup, sources), host.recording
+        with in_time([source]):
+            return saving.judged(host.recording, setup, sources), host.recording
     setup = set_up([], "", site=False)
     with closing(Live(nursery, states=config.state_folders())) as live:
         recorder = Recorder(live)

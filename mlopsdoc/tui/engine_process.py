@@ -16,13 +16,16 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
+from mlopsdoc.tui import CannotOpen
+
 if TYPE_CHECKING:
     from mlopsdoc.engine import Ledger
     from mlopsdoc.examination import Setup
     from mlopsdoc.hosts.base import Host
     from mlopsdoc.hosts.nursery import Nursery
-    from mlopsdoc.hosts.recorder import Recording, Replay
+    from mlopsdoc.hosts.recorder import Recording
     from mlopsdoc.model import Result, Source
+    from mlopsdoc.tui import Opening
     from mlopsdoc.tui.wire import Again, Order, Said, Touch
 
     # Opens a host for one round; the argument tells whether answers that are still fresh will do.
@@ -32,16 +35,20 @@ REST_S = 2.0
 KEEP_EVERY_S = 60.0  # a report for the next start of the screen
 
 
-def serve(channel: socket.socket, opened: tuple[Replay, list[Source]] | None) -> NoReturn:
+def serve(channel: socket.socket, opening: Opening | None) -> NoReturn:
     """Hold rounds until the other end of the channel is closed."""
     try:
         _detach()
-        if opened is None:
+        if opening is None:
             from mlopsdoc.hosts.nursery import Nursery
 
             _live(channel, Nursery())  # before any thread and any heavy import
         else:
-            _recorded(channel, opened)
+            _recorded(channel, opening)
+    except CannotOpen as error:
+        from mlopsdoc.tui import wire
+
+        wire.send(channel, wire.Closed(str(error), error.code))
     except Exception as error:
         from mlopsdoc.engine import described
         from mlopsdoc.tui import wire
@@ -96,14 +103,20 @@ def _watch(orders: Orders) -> None:
         orders.again()
 
 
-def _recorded(channel: socket.socket, opened: tuple[Replay, list[Source]]) -> None:
+def _recorded(channel: socket.socket, open_it: Opening) -> None:
+    opened = open_it()
     orders = Orders(channel)
-    from contextlib import nullcontext
+    from contextlib import contextmanager
 
-    from mlopsdoc import examination
+    from mlopsdoc import examination, opening
+
+    @contextmanager
+    def rounds(_: bool) -> Generator[tuple[Host, list[Source]], None, None]:
+        with opening.in_time([source.path for source in opened[1]]):
+            yield opened
 
     setup = examination.set_up(site=False, own=opened[0].recording.profile)
-    Examiner(channel, setup, lambda _: nullcontext(opened), live=False).work(orders, every_s=None)
+    Examiner(channel, setup, rounds, live=False).work(orders, every_s=None)
 
 
 def devices(ledger: Ledger) -> list[list[str]]:
@@ -199,6 +212,7 @@ class Examiner:
 
     def work(self, orders: Orders, every_s: float | None) -> None:
         from mlopsdoc.engine import described
+        from mlopsdoc.hosts.refusals import Refused
 
         wish: Again | Touch | None = self._wire.Again()
         while True:
@@ -210,7 +224,8 @@ class Examiner:
             except (BrokenPipeError, ConnectionError):
                 return
             except Exception as error:
-                self._say(self._wire.Trouble(described(error)))
+                why = str(error) if isinstance(error, Refused) else described(error)
+                self._say(self._wire.Trouble(why))
             wish = orders.next(every_s)
 
     def _round(self, wish: Again | None) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from mlopsdoc.hosts.pasted.prompts import prompt_of
-from mlopsdoc.hosts.pasted.shapes import start_of
+from mlopsdoc.hosts.pasted.shapes import HIDDEN, start_of
 from mlopsdoc.patterns import compiled
 
 LOOKED_AT = 200  # lines
@@ -36,7 +36,7 @@ _FENCE = (
 _SCRIPT = r"Script (?:started|done) (?:on|at) (.{10,40})"
 
 _ESCAPE = r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>78cM])"
-_HIDDEN = "[\x08\r\x1b&\xa0\u200b\ufeff]"
+_HIDDEN = rf"[{HIDDEN}]"
 # How zsh finds the first column, and how readline goes on in the next line of a narrow terminal.
 _OVERWRITTEN = r"^[%#]? {20,}\r \r+| \r(?=[^\r\n])"
 ENTITIES = (
@@ -109,10 +109,10 @@ def alike(under: Mapping[str, set[str]]) -> list[str]:
 
 
 class Margin(NamedTuple):
-    """hosts: whose names stand in front of every line, as pdsh writes them. strip: takes the margin off a line."""
+    """hosts: whose names stand in front of every line, as pdsh writes them. strip: takes off the margin, if any."""
 
     hosts: list[str]
-    strip: Callable[[str], str]
+    strip: Callable[[str], str] | None
 
 
 def margin_of(lines: Sequence[str]) -> Margin:
@@ -130,10 +130,10 @@ def _prefixes(full: Sequence[str]) -> list[str]:
     return names if len(set(firsts)) <= len(names) // 2 + 1 and all(map(_is_known, firsts)) else []
 
 
-def _strip_of(full: Sequence[str]) -> Callable[[str], str]:
+def _strip_of(full: Sequence[str]) -> Callable[[str], str] | None:
     """A margin stands on every line (a quotation on nearly every one); without it the text begins as terminals do."""
     if len(full) < 3 or _is_known(full[0]):
-        return _as_it_is
+        return None
     quoted = [line for line in full if line.startswith(">")]
     if len(quoted) * 10 >= len(full) * 8 and (depth := _depth(quoted[0])):
         return _taking(rf"(?:{_QUOTE}){{1,{depth}}}")
@@ -147,7 +147,7 @@ def _strip_of(full: Sequence[str]) -> Callable[[str], str]:
         first = next((line for line in bare if line.strip()), "")
         if len(bare) == len(full) and (_is_known(first) or is_fence(first)):
             return _taking(form)
-    return _as_it_is
+    return None
 
 
 def _depth(line: str) -> int:
@@ -174,7 +174,3 @@ def _taking(form: str) -> Callable[[str], str]:
 
 def _is_known(line: str) -> bool:
     return prompt_of(line) is not None or start_of(line) is not None
-
-
-def _as_it_is(line: str) -> str:
-    return line

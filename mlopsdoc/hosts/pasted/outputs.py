@@ -49,7 +49,7 @@ class Heard(NamedTuple):
 
 def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
     """What a command line and its output say. is_cut: lines are missing."""
-    lines = _trimmed(list(output.lines))
+    lines = _trimmed(output.text.split("\n"))
     try:
         parts = [pipeline for pipeline in pipelines(command) if not pipeline[-1].is_silent]
     except ValueError:
@@ -177,8 +177,7 @@ def _text(lines: Sequence[str]) -> str:
 def _explains_itself(argv: tuple[str, ...], lines: Sequence[str]) -> bool:
     """Whether every line of output is known by its form, as of ``curl .../redfish`` or of a script of one's own."""
     segments = Segments(lambda said: None)
-    known = [segments.add(line) for line in lines]
-    return bool(known) and all(known)
+    return bool(lines) and all(segments.add(line) for line in lines)
 
 
 def _refused(

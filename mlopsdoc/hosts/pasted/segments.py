@@ -84,6 +84,16 @@ class Segments:
             return True
         return self._other(line)
 
+    def add_log(self, lines: str) -> None:
+        """Take whole lines of a log that go on with one."""
+        for key, part in shapes.logs_in(lines).items():
+            self._logs.setdefault(key, Buffer(is_log=True)).add(part)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what comes next is part of a block, whatever it looks like."""
+        return self._block is not None
+
     def _is_ours(self, key: str) -> bool:
         """Whether such a line may be one of the output that is being read, if it goes on with that."""
         return bool(self._key) and key != self._key and (key in shapes.PLAIN or self._key.startswith(key))

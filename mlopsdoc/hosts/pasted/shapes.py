@@ -43,12 +43,12 @@ SHAPES: tuple[Shape, ...] = (
     # ---- logs: which of the two a line belongs to, log_key tells
     Shape("log", r"(?:<[0-9]{1,3}>)?\[ {0,8}[0-9]{1,9}\.[0-9]{6}\](?: |$)"),
     Shape("log", r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "),
-    Shape("log", r"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9:]{5}(?:\.[0-9]{1,9})? [\w.-]{1,255} [^\s:]{1,128}: "),
-    Shape("log", r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}\S{0,18} [\w.-]{1,255} [^\s:]{1,128}: "),
+    Shape("log", r"(?:<[0-9]{1,3}>)?(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9:]{5}(?:\.[0-9]{1,9})?"
+                 r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}\S{0,18}) [\w.-]{1,255} [^\s:]{1,128}: "),
     Shape("log", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8},[0-9]{6}[+-][0-9:]{4,5} "),
-    Shape("log", r"(?:kernel: |NVRM: |nvidia-(?:nvlink|nvswitch|uvm|modeset|peermem)\S{0,12}[: ]|EDAC MC[0-9]|mce: "
-                 r"|pcieport [0-9a-f:.]{7,16}: |mlx5_core [0-9a-f:.]{7,16}|nvme nvme[0-9]+: |md/raid[0-9]*:"
-                 r"|\{[0-9]{1,3}\}\[Hardware Error\]|Out of memory: |oom-kill:|watchdog: BUG|INFO: task \S)"),
+    Shape("log", r"(?:<[0-9]{1,3}>)?(?:kernel: |NVRM: |nvidia-(?:nvlink|nvswitch|uvm|modeset|peermem)\S{0,12}[: ]"
+                 r"|EDAC MC[0-9]|mce: |pcieport [0-9a-f:.]{7,16}: |mlx5_core [0-9a-f:.]{7,16}|nvme nvme[0-9]+: "
+                 r"|md/raid[0-9]*:|\{[0-9]{1,3}\}\[Hardware Error\]|Out of memory: |oom-kill:|watchdog: BUG|INFO: task \S)"),
     Shape("run journalctl -u thermald", r"\[[0-9]{10}\]\[[A-Z]{3,8}\]"),
     Shape("read /var/log/fabricmanager.log",
           r"\[[A-Z][a-z]{2} [0-9]{2} [0-9]{4} [0-9:]{8}\] \[[A-Z]+\]|[Ff]abric ?[Mm]anager |Please update with match"),
@@ -158,7 +158,8 @@ PLAIN = (
 
 @cache
 def _starts() -> re.Pattern[str]:
-    parts = (f"(?P<s{n}>{shape.start.replace('(?P<what>', f'(?P<w{n}>')})" for n, shape in enumerate(SHAPES))
+    """All of them in one. The group with the number comes last: so their first characters tell most of them apart."""
+    parts = (f"(?:{shape.start.replace('(?P<what>', f'(?P<w{n}>')})(?P<s{n}>)" for n, shape in enumerate(SHAPES))
     return re.compile("|".join(parts))
 
 
@@ -177,9 +178,9 @@ class Start(NamedTuple):
 def start_of(line: str) -> Start | None:
     """The shape that a line is the beginning of."""
     match = _starts().match(line[:4096])
-    if match is None:
+    if match is None or match.lastgroup is None:
         return None
-    found = next(n for n in range(len(SHAPES)) if match.start(f"s{n}") >= 0)
+    found = int(match.lastgroup[1:])
     key = SHAPES[found].key
     if "{}" in key:
         what = match[f"w{found}"]
@@ -193,11 +194,13 @@ def goes_on(number: int, line: str) -> bool:
     return _more(number).match(line[:4096]) is not None
 
 
-_IDENT = (
-    r"(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}(?:\.[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]\S{8,26}) \S+"
-    r" ([^\s:\[]+)(?:\[[0-9]+\])?: "
-    r"|([A-Za-z][\w.@/-]{0,63})\[[0-9]{1,7}\]: |(systemd): "
+HIDDEN = r"\x08\r\x1b&\xa0\u200b\ufeff"  # what a terminal shows as something else
+_STAMPED = (
+    r"(?:<[0-9]{1,3}>)?(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}(?:\.[0-9]+)?|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]\S{8,26})"
+    r" \S+ "
 )
+_IDENT = rf"{_STAMPED}([^\s:\[]+)(?:\[[0-9]+\])?: |([A-Za-z][\w.@/-]{{0,63}})\[[0-9]{{1,7}}\]: |(systemd): "
+_OTHERS = rf"^{_STAMPED}(?!kernel[\[:])[^\s:\[]+(?:\[[0-9]+\])?: .*$"
 
 
 def log_key(line: str) -> str:
@@ -208,12 +211,26 @@ def log_key(line: str) -> str:
 
 
 LOG_LINE = (
-    r"(?:<[0-9]{1,3}>)?\[ {0,8}[0-9]{1,9}\.[0-9]{6}\] |\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "
+    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "
+    r"|(?:<[0-9]{1,3}>)?(?:\[ {0,8}[0-9]{1,9}\.[0-9]{6}\] "
     r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} [\w.-]{1,255} [^\s:]{1,128}: "
-    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\S{0,14} [\w.-]{1,255} [^\s:]{1,128}: "
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\S{0,14} [\w.-]{1,255} [^\s:]{1,128}: )"
 )
 
 
 def is_log_line(line: str) -> bool:
     """Whether a line of a log begins here, as dmesg, journalctl and syslog write it."""
     return compiled(LOG_LINE).match(line) is not None
+
+
+def end_of_log(text: str, at: int) -> int:
+    """Where the whole lines of a log end that stand there one below the other, each as a terminal shows it."""
+    match = compiled(rf"^(?!(?:{LOG_LINE})[^\n{HIDDEN}]*\n)", re.MULTILINE).search(text, at)
+    return match.start() if match else len(text)
+
+
+def logs_in(lines: str) -> dict[str, str]:
+    """Lines of a log by `log_key`."""
+    others = "\n".join(match[0] for match in compiled(_OTHERS, re.MULTILINE).finditer(lines))
+    kernel = compiled(rf"{_OTHERS}\n?", re.MULTILINE).sub("", lines).removesuffix("\n") if others else lines
+    return {key: text for key, text in (("run dmesg", kernel), ("run journalctl", others)) if text}

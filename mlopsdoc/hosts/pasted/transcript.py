@@ -12,7 +12,7 @@ is then not sure (see dates.py), and said in a note.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import chain
 from typing import TextIO
@@ -24,7 +24,7 @@ from mlopsdoc.hosts.pasted.dates import NEVER, ZONES_S, moment_of, newest_moment
 from mlopsdoc.hosts.pasted.files import Said
 from mlopsdoc.hosts.pasted.latest import WEAK, joined
 from mlopsdoc.hosts.pasted.machines import HERE, HERE_TOO, Where, different, is_evidence, is_one, keys_of
-from mlopsdoc.hosts.pasted.margins import LOOKED_AT, alike, heading_of, is_fence, margin_of, script_time, shown
+from mlopsdoc.hosts.pasted.margins import LOOKED_AT, Margin, alike, heading_of, is_fence, margin_of, script_time, shown
 from mlopsdoc.hosts.pasted.outputs import typed_key
 from mlopsdoc.hosts.pasted.places import SHELLS, Placed, bmc_of, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
@@ -92,21 +92,38 @@ def _read(text: TextIO) -> Reader:
     first = [line for _ in range(LOOKED_AT) if (line := text.readline(MAX_LINE))]
     margin = margin_of(first)
     _must_be_one(margin.hosts)
-    reader, left = Reader(), [MAX_BYTES]
-
-    def counted(line: str) -> str:
-        left[0] -= len(line)
-        if left[0] < 0:
-            raise OverLimit(TOO_LARGE_TEXT.format(MAX_BYTES >> 20))
-        return line
-
-    lines = chain(first, iter(lambda: text.readline(MAX_LINE), ""))
-    for line in unwrapped(margin.strip(shown(counted(line).rstrip("\r\n"))) for line in lines):
+    reader = Reader()
+    for line in unwrapped(_shown(chain(["".join(first)], _chunks(text)), margin, reader)):
         reader.add(line)
-        if reader.is_full:
-            reader.look_for_logs(map(counted, iter(lambda: text.read(CHUNK), "")))
-            break
     return reader
+
+
+def _chunks(text: TextIO) -> Iterator[str]:
+    """The text in parts of whole lines; raises OverLimit."""
+    size = 0
+    while chunk := text.read(CHUNK):
+        chunk += text.readline(MAX_LINE)
+        size += len(chunk)
+        if size > MAX_BYTES:
+            raise OverLimit(TOO_LARGE_TEXT.format(MAX_BYTES >> 20))
+        yield chunk
+
+
+def _shown(chunks: Iterator[str], margin: Margin, reader: Reader) -> Iterator[str]:
+    """The lines as a terminal shows them; those of a log many at once, and nothing else once the reader is full."""
+    for chunk in chunks:
+        at = 0
+        while at < len(chunk):
+            if reader.is_full:
+                return reader.look_for_logs(chain([chunk[at:]], chunks))
+            end = shapes.end_of_log(chunk, at) if reader.in_log and not margin.strip else at
+            if end > at:
+                yield chunk[at : end - 1]
+            else:
+                end = chunk.find("\n", at) + 1 or len(chunk)
+                line = shown(chunk[at:end].rstrip("\r\n"))
+                yield margin.strip(line) if margin.strip else line
+            at = end
 
 
 class _Typed:
@@ -140,7 +157,7 @@ class Reader:
         self._more: list[str] = []  # of a command line that goes on
         self._waiting: Prompt | None = None
         self._segments = Segments(self._keep)
-        self._in_log = False
+        self.in_log = False
         self._folder = ""
         self._names: dict[str, int] = {}
         self._bmcs: dict[str, None] = {}  # of other machines, which ipmitool asked
@@ -152,10 +169,14 @@ class Reader:
     # ---- lines
 
     def add(self, line: str) -> None:
-        """Take the next line, as a terminal shows it."""
-        if self._in_log and shapes.is_log_line(line):
+        """Take the next line, as a terminal shows it; while it is in a log, many lines of that at once."""
+        if self.in_log and shapes.is_log_line(line):
             self._blanks = 0
-            self._line(line)
+            if self._typed is None:
+                self._segments.add_log(line)
+            else:
+                self._typed.lines.add(line)
+                self._typed.is_cut = self._typed.is_cut or self._typed.had_remark
             return
         self._blanks = self._blanks + 1 if not line else 0
         self._lines += 1
@@ -179,11 +200,9 @@ class Reader:
         """Take lines of logs out of all that follows, and nothing else."""
         self._end_output(is_last=True)
         self._waiting = None
-        rest, form = "", compiled(rf"^(?:{shapes.LOG_LINE}).*", re.MULTILINE)
-        for chunk in chain(chunks, ["\n"]):
-            text, _, rest = f"{rest[:MAX_LINE]}{chunk}".rpartition("\n")
-            for match in form.finditer(text):
-                self._segments.add(match[0].rstrip("\r"))
+        form = compiled(rf"^(?:{shapes.LOG_LINE}).*", re.MULTILINE)
+        for chunk in chunks:
+            self._segments.add_log("\n".join(match[0].rstrip("\r") for match in form.finditer(chunk)))
 
     def _line(self, line: str) -> None:
         typed = self._typed
@@ -197,7 +216,7 @@ class Reader:
                 return
             if is_remark(line) and not self._segments.takes_remark(line):
                 return
-            self._in_log = self._segments.add(line) and shapes.is_log_line(line)
+            self.in_log = self._segments.add(line) and not self._segments.is_open and shapes.is_log_line(line)
         elif is_remark(line) and not outputs.may_have_remarks(typed.command):
             self._next_heading = heading_of(line)[0] or self._next_heading
             typed.had_remark = True
@@ -209,7 +228,7 @@ class Reader:
         elif not compiled(_TIMED).match(line[:40]):
             typed.lines.add(line)
             typed.is_cut = typed.is_cut or (typed.had_remark and bool(line.strip()))  # somebody was at work there
-            self._in_log = shapes.is_log_line(line)
+            self.in_log = shapes.is_log_line(line)
 
     def _command_goes_on(self, line: str) -> None:
         prompt = self._waiting
@@ -282,7 +301,7 @@ class Reader:
 
     def _end_output(self, *, is_last: bool = False) -> None:
         self._segments.end()
-        self._in_log = False
+        self.in_log = False
         typed, self._typed = self._typed, None
         if typed is not None:
             self._take(typed, is_last)
@@ -476,7 +495,7 @@ def _says_cut(remark: str) -> bool:
 
 
 def _may_prompt(line: str) -> bool:
-    return compiled(r".{0,160}?[$#%>\u276f➜λ└]|Every ").match(line) is not None
+    return compiled(r"[$#%>\u276f➜λ└]").search(line, 0, 160) is not None or line.startswith("Every ")
 
 
 def _changed_folder(command: str, folder: str) -> str:

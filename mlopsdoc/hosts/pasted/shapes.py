@@ -48,7 +48,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape("log", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8},[0-9]{6}[+-][0-9:]{4,5} "),
     Shape("log", r"(?:<[0-9]{1,3}>)?(?:kernel: |NVRM: |nvidia-(?:nvlink|nvswitch|uvm|modeset|peermem)\S{0,12}[: ]"
                  r"|EDAC MC[0-9]|mce: |pcieport [0-9a-f:.]{7,16}: |mlx5_core [0-9a-f:.]{7,16}|nvme nvme[0-9]+: "
-                 r"|md/raid[0-9]*:|\{[0-9]{1,3}\}\[Hardware Error\]|Out of memory: |oom-kill:|watchdog: BUG|INFO: task \S)"),
+                 r"|md/raid[0-9]*:|\{[0-9]{1,3}\}\[Hardware Error\]|Out of memory: |oom-kill:|watchdog: BUG"
+                 r"|INFO: task \S)"),
     Shape("run journalctl -u thermald", r"\[[0-9]{10}\]\[[A-Z]{3,8}\]"),
     Shape("read /var/log/fabricmanager.log",
           r"\[[A-Z][a-z]{2} [0-9]{2} [0-9]{4} [0-9:]{8}\] \[[A-Z]+\]|[Ff]abric ?[Mm]anager |Please update with match"),

@@ -5,15 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from mlopsdoc.hosts.recorder import Replay
     from mlopsdoc.model import Report, Source
 
+    Opening: TypeAlias = Callable[[], tuple[Replay, list[Source]]]
+    Recalling: TypeAlias = Callable[[], tuple[Report, float] | None]
 
-def open_screen(opened: tuple[Replay, list[Source]] | None, recalled: tuple[Report, float] | None = None) -> int:
-    """Show this machine, or a recording that was opened, until the reader has had enough; the exit code.
 
-    Call it on a terminal, before any thread is started: it forks the process that runs the checks. recalled: the
-    report of an earlier run and its age, to be shown until there is a new one.
+class CannotOpen(Exception):
+    """A recording that there is nothing of to show: why, and the exit code."""
+
+    def __init__(self, why: str, code: int) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+def open_screen(opening: Opening | None, recall: Recalling = lambda: None) -> int:
+    """Show this machine, or the recording that `opening` opens, until the reader has had enough; the exit code.
+
+    Call it on a terminal, before any thread is started: it forks the process that runs the checks, which also opens
+    the recording, while this one loads textual. Raises CannotOpen, as `opening` does. recall: the report of an earlier
+    run and its age, to be shown until there is a new one.
     """
     import os
     import socket
@@ -23,9 +38,13 @@ def open_screen(opened: tuple[Replay, list[Source]] | None, recalled: tuple[Repo
         ours.close()
         from mlopsdoc.tui import engine_process
 
-        engine_process.serve(theirs, opened)
+        engine_process.serve(theirs, opening)
     theirs.close()
+    recalled = recall()
     from mlopsdoc.tui.app import show  # the slow import, while the other process already asks
     from mlopsdoc.tui.feed import Feed
 
-    return show(Feed(ours, pid), recalled)
+    feed = Feed(ours, pid)
+    if opening:
+        feed.wait()
+    return show(feed, recalled)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from textual.message import Message
 
+from mlopsdoc.tui import CannotOpen
 from mlopsdoc.tui.messages import EngineEnded, EngineSaid
-from mlopsdoc.tui.wire import Order, Unpacker, packed
+from mlopsdoc.tui.wire import Closed, Order, Said, Unpacker, packed
 
 
 class Feed:
@@ -21,9 +22,19 @@ class Feed:
         self._pid = pid
         self._unpacker = Unpacker()
         self._post: Callable[[Message], object] = lambda _: None
+        self._early: list[Said] = []
+
+    def wait(self) -> None:
+        """Until the other process has said something; raises CannotOpen where it has nothing to show."""
+        while not self._early and (data := self._channel.recv(1 << 18)):
+            self._early = self._unpacker.said(data)
+        if self._early and isinstance(first := self._early[0], Closed):
+            raise CannotOpen(first.why, first.code)
 
     def start(self, post: Callable[[Message], object]) -> None:
         self._post = post
+        for said in self._early:
+            post(EngineSaid(said))
         self._channel.setblocking(False)
         asyncio.get_running_loop().add_reader(self._channel, self._readable)
 

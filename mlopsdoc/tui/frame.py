@@ -53,6 +53,7 @@ class Frame(App[int]):
         self.aside = Pane("Output", id="aside")
         self.step = StepPane(self.footer, id="step")
         self.wanted = ""  # what was last searched for
+        self.is_behind = False  # something was heard that is not drawn yet
 
     def compose(self) -> ComposeResult:
         yield self.header
@@ -67,7 +68,7 @@ class Frame(App[int]):
         self.delay_update(0.04)  # the first paint: all at once, with what is known by then
         self.help.show("Keys and signs", pages.help_page, from_top=True)
         utf8 = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "") == "utf8"
-        self.screen.set_class(not utf8, "-ascii")
+        self.screen.set_class(not utf8, "-ascii", update=False)
         self.look_at("checks")
         self.draw_all()
         self.loop = asyncio.get_running_loop()
@@ -92,6 +93,12 @@ class Frame(App[int]):
         self.board.hear(event.said)
         self.heard = monotonic()
         self.board.silent_s = 0.0
+        if not self.is_behind:
+            self.is_behind = self.call_later(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Draw what was heard: once for all that came together."""
+        self.is_behind = False
         self.draw_all()
 
     def _count_silence(self) -> None:
@@ -118,7 +125,8 @@ class Frame(App[int]):
     def look_at(self, where: str) -> None:
         self.at = where
         for name in (*PANES, *OVER):
-            self.screen.set_class(name == where, f"-at-{name}")
+            self.screen.set_class(name == where, f"-at-{name}", update=False)
+        self.screen.update_node_styles()
         self.pane.focus()
         self.draw_bars(self.size.width)
 

@@ -1,4 +1,4 @@
-"""What travels between the process that asks and the one that draws: ten kinds of message, each with its length."""
+"""What travels between the process that asks and the one that draws: eleven kinds of message, each with its length."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ class Trouble(Struct, frozen=True, tag=True):
     why: str
 
 
+class Closed(Struct, frozen=True, tag=True):
+    """Instead of a plan: a recording cannot be opened, and with which exit code that ends."""
+
+    why: str
+    code: int
+
+
 class Again(Struct, frozen=True, tag=True):
     """Ask anew: for one check, or for all when it is empty."""
 
@@ -79,7 +86,7 @@ class Devices(Struct, frozen=True, tag=True):
     rows: list[list[str]]
 
 
-Said: TypeAlias = Plan | Came | Made | Trouble | Touched | Devices
+Said: TypeAlias = Plan | Came | Made | Trouble | Closed | Touched | Devices
 Order: TypeAlias = Again | Pause | Touch
 
 

@@ -52,20 +52,18 @@ class Frame(App[int]):
         self.doctor = Pane("What could not be seen", id="doctor")
         self.aside = Pane("Output", id="aside")
         self.step = StepPane(self.footer, id="step")
+        # Not there before they are first wanted: each costs the first paint.
+        self.hidden = {"help": self.help, "doctor": self.doctor, "step": self.step, "aside": self.aside}
         self.wanted = ""  # what was last searched for
         self.is_behind = False  # something was heard that is not drawn yet
 
     def compose(self) -> ComposeResult:
         yield self.header
         yield self.body
-        yield self.help
-        yield self.doctor
-        yield self.step
-        yield self.aside
         yield self.footer
 
     def on_mount(self) -> None:
-        self.delay_update(0.04)  # the first paint: all at once, with what is known by then
+        self.delay_update(0.01)  # the first paint: all at once, with what is known by then
         self.help.show("Keys and signs", pages.help_page, from_top=True)
         utf8 = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "") == "utf8"
         self.screen.set_class(not utf8, "-ascii", update=False)
@@ -144,6 +142,8 @@ class Frame(App[int]):
             return
         if self.at in PANES:
             self.came_from = self.at
+        if where in self.hidden and not self.hidden[where].is_attached:
+            self.mount(self.hidden[where], before=self.footer)
         self.look_at(where)
 
     def action_step_back(self) -> None:

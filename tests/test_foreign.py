@@ -96,37 +96,35 @@ def test_any_packing_is_told_by_its_content(tmp_path: Path, pack: Callable[[byte
     assert said["run df"] == DF.encode()
 
 
-def hostile_members(kind: str) -> list[tuple[tarfile.TarInfo, bytes]]:
-    bad = {
-        "traversal": [member(f"{TOP}/../../proc/mounts2", b"x"), member("../proc/x", b"x")],
-        "control": [member(f"{TOP}/proc/\x1b]0;x\x07", b"x"), member(f"{TOP}/proc/a\nb", b"x")],
-        "devices": [
-            member(f"{TOP}/dev/x", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
-            member(f"{TOP}/dev/y", type=tarfile.FIFOTYPE),
-        ],
-        "links": [
-            member(f"{TOP}/proc/out", type=tarfile.SYMTYPE, linkname="../../../../../etc/shadow"),
-            member(f"{TOP}/proc/abs", type=tarfile.SYMTYPE, linkname="/etc/shadow"),
-            member(f"{TOP}/proc/me", type=tarfile.SYMTYPE, linkname="me"),
-            member(f"{TOP}/proc/a", type=tarfile.SYMTYPE, linkname="b"),
-            member(f"{TOP}/proc/b", type=tarfile.SYMTYPE, linkname="a"),
-            member(f"{TOP}/proc/up", type=tarfile.SYMTYPE, linkname="."),
-            member(f"{TOP}/proc/hard", type=tarfile.LNKTYPE, linkname="/etc/shadow"),
-        ],
-        "duplicates": [member(f"{TOP}/proc/mounts", b"/dev/evil / ext4 ro 0 0\n")],
-        "depth": [member(f"{TOP}/" + "d/" * 100 + "x", b"x")],
-        "long": [member(f"{TOP}/" + "n" * 5000, b"x")],
-        "latin": [member(f"{TOP}/proc/\udcff\udcfe", b"x")],
-    }
-    return bad[kind]
+def link(name: str, target: str, *, is_hard: bool = False) -> tuple[tarfile.TarInfo, bytes]:
+    return member(f"{TOP}/{name}", type=tarfile.LNKTYPE if is_hard else tarfile.SYMTYPE, linkname=target)
 
 
-@pytest.mark.parametrize("kind", ["traversal", "control", "devices", "links", "duplicates", "depth", "long", "latin"])
-def test_bad_members_are_left_out(tmp_path: Path, kind: str) -> None:
-    data = tarred(*good(), *hostile_members(kind))
+# What hosts have, and collectors copy as it is.
+HARMLESS = {
+    "control": [member(f"{TOP}/proc/\x1b]0;x\x07", b"x"), member(f"{TOP}/proc/a\nb", b"x")],
+    "fifo": [member(f"{TOP}/run/x", type=tarfile.FIFOTYPE), member(f"{TOP}/dev/nvram", type=tarfile.CHRTYPE)],
+    "links": [
+        link("proc/out", "../../../../../etc/shadow"),
+        link("proc/abs", "/etc/shadow"),
+        link("proc/me", "me"),
+        link("proc/a", "b"),
+        link("proc/b", "a"),
+        link("proc/up", "."),
+        link("proc/hard", "etc/not-here", is_hard=True),
+    ],
+    "again": [member(f"{TOP}/proc/mounts", MOUNTS.encode()), link("etc/x", "y"), link("etc/x", "y")],
+    "depth": [member(f"{TOP}/" + "d/" * 100 + "x", b"x")],
+    "long": [member(f"{TOP}/" + "n" * 5000, b"x")],
+    "latin": [member(f"{TOP}/proc/\udcff\udcfe", b"x")],
+}
+
+
+@pytest.mark.parametrize("kind", HARMLESS)
+def test_odd_members_take_nothing_from_the_others(tmp_path: Path, kind: str) -> None:
+    data = tarred(*good(), *HARMLESS[kind])
     plain, _ = read(tarred(*good()), tmp_path)
-    said, complete = read(data, tmp_path)
-    assert not complete
+    said, _ = read(data, tmp_path)
     assert {key: said[key] for key in plain} == plain
     new = {key: value for key, value in said.items() if key not in plain}
     assert all(key.isprintable() and ".." not in key.split("/") for key in new)
@@ -137,7 +135,93 @@ def test_bad_members_are_left_out(tmp_path: Path, kind: str) -> None:
         assert not any(b"root" in value for value in new.values())
         assert "read /proc/out" not in new and "read /proc/hard" not in new and "read /proc/me" not in new
     else:
-        assert new == {}
+        assert new == ({"link /etc/x": b"y"} if kind == "again" else {})
+
+
+def packed_members(*members: tuple[tarfile.TarInfo, bytes]) -> Callable[[Path], object]:
+    """What writes an archive that holds evidence, and these members after it."""
+    return lambda path: path.write_bytes(gzip.compress(tarred(*good(), *members), 1))
+
+
+def large_header(path: Path) -> None:
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, 200_000_000
+    with gzip.open(path, "wb", 1) as file:
+        file.write(begun(*good()) + info.tobuf(tarfile.USTAR_FORMAT) + b"200000000 path=")
+        for _ in range(190):
+            file.write(b"a" * (1 << 20))
+
+
+def bomb(path: Path, opener: Callable[..., IO[bytes]] = lzma.open) -> None:
+    info = tarfile.TarInfo(f"{TOP}/var/log/zeros")
+    info.size = 1 << 30
+    with opener(path, "wb") as file:
+        file.write(begun(*good()) + info.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(256):
+            file.write(bytes(1 << 20))
+
+
+def many_members(path: Path, count: int = 300_000) -> None:
+    with gzip.open(path, "wb", 1) as file:
+        file.write(begun(*good()))
+        for n in range(count):
+            file.write(tarfile.TarInfo(f"{TOP}/proc/{n}").tobuf(tarfile.USTAR_FORMAT))
+        file.write(bytes(1024))
+
+
+def sparse_64_gib(path: Path) -> None:
+    """A member that claims 64 GiB and has no byte."""
+    data = bytearray(tarred(member(f"{TOP}/proc/huge", type=tarfile.GNUTYPE_SPARSE), *good()))
+    data[483:495] = b"\x80" + (64 << 30).to_bytes(11, "big")
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    path.write_bytes(data)
+
+
+ENTITIES = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
+ENTITY_BOMB = (
+    f'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a0 "aaaaaaaaaa">{ENTITIES}]><nvidia_smi_log>&a11;</nvidia_smi_log>'
+)
+UNKNOWN = "nothing in this text is output that mlopsdoc knows"
+# Every archive below holds evidence too; what is no archive is the source itself.
+HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "traversal": (packed_members(member(f"{TOP}/../../proc/x", b"x")), "/../../proc/x' would lie outside it"),
+    "absolute": (packed_members(member("/etc/cron.d/x", b"x")), "member '/etc/cron.d/x' would lie outside it"),
+    "behind a link": (
+        packed_members(link("etc/x", "/etc"), member(f"{TOP}/etc/x/passwd", b"x")),
+        "/etc/x/passwd' lies behind a link",
+    ),
+    "hard link": (packed_members(link("etc/x", "/etc/shadow", is_hard=True)), "is a hard link to a file outside it"),
+    "device": (packed_members(member(f"{TOP}/dev/x", type=tarfile.CHRTYPE, devmajor=1)), "/dev/x' is a device"),
+    "block device": (packed_members(member(f"{TOP}/x", type=tarfile.BLKTYPE, devmajor=8)), "/x' is a device"),
+    "duplicate": (packed_members(member(f"{TOP}/proc/mounts", b"x")), "is there twice, with different content"),
+    "file and link": (packed_members(link("proc/mounts", "x")), "is there twice, with different content"),
+    "sparse": (sparse_64_gib, "/proc/huge' is a sparse file"),
+    "header": (large_header, "a header of it is 200000000 bytes long"),
+    "members": (many_members, "it has more than 250000 members"),
+    "xz bomb": (bomb, "grows to more than 1000 times"),
+    "bz2 bomb": (lambda path: bomb(path, bz2.open), "grows to more than 1000 times"),
+    "truncated": (
+        lambda path: path.write_bytes(lzma.compress(os.urandom(9000) + tarred(*good()))[:4000]),
+        "ends in the",
+    ),
+    "not UTF-8": (lambda path: path.write_bytes(b"caf\xe9 \xff\xfe\n" * 5000), UNKNOWN),
+    "entity bomb": (lambda path: path.write_text(ENTITY_BOMB), UNKNOWN),
+    "deep JSON": (lambda path: path.write_text("[" * 500_000), UNKNOWN),
+    "deep JSON in lines": (lambda path: path.write_text('{"a":\n' * 200_000), UNKNOWN),
+    "in an archive": (
+        packed_members(member(f"{TOP}/x.tar.gz", gzip.compress(tarred(member("../x", b"x"))))),
+        "'../x' would lie outside it",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_was_made_to_do_harm_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
+    write, words = HOSTILE[kind]
+    path = tmp_path / "evidence"
+    write(path)
+    assert words in refused(path, tmp_path)
 
 
 def test_hard_links_are_their_target(tmp_path: Path) -> None:
@@ -164,82 +248,11 @@ def test_long_names_are_read(tmp_path: Path, form: int) -> None:
     assert said[f"read /{name}"] == b"long"
 
 
-def sparse() -> tuple[tarfile.TarInfo, bytes]:
-    """A member that claims 64 GiB and has no byte."""
-    return member(f"{TOP}/proc/huge", type=tarfile.GNUTYPE_SPARSE)
-
-
-def with_sparse() -> bytes:
-    data = bytearray(tarred(sparse(), *good()))
-    data[483:495] = b"\x80" + (64 << 30).to_bytes(11, "big")
-    data[148:156] = b" " * 8
-    data[148:156] = b"%06o\0 " % sum(data[:512])
-    return bytes(data)
-
-
-def test_a_sparse_member_is_left_out(tmp_path: Path) -> None:
-    said, complete = read(with_sparse(), tmp_path)
-    assert not complete
-    assert "read /proc/huge" not in said and said["read /proc/mounts"] == MOUNTS.encode()
-
-
-def write_bomb(path: Path, kind: str) -> None:
-    openers: dict[str, Callable[..., IO[bytes]]] = {"xz": lzma.open, "bz2": bz2.open}
-    info = tarfile.TarInfo(f"{TOP}/var/log/zeros")
-    info.size = 1 << 30
-    with openers[kind](path, "wb") as file:
-        file.write(begun(*good()) + info.tobuf(tarfile.GNU_FORMAT))
-        for _ in range(256):
-            file.write(bytes(1 << 20))
-
-
-@pytest.mark.parametrize("kind", ["xz", "bz2"])
-def test_what_grows_too_much_is_refused(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "bomb"
-    write_bomb(path, kind)
-    assert "grows to more than 1000 times" in refused(path, tmp_path)
-
-
-def test_a_large_header_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "pax.tar.gz"
-    info = tarfile.TarInfo("././@PaxHeader")
-    info.type, info.size = tarfile.XHDTYPE, 200_000_000
-    with gzip.open(path, "wb", 1) as file:
-        file.write(info.tobuf(tarfile.USTAR_FORMAT))
-        file.write(b"200000000 path=")
-        for _ in range(190):
-            file.write(b"a" * (1 << 20))
-    assert "a header of it is 200000000 bytes long" in refused(path, tmp_path)
-
-
-def many_members(path: Path, count: int) -> None:
-    with gzip.open(path, "wb", 1) as file:
-        file.write(begun(*good()))
-        for n in range(count):
-            file.write(tarfile.TarInfo(f"{TOP}/proc/{n}").tobuf(tarfile.USTAR_FORMAT))
-        file.write(bytes(1024))
-
-
-@SOAK
-def test_300_000_members_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "many.tar.gz"
-    many_members(path, 300_000)
-    code, out, _ = ended(path, tmp_path)
-    assert code in (0, 3) and json.loads(out)["host"]["name"] == "gpu17"
-
-
-@SOAK
-def test_too_many_members_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "many.tar.gz"
-    many_members(path, 400_001)
-    assert "more than 400000 members" in refused(path, tmp_path)
-
-
 @SOAK
 def test_too_many_packed_parts_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "parts.gz"
-    path.write_bytes(gzip.compress(b"") * 400_001)
-    assert "more than 400000 packed parts" in refused(path, tmp_path)
+    path.write_bytes(gzip.compress(b"") * 250_001)
+    assert "more than 250000 packed parts" in refused(path, tmp_path)
 
 
 @SOAK
@@ -312,10 +325,8 @@ def test_a_truncated_archive_gives_what_came_before(tmp_path: Path, share: float
 
 
 def test_hostile_content_is_judged_and_ends(tmp_path: Path) -> None:
-    entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12))
-    bomb = f'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a0 "aaaaaaaaaa">{entities}'
     more = {
-        "sos_commands/nvidia/nvidia-smi_-q_-x": bomb + "]><nvidia_smi_log>&a11;</nvidia_smi_log>",
+        "sos_commands/nvidia/nvidia-smi_-q_-x": ENTITY_BOMB,
         "sos_commands/nvidia/nvidia-smi_-q": "[" * 100_000,
         "sos_reports/manifest.json": "[" * 1_000_000,
         "sos_reports/sos.json": '{"a":' * 100_000,
@@ -402,7 +413,7 @@ def test_names_are_plain(name: str) -> None:
     assert not any(char < " " or "\x7f" <= char < "\xa0" for char in cleaned)
 
 
-ARCHIVE = tarred(*good(), *hostile_members("links"), *hostile_members("long"))
+ARCHIVE = tarred(*good(), *HARMLESS["links"], *HARMLESS["long"])
 
 
 @settings(

@@ -12,7 +12,7 @@ class Cut(Refused):
 
 
 class OverLimit(Refused):
-    """It is more than may be read, as a whole: what came before is not used either."""
+    """It is more than may be read, or made to do harm: what came before is not used either."""
 
 
 NO_FORM = (
@@ -29,6 +29,11 @@ NEEDS_PROGRAM = "it is packed with {0}, for which the program {0} is needed: unp
 SEVERAL_HOSTS = "it holds {} hosts, which are judged one at a time: {}"
 NO_BUG_REPORT = "it does not begin as an nvidia-bug-report does"
 POINTS_OUT = "the process that read it pointed outside it"
+# ---- members that no collector makes
+BAD_PATH, DEVICE_MEMBER = "member {!r} would lie outside it", "member {!r} is a device"
+SPARSE_MEMBER = "member {!r} is a sparse file"
+BEHIND_LINK, LINKS_OUT = "member {!r} lies behind a link", "member {!r} is a hard link to a file outside it"
+OTHER_CONTENT = "member {!r} is there twice, with different content"
 # ---- snapshots of ours
 NOT_PLAIN, BAD_NAME = "member {!r} is not a plain file", "member {!r} has a name that is not allowed"
 TWICE, LARGE_MEMBER = "member {!r} is there twice", "member {!r} is larger than {} MiB"

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.archives.tar import (
     CHUNK,
+    DEVICE,
     HARD_LINK,
     LINK,
     MIB,
@@ -30,9 +31,10 @@ from mlopsdoc.hosts.archives.tar import (
 from mlopsdoc.hosts.base import AnswerStatus, given
 from mlopsdoc.hosts.refusals import Cut, OverLimit, Refused
 
-CAPS = Caps(packed=4096 * MIB, unpacked=8192 * MIB, members=400_000, ratio=1000, header=1 << 16)
+CAPS = Caps(packed=4096 * MIB, unpacked=8192 * MIB, members=250_000, ratio=1000, header=1 << 16)
 MAX_KEPT, MAX_FILE = 512 * MIB, 16 * MIB
 MAX_NAME, MAX_DEPTH, MAX_HOPS, MAX_NESTED = 1024, 64, 40, 2
+DEVICES = ("dev/nvram",)  # that sos copies, as nodes
 LOGS = ("/log/", "journalctl", "dmesg", ".log", ".tailed")  # of these the end is what counts
 PATIENCE_S, BYTES_A_SECOND = 15.0, 16 * MIB
 WORTH: tuple[AnswerStatus, ...] = ("ok", "truncated", "failed", "timeout", "denied", "absent", "not_captured")
@@ -239,22 +241,58 @@ def read_archive(stream: Stream, files: Files, spool: Spool, under: str = "", de
 def _take(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> None:
     inner = clean_name(entry.name)
     name = under + inner
-    if entry.kind == SPARSE or (entry.kind in (PLAIN, LINK, HARD_LINK) and not inner):
+    if why := _is_hostile(entry, name, files.links):
+        raise OverLimit(why.format(entry.name[:200]))
+    if entry.kind not in (PLAIN, LINK, HARD_LINK):
+        return
+    if not inner or (entry.kind == LINK and len(entry.link) > 4 * MAX_NAME):
         files.left_out += 1
     elif name in files.files or name in files.links:
-        files.left_out += entry.kind in (PLAIN, LINK, HARD_LINK)  # the first of one name counts
-    elif entry.kind == LINK and len(entry.link) <= 4 * MAX_NAME:
+        if not _is_again(entry, name, files, spool, under):
+            raise OverLimit(refusals.OTHER_CONTENT.format(entry.name[:200]))
+    elif entry.kind == LINK:
         files.links[name] = entry.link
     elif entry.kind == HARD_LINK:
         earlier = files.files.get(under + clean_name(entry.link))
         files.left_out += earlier is None
         files.files.update({name: earlier} if earlier else {})
-    elif entry.kind == PLAIN and not entry.size:
+    elif not entry.size:
         files.files[name] = EMPTY
-    elif entry.kind == PLAIN:
+    else:
         nested = depth < MAX_NESTED and any(end in name.rpartition("/")[2] for end in NESTED)
         if not nested or not _take_nested(entry, files, spool, f"{name}/", depth + 1):
             files.files[name] = spool.keep(entry.body, is_log=is_log(name))
+
+
+def _is_hostile(entry: Entry, name: str, links: dict[str, str]) -> str:
+    """What no collector makes, in words, or nothing: then there is more that was not made to be read.
+
+    Links that point out of it are harmless, for nothing follows them, and so are FIFOs: sos copies both.
+    """
+    if _leaves(entry.name):
+        return refusals.BAD_PATH
+    if entry.kind == SPARSE:
+        return refusals.SPARSE_MEMBER
+    if entry.kind == DEVICE and not name.endswith(DEVICES):
+        return refusals.DEVICE_MEMBER
+    if entry.kind == HARD_LINK and _leaves(entry.link):
+        return refusals.LINKS_OUT
+    parts = name.split("/") if links else []
+    return refusals.BEHIND_LINK if any("/".join(parts[:n]) in links for n in range(1, len(parts))) else ""
+
+
+def _leaves(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/")
+
+
+def _is_again(entry: Entry, name: str, files: Files, spool: Spool, under: str) -> bool:
+    """Whether a member of a name that is known already says the same: tar writes one twice if it is asked twice."""
+    if entry.kind == LINK:
+        return files.links.get(name) == entry.link
+    known = files.files.get(name)
+    if entry.kind == HARD_LINK or known is None:
+        return known is not None and known == files.files.get(under + clean_name(entry.link))
+    return files.fetch(known) == files.fetch(spool.keep(entry.body, is_log=is_log(name)))
 
 
 def _take_nested(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> bool:

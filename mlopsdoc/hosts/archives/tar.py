@@ -23,8 +23,9 @@ XZ_MEMORY = 96 * MIB  # what `xz -9` asks for is 65 MiB
 MAGICS = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"))
 ZSTD = b"\x28\xb5\x2f\xfd"
 OTHER_MAGICS = ((ZSTD, "zstd"), (b"PK\3\4", "zip"), (b"7z\xbc\xaf", "7z"), (b"\x8c\x0d", "GPG"))
-PLAIN, LINK, HARD_LINK, FOLDER, SPARSE = "file", "link", "hard link", "folder", "sparse"
-KINDS = {b"0": PLAIN, b"\0": PLAIN, b"7": PLAIN, b"1": HARD_LINK, b"2": LINK, b"5": FOLDER, b"S": SPARSE}
+PLAIN, LINK, HARD_LINK, DEVICE, FOLDER, SPARSE = "file", "link", "hard link", "device", "folder", "sparse"
+KINDS = {b"0": PLAIN, b"\0": PLAIN, b"7": PLAIN, b"1": HARD_LINK, b"2": LINK, b"3": DEVICE, b"4": DEVICE,
+         b"5": FOLDER, b"S": SPARSE}  # fmt: skip
 WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
 
 
@@ -221,7 +222,7 @@ def packing_of(head: bytes) -> str:
 class Entry(NamedTuple):
     """One member: its name and the name that it links to as they are written, bytes that are no UTF-8 escaped.
 
-    kind: file, link, hard link, folder, sparse, or empty for what is none of these (a device, a FIFO).
+    kind: file, link, hard link, device, folder, sparse, or empty for what is none of these (a FIFO).
     """
 
     name: str

@@ -237,7 +237,7 @@ class _Block:
         if self._is_xml:
             is_ok = is_whole("run nvidia-smi -q -x", text) and not self.lines.is_cut
             said = Said("run nvidia-smi -q -x", "ok" if is_ok else "truncated", text)
-            return [said] if self._is_known and "<gpu" in text else []
+            return [said] if self._is_known and "<gpu" in text and "<!ENTITY" not in text else []
         try:
             value: Any = json.loads(text) if self.is_closed and not self.lines.is_cut else None
         except (ValueError, RecursionError):

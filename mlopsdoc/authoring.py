@@ -55,7 +55,7 @@ class Hardware(Fact, frozen=True, forbid_unknown_fields=True):
     """What the host should have, as its profile says; None or empty where it says nothing. Nobody reads it anywhere.
 
     gpus, sockets, numa_nodes, supplies: how many. gpu_pci_id: of each GPU, as in ``10de:2330``. nvlinks: of each
-    GPU. supply_w: what one power supply is rated for, W.
+    GPU. supply_w: what one power supply is rated for, W. feeds: how many circuits the supplies hang on, evenly.
     """
 
     gpus: Count | None = None
@@ -66,6 +66,7 @@ class Hardware(Fact, frozen=True, forbid_unknown_fields=True):
     numa_nodes: Count | None = None
     supplies: Count | None = None
     supply_w: Count | None = None
+    feeds: Count | None = None
 
 
 class Before(Generic[T]):

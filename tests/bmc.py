@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import pytest
 
+CHASSIS = "/redfish/v1/Chassis"
 USER, PASSWORD = "watcher", "s3cret-of-a-bmc"  # IPMI has room for 16
 CONFIG = """name "node"
 set_working_mc 0x20
@@ -175,6 +176,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+
+def tree(second: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A service with two chassis, of which the first is a tray without supplies of its own."""
+    at = f"{CHASSIS}/Self"
+    fine = {"Status": {"State": "Enabled", "Health": "OK"}, "LineInputStatus": "Normal", "PowerCapacityWatts": 2200}
+    link = "@odata.id"
+    return {
+        CHASSIS: {"Members": [{link: f"{CHASSIS}/Tray"}, {link: at}]},
+        f"{CHASSIS}/Tray": {"Id": "Tray"},
+        at: {"PowerSubsystem": {link: f"{at}/PowerSubsystem"}, "EnvironmentMetrics": {link: f"{at}/Environment"}},
+        f"{at}/Environment": {"PowerWatts": {"Reading": 1250}},
+        f"{at}/PowerSubsystem": {"PowerSupplies": {link: f"{at}/Supplies"}},
+        f"{at}/Supplies": {"Members": [{link: f"{at}/Supplies/1"}, {link: f"{at}/Supplies/2"}]},
+        f"{at}/Supplies/1": {"Id": "1", "Name": "Power Supply 1", **fine},
+        f"{at}/Supplies/2": {"Id": "2", "Name": "Power Supply 2", **fine, **(second or {})},
+    }
 
 
 @contextmanager

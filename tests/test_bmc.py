@@ -13,10 +13,8 @@ import pytest
 
 from mlopsdoc.hosts.bmc import Bmc
 
-from .bmc import PASSWORD, USER, configure, free_port, service, simulator
+from .bmc import CHASSIS, PASSWORD, USER, configure, free_port, service, simulator, tree
 from .program import Ended, mlopsdoc
-
-CHASSIS = "/redfish/v1/Chassis"
 
 
 def judged(place: Path, *argv: str, **env: str) -> Ended:
@@ -89,23 +87,6 @@ def test_a_password_that_others_may_read_is_not_used(tmp_path: Path) -> None:
     ended = judged(tmp_path)
     assert "bmc.password may be read by others (mode 0644)" in ended.check("config")["reason"]
     assert ended.check("psu_redundancy")["status"] == "skipped"
-
-
-def tree(second: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A service with two chassis, of which the first is a tray without supplies of its own."""
-    at = f"{CHASSIS}/Self"
-    fine = {"Status": {"State": "Enabled", "Health": "OK"}, "LineInputStatus": "Normal", "PowerCapacityWatts": 2200}
-    link = "@odata.id"
-    return {
-        CHASSIS: {"Members": [{link: f"{CHASSIS}/Tray"}, {link: at}]},
-        f"{CHASSIS}/Tray": {"Id": "Tray"},
-        at: {"PowerSubsystem": {link: f"{at}/PowerSubsystem"}, "EnvironmentMetrics": {link: f"{at}/Environment"}},
-        f"{at}/Environment": {"PowerWatts": {"Reading": 1250}},
-        f"{at}/PowerSubsystem": {"PowerSupplies": {link: f"{at}/Supplies"}},
-        f"{at}/Supplies": {"Members": [{link: f"{at}/Supplies/1"}, {link: f"{at}/Supplies/2"}]},
-        f"{at}/Supplies/1": {"Id": "1", "Name": "Power Supply 1", **fine},
-        f"{at}/Supplies/2": {"Id": "2", "Name": "Power Supply 2", **fine, **(second or {})},
-    }
 
 
 PLAIN = "plain = true\n"

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from mlopsdoc import Finding, catalog
+from mlopsdoc import Finding, Line, catalog
 from mlopsdoc.engine import Ledger, run
-from mlopsdoc.facts import ipmi
+from mlopsdoc.facts import ipmi, power_capacity
 from mlopsdoc.facts.power import PowerSupplies
 from mlopsdoc.facts.power_words import redundancy
-from mlopsdoc.facts.supplies import label
+from mlopsdoc.facts.supplies import Supply, label
 from mlopsdoc.hosts.base import Answer, AnswerStatus
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Result
 from mlopsdoc.profile import Profile
+
+from .bmc import CHASSIS, tree
 
 ELIST, DCMI, FRU = "run ipmitool sdr elist", "run ipmitool dcmi power reading", "run ipmitool fru print"
 TWO = """PS1 Status       | C8h | ok  | 10.1 | Presence detected
@@ -242,3 +244,72 @@ def test_a_collection_whose_members_did_not_answer() -> None:
     result = judged(answers)
     assert result.status.value == "unknown"
     assert any("/redfish/v1/Chassis/1/P/2" in finding.summary for finding in result.findings)
+
+
+@pytest.mark.parametrize(
+    ("feeds", "wanted"),
+    [
+        ("AABB", "without 2 of 4 x 2200 W, one feed, the rest gives 4400 W"),
+        *((feeds, "without one of 4 x 2200 W the rest gives 6600 W") for feeds in ("ABCD", "AAAA", "AAB ")),
+    ],
+)
+def test_feeds_that_redfish_names(feeds: str, wanted: str) -> None:
+    resources = tree()
+    at = f"{CHASSIS}/Self/Supplies"
+    for number, feed in enumerate(feeds, 1):
+        more = {"Id": str(number), "ElectricalSourceNames": [f"PDU {feed}"] if feed != " " else None}
+        resources[f"{at}/{number}"] = resources[f"{at}/1"] | more
+    resources[at] = {"Members": [{"@odata.id": f"{at}/{number}"} for number in (1, 2, 3, 4)]}
+    resources[f"{CHASSIS}/Self/Environment"] = {"PowerWatts": {"Reading": 4700}}
+    result = judged({f"read {path}": json.dumps(value) for path, value in resources.items()})
+    assert wanted in result.findings[0].summary
+    assert result.status.value == ("critical" if feeds == "AABB" else "ok")
+
+
+SMBIOS = """Handle 0x0049, DMI type 27, 15 bytes
+Cooling Device
+\tStatus: OK
+
+Handle 0x0046, DMI type 39, 22 bytes
+System Power Supply
+\tLocation: {where}
+\tMax Power Capacity: {watts} W
+\tStatus: {status}
+\tPlugged: {plugged}
+
+Handle 0x004A, DMI type 41, 11 bytes
+Onboard Device
+\tStatus: Enabled
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "watts", "status", "plugged", "found"),
+    [
+        ("PSU2", "2000", "Present, OK", "Yes", [("2", 2000.0)]),
+        ("Not Specified", "2000", "Present, OK", "Unknown", [("", 2000.0)]),
+        ("OEM_Define0", "75", "Present, OK", "Yes", []),  # never filled in
+        ("OEM_Define0", "0.075", "Present, OK", "No", []),
+        ("PSU2", "2000", "Not Present", "No", []),
+        ("PSU2", "Unknown", "Present, OK", "Yes", []),
+    ],
+)
+def test_smbios(where: str, watts: str, status: str, plugged: str, found: list[tuple[str, float]]) -> None:
+    text = SMBIOS.format(where=where, watts=watts, status=status, plugged=plugged)
+    assert [made[:2] for made in power_capacity.smbios(Answer("run dmidecode", "ok", text.encode()))] == found
+
+
+def test_smbios_says_the_same_of_all_or_nothing() -> None:
+    one, two = (SMBIOS.format(where="Bay", watts=watts, status="Present, OK", plugged="Yes") for watts in (2000, 1600))
+    for text, wanted in ((one + one, [2000, 2000]), (one, [None, None]), (one + two, [None, None])):
+        assert [supply.watts for supply in power({ELIST: TWO, "run dmidecode": text}).supplies] == wanted
+
+
+@pytest.mark.parametrize(
+    ("volts", "gives"),
+    [(None, (2200, 2200)), (230, (2200, 2200)), (208, (2090, 2090)), (200, (1804, 1980)), (118, (990, 2200))],
+)
+def test_what_a_supply_gives_at_its_voltage(volts: float | None, gives: tuple[float, float]) -> None:
+    supply = Supply("1", "PS1", "present", (), "", Line("", ""), watts=2200, volts=volts, watts_from="Redfish")
+    assert power_capacity.gives(supply, 0, 3000) == (*gives, "Redfish")
+    assert power_capacity.gives(supply, 1700, 3000) == (1700, 1700, "supply_watts")

@@ -1,4 +1,4 @@
-"""What a BMC says by IPMI: sensors with their states, the power drawn, the inventory. Texts to data, nothing more."""
+"""What a BMC says by IPMI: sensors with their states, the power drawn. Texts to data, nothing more."""
 
 from __future__ import annotations
 
@@ -131,41 +131,3 @@ def reading(answer: Answer) -> Reading | None:
         return None
     most = said.get("maximum during sampling period", said.get("maximum power over sampling duration", ""))
     return Reading(watts, number(most), Line(answer.key, f"power drawn: {now}"))
-
-
-class Made(Fact, frozen=True):
-    """A power supply in the inventory: the number in its name, and what it can give. is_named: only its model tells."""
-
-    number: str
-    watts: float
-    is_named: bool
-
-
-def inventory(answer: Answer) -> list[Made]:
-    """The supplies that ``ipmitool fru print`` knows the watts of: by their record, else by the name of their model::
-
-    FRU Device Description : PSU1 FRU (ID 1)
-     Board Product         : PSU-3000W-T
-     Product Name          : PWR SPLY,2400W,RDNT
-     Power Supply Record
-      Capacity                   : 2200 W
-    """
-    found: list[Made] = []
-    device, named, capacity = "", 0.0, 0.0
-
-    def take() -> None:
-        match = compiled(r"(?i)(?:\bPSU?|Power ?Supply|Pwr ?Supply)[ _-]{0,2}([0-9]{1,2})(?![0-9])").search(device)
-        if match and (capacity or named):
-            found.append(Made(match[1].lstrip("0") or "0", capacity or named, not capacity))
-
-    for line in [*whole_lines(answer), "FRU Device Description : "]:
-        name, _, value = (part.strip() for part in line.partition(":"))
-        if name == "FRU Device Description":
-            take()
-            device, named, capacity = value, 0.0, 0.0
-        elif name == "Capacity" and value.endswith(" W"):
-            capacity = number(value) or 0.0
-        elif name in ("Board Product", "Product Name") and not named:
-            watts = compiled(r"(?<![0-9A-Za-z])([1-9][0-9]{2,3})W(?![A-Za-z0-9])").search(value)
-            named = float(watts[1]) if watts else 0.0
-    return found

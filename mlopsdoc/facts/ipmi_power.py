@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from msgspec.structs import replace
-
 from mlopsdoc import Line
-from mlopsdoc.facts.ipmi import SUPPLY, UNIT, Made, Reading, Sensor
+from mlopsdoc.facts.ipmi import SUPPLY, UNIT, Reading, Sensor
 from mlopsdoc.facts.power_words import FAULT, meaning, plain, redundancy
 from mlopsdoc.facts.power_words import SUPPLY as STATES
 from mlopsdoc.facts.power_words import UNIT as UNIT_STATES
@@ -18,16 +16,14 @@ FAULT_NAMES = ("fail", "fault", "alert", "error", "mismatch")
 TOTALS = ("pwr consumption", "power consumption", "total power", "sys power", "system power", "total pwr", "sys pwr")
 
 
-def group(sensors: Sequence[Sensor], made: Iterable[Made], reading: Reading | None) -> Group:
-    """The supplies that sensors tell of, with what they can give and what is drawn."""
+def group(sensors: Sequence[Sensor], reading: Reading | None) -> Group:
+    """The supplies that sensors tell of, and what is drawn."""
     together = [sensor for sensor in sensors if _is_redundancy(sensor)]
     bays: dict[str, list[Sensor]] = {}
     for sensor in sensors:
         if sensor not in together and (bay := _bay(sensor)):
             bays.setdefault(bay, []).append(sensor)
-    watts = {one.number: one for one in made}
-    found = [supply for bay, own in bays.items() if (supply := _supply(bay, own))]
-    supplies = tuple(_rated(supply, watts.get(supply.label)) for supply in found)
+    supplies = tuple(supply for bay, own in bays.items() if (supply := _supply(bay, own)))
     state = redundancy(tuple(state for sensor in together for state in sensor.states))
     said = next((sensor for sensor in together if redundancy(sensor.states) == state), None) if state else None
     drawn = reading.now if reading and sane(reading.now, SANE_WATTS) else None
@@ -112,13 +108,6 @@ def _presence(meanings: Sequence[str | None], status: Sequence[Sensor], telling:
         return "absent"
     is_fine = any("" in (_means(sensor, state) for state in sensor.states) for sensor in telling)
     return "present" if is_fine else "unread"
-
-
-def _rated(supply: Supply, made: Made | None) -> Supply:
-    if made is None:
-        return supply
-    whence = "the name of its model" if made.is_named else "its inventory"
-    return replace(supply, watts=made.watts, watts_from=whence)
 
 
 def _total(sensors: Iterable[Sensor], supplies: Iterable[Supply]) -> tuple[float | None, Line | None]:

@@ -6,7 +6,7 @@ from msgspec.structs import astuple, replace
 
 from mlopsdoc import Answer, CannotSee, Hardware, Host, NothingHere
 from mlopsdoc.authoring import NEEDS_ROOT
-from mlopsdoc.facts import ipmi, ipmi_power, redfish_power, sel
+from mlopsdoc.facts import ipmi, ipmi_power, power_capacity, redfish_power, sel
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.supplies import Group
 
@@ -17,7 +17,6 @@ TOOLS = (
     (("ipmitool", "sdr", "elist"), ("ipmitool", "dcmi", "power", "reading"), ("ipmitool", "sel", "elist")),
     (("ipmi-sensors",), ("ipmi-dcmi", "--get-system-power-statistics"), ("ipmi-sel",)),
 )
-INVENTORY = (("ipmitool", "fru", "print"), ("ipmitool", "fru"))
 NO_DEVICE = ("could not open device", "could not find inband device")
 UNSAID = ("absent", "not_captured")
 LOOK = "sudo ipmitool mc info shows whether it answers at all; the runbook has the steps"
@@ -32,8 +31,9 @@ class PowerSupplies(Group, frozen=True):
 
     Signs: [bmc] in config.toml; and, world-readable, /dev/ipmi0 or SMBIOS type 38 (/sys/firmware/dmi/entries/38-0).
     Asked over the network by Redfish or IPMI where [bmc] says so, else in band, which only root may: `ipmitool sdr
-    elist`, `dcmi power reading`, `fru print` where there are two supplies or more, `sel elist` where something is
-    wrong; FreeIPMI where ipmitool is not installed. In band ipmitool waits 15 s for each answer, whatever -N and -R
+    elist`, `dcmi power reading`, `fru print` where there are two supplies or more (and `dmidecode -t 39` where neither
+    that nor the profile tells what they can give), `sel elist` where something is wrong; FreeIPMI where ipmitool is
+    not installed. In band ipmitool waits 15 s for each answer, whatever -N and -R
     say: what bounds it is the deadline of the question. A BMC that let one pass is not asked again.
     """
 
@@ -43,7 +43,7 @@ class PowerSupplies(Group, frozen=True):
         over = _over(host)
         if over == "redfish":
             if found := redfish_power.group(host, is_demanded=True):
-                return cls(*astuple(found))
+                return cls(*astuple(_rated(host, found, hardware, by_ipmi=False)))
             raise NothingHere("Redfish lists no power supply: they are the enclosure's, or not monitored")
         has_device = any(host.link(path).status not in UNSAID for path in DEVICES)
         has_bmc = has_device or bool(over) or host.link(SMBIOS).status not in UNSAID
@@ -53,10 +53,11 @@ class PowerSupplies(Group, frozen=True):
         for sensors, drawn, log in TOOLS:
             answer = host.run(*sensors)
             if answer.status not in UNSAID:
-                return cls(*astuple(_by_ipmi(host, answer, (drawn, log), has_bmc, over, machine)))
+                found = _by_ipmi(host, answer, (drawn, log), has_bmc, over, machine)
+                return cls(*astuple(_rated(host, found, hardware, by_ipmi=answer.status in ("ok", "truncated"))))
             statuses.add(answer.status)
         if not host.is_live and (found := redfish_power.group(host)):
-            return cls(*astuple(found))
+            return cls(*astuple(_rated(host, found, hardware, by_ipmi=False)))
         if not has_device and not over:
             raise _without_device(has_bmc, machine, hardware.supplies)
         if "absent" not in statuses:
@@ -88,7 +89,7 @@ def _by_ipmi(
 ) -> Group:
     """The supplies by the sensors in an answer; raises NothingHere, CannotSee."""
     sensors = ipmi.sensors(answer)
-    group = ipmi_power.group(sensors, (), None)
+    group = ipmi_power.group(sensors, None)
     if not group.supplies and not group.redundancy:
         raise _refusal(answer, bool(sensors), has_bmc, over, machine)
     if group.supplies and all(supply.presence == "unread" for supply in group.supplies):
@@ -98,8 +99,7 @@ def _by_ipmi(
         why = "it did not end" if answer.status == "timeout" else _words(answer)
         return replace(group, unseen=f"the BMC told of only a part of its sensors: {why}")
     reading = ipmi.reading(host.run(*more[0]))
-    made = _inventory(host) if sum(supply.presence == "present" for supply in group.supplies) > 1 else []
-    group = ipmi_power.group(sensors, made, reading)
+    group = ipmi_power.group(sensors, reading)
     if any(supply.troubles or supply.presence != "present" for supply in group.supplies):
         group = sel.with_times(group, host.run(*more[1]), host.now())
     if answer.status == "truncated":
@@ -107,12 +107,10 @@ def _by_ipmi(
     return group
 
 
-def _inventory(host: Host) -> list[ipmi.Made]:
-    for argv in INVENTORY:
-        answer = host.run(*argv)
-        if answer.status not in UNSAID:
-            return ipmi.inventory(answer)
-    return []
+def _rated(host: Host, group: Group, hardware: Hardware, *, by_ipmi: bool) -> Group:
+    """With what the supplies can give. by_ipmi: whether the BMC's inventory may be asked for too."""
+    supplies = power_capacity.rated(host, group.supplies, by_ipmi=by_ipmi, by_smbios=not hardware.supply_w)
+    return replace(group, supplies=supplies)
 
 
 def _refusal(answer: Answer, is_list: bool, has_bmc: bool, over: str, machine: Machine | None) -> Exception:

@@ -158,7 +158,14 @@ def _supply(given: Object, metrics: Object, key: str, number: int = 0) -> Supply
         watts_from="Redfish" if watts else "",
         volts=sane(volts, SANE_VOLTS),
         drawn=_value(metrics.get("InputPowerWatts")) or _number(given.get("PowerInputWatts")),
+        feed=_feed(given.get("ElectricalSourceNames")),
     )
+
+
+def _feed(names: Any) -> str:
+    """Of ``["A"]``, the circuits or outlets that it hangs on."""
+    rows: list[Any] = safe(names) if isinstance(names, list) else []
+    return _text(rows[0]) if len(rows) == 1 else ""
 
 
 def _presence(state: str, health: str) -> Presence:

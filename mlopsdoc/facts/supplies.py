@@ -20,8 +20,9 @@ class Supply(Fact, frozen=True):
     label: ``2`` or ``Bay 2``. name: as the BMC calls it. presence: absent is an empty bay, unread one of which the BMC
     has no reading. troubles: words of power_words. said: the BMC's words. watts: what it can give, None where nothing
     tells; at_line: at the voltage that it has now, else by its label; watts_from: who says so. volts: of its input,
-    None where that is not known or not sane. drawn: watts that it takes. since: when its trouble began,
-    seconds since the epoch, where the BMC logged it.
+    None where that is not known or not sane. drawn: watts that it takes. feed: the name of the circuit it hangs on,
+    empty where that is not told or it hangs on several. since: when its trouble began, seconds since the epoch, where
+    the BMC logged it.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Supply(Fact, frozen=True):
     watts_from: str = ""
     volts: float | None = None
     drawn: float | None = None
+    feed: str = ""
     since: float | None = None
 
     @property

@@ -40,9 +40,6 @@ def _before(match: Match[str], chars: int = 1) -> str:
 
 
 def _is_uuid(value: str, match: Match[str]) -> bool:
-    before = _before(match).lower()
-    if before and before in "0123456789abcdef" and _before(match, 3) != "pod":
-        return False
     return len(set(value.lower()) - {"-", "_"}) > 1
 
 

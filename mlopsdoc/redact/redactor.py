@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import chain
 from re import Match, Pattern
 from typing import Any
 
@@ -22,7 +23,6 @@ from mlopsdoc.redact.pseudonyms import Pseudonyms
 from mlopsdoc.redact.rules import (
     DOMAINS,
     END,
-    ESCAPE,
     KEPT,
     NEVER,
     PACKAGES,
@@ -35,14 +35,12 @@ from mlopsdoc.redact.rules import (
     compiled,
 )
 from mlopsdoc.redact.texts import blocks, decoded, is_binary, parsed, pieces, plain_key, readable, without_serial
+from mlopsdoc.redact.words import Words
 
 RULESET = 2
-SHORT, LONG = 512, 1 << 14
-MOST_PLACES = 1000  # lines of a piece: looking at each of more takes as long as looking at all
 LEFT_OUT = "left out of a redacted snapshot"
 _PUBLIC = tuple(f".{name}" for name in PUBLIC)
 _BARE = "(?:(?<![A-Za-z0-9])|(?<=0x))"
-_AS_X = {ord(char): "x" for char in "0123456789abcdef"}
 _CONFIG = "read /sys/bus/pci/devices/*/config"
 _BY_FORM = ("ipv4", "ipv6", "mac", "uuid", "email")  # found wherever they stand
 
@@ -60,6 +58,7 @@ class Redactor:
         self.left_out: dict[str, str] = {}
         self._literals: dict[str, str] = {}  # in small letters -> kind
         self._by_run: dict[str, list[str]] = {}  # the longest run of letters and digits in a literal -> literals
+        self._spaced: list[str] = []  # literals of more than a word
 
     # learning
 
@@ -93,7 +92,7 @@ class Redactor:
 
     def _learn_text(self, text: str, key: str) -> None:
         for piece in pieces(text):
-            for rule, match in _matches(piece, key, _BY_FORM):
+            for rule, match in _matches(Words.of(piece), key, _BY_FORM):
                 value = match[1]
                 if self._is_named(rule.kind, value, match):
                     self._keep(rule.kind, value)
@@ -122,7 +121,10 @@ class Redactor:
         if kind == "user" and len(value) > 8:
             self._keep(kind, value[:7] + "+")  # as ps writes it
         self._literals[low] = kind
-        self._by_run.setdefault(max(runs, key=len), []).append(low)
+        if " " in low or "\n" in low:
+            self._spaced.append(low)
+        else:
+            self._by_run.setdefault(max(runs, key=len), []).append(low)
 
     # what a value is
 
@@ -154,14 +156,21 @@ class Redactor:
     def _piece(self, piece: str, key: str) -> str:
         if "-----BEGIN" in piece:  # before its words are replaced
             piece = compiled(RULES[0].pattern).sub(self._by_rule(RULES[0]), piece)
-        piece = self._by_literal(piece)
-        for rule in _likely(piece, key):
-            made, at = list[str](), 0
-            for start, end in _places(piece, rule):
-                made += (piece[at:start], compiled(rule.pattern).sub(self._by_rule(rule), piece[start:end]))
-                at = end
-            piece = "".join(made) + piece[at:]
-        return self._by_literal(piece)
+        words = self._by_literal(piece)
+        lines = [*words.said]
+        changed = set[int]()
+        for rule in _rules_for(key):
+            rows = words.rows(rule)
+            text = "\n".join([lines[n] for n in rows])
+            if not text or not (rule.signs or any(self._is_named(rule.kind, m[1], m) for m in _found(rule, text))):
+                continue
+            made = compiled(rule.pattern).sub(self._by_rule(rule), text)
+            if made != text:
+                changed.update(_put(lines, rows, made))
+        if rows := sorted(changed):
+            for n, line in zip(rows, self._by_literal("\n".join([lines[n] for n in rows])).said, strict=True):
+                lines[n] = line
+        return "\n".join(lines)
 
     def _by_rule(self, rule: Rule) -> Callable[[Match[str]], str]:
         def replaced(match: Match[str]) -> str:
@@ -173,8 +182,8 @@ class Redactor:
 
         return replaced
 
-    def _made(self, kind: str, value: str) -> str:
-        self.times[kind] += 1
+    def _made(self, kind: str, value: str, times: int = 1) -> str:
+        self.times[kind] += times
         if kind == "host" and self._is_domain(value.lower()):
             return self.pseudonyms.of("domain", value.lower())
         return self.pseudonyms.of(kind, value if kind in ("serial", "uuid", "mac") else value.lower())
@@ -184,27 +193,39 @@ class Redactor:
         first, _, rest = name.partition(".")
         return rest.count(".") == 0 and rest in DOMAINS and self._literals.get(first) != "host"
 
-    def _by_literal(self, piece: str) -> str:
-        found = self._literals_in(piece)
-        if not found:
-            return piece
+    def _by_literal(self, text: str) -> Words:
+        """The words of a text, the values that were learned replaced."""
+        if of_words := self._of_words(text):
+            text = of_words.sub(self._by_value(1), text)
+        words = Words.of(text)
+        pattern, holding = self._holding(words)
+        if pattern is None:
+            return words
+        times = words.count(holding)
+        return words.swapped({word: pattern.sub(self._by_value(times[word]), word) for word in holding})
+
+    def _of_words(self, text: str) -> Pattern[str] | None:
+        """The pattern of the learned values in a text that are more than a word."""
+        low = text.lower() if self._spaced else ""
+        found = frozenset(literal for literal in self._spaced if literal in low)
+        return _any_of(found, _has_escapes(text)) if found else None
+
+    def _by_value(self, times: int) -> Callable[[Match[str]], str]:
+        """What to put for a learned value that stands at so many places."""
 
         def replaced(match: Match[str]) -> str:
             if self.pseudonyms.is_ours(match[0]):
                 return match[0]
-            return self._made(self._literals[match[0].lower()], match[0])
+            return self._made(self._literals[match[0].lower()], match[0], times)
 
-        return _any_of(found, _has_escapes(piece)).sub(replaced, piece)
+        return replaced
 
-    def _literals_in(self, piece: str) -> frozenset[str]:
-        """The literals of which some part stands in a piece of text."""
-        low = _seen(piece)[0]
-        runs = set(compiled(r"[a-z0-9]+").findall(low))
-        if _has_escapes(piece):
-            runs.update(compiled(r"[a-z0-9]+").findall(compiled(ESCAPE).sub(" ", piece).lower()))
-        runs.update([run[2:] for run in runs if run[:2] == "0x"])
-        near = [literal for run in runs & self._by_run.keys() for literal in self._by_run[run]]
-        return frozenset(literal for literal in near if literal in low)
+    def _holding(self, words: Words) -> tuple[Pattern[str] | None, set[str]]:
+        """The pattern of the learned values in some words, and the words that hold one."""
+        near = [literal for run in words.runs & self._by_run.keys() for literal in self._by_run[run]]
+        found = {literal: holding for literal in near if (holding := words.find(literal))}
+        words_holding = set(chain.from_iterable(found.values()))
+        return (_any_of(frozenset(found), any(map(_has_escapes, words_holding))) if found else None), words_holding
 
     def data(self, data: bytes, key: str) -> bytes:
         """Bytes of an answer, redacted. Raises Leak when something is left in it, or nobody can tell."""
@@ -302,13 +323,17 @@ class Redactor:
     def prove(self, text: str, key: str = "", *, labels: bool = True) -> None:
         """Raises Leak when anything that should have been replaced is there."""
         for piece in pieces(text):
-            for rule, match in _matches(piece, key, () if labels else ("host", "user", "serial", "domain", "secret")):
+            words = Words.of(piece)
+            for rule, match in _matches(words, key, () if labels else ("host", "user", "serial", "domain", "secret")):
                 if match[1] is not None and self._is_named(rule.kind, match[1], match):
                     raise Leak(f"a {rule.kind} is left in it")
-            if found := self._literals_in(piece):
-                for match in _any_of(found, _has_escapes(piece)).finditer(piece):
-                    if not self.pseudonyms.is_ours(match[0]):
-                        raise Leak(f"a {self._literals[match[0].lower()]} is left in it")
+            of_words = self._of_words(piece)
+            pattern, holding = self._holding(words)
+            found = [*(of_words.finditer(piece) if of_words else ())]
+            found += [match for word in holding for match in (pattern.finditer(word) if pattern else ())]
+            for match in found:
+                if not self.pseudonyms.is_ours(match[0]):
+                    raise Leak(f"a {self._literals[match[0].lower()]} is left in it")
 
     def report(self) -> dict[str, Any]:
         """What was replaced: how many values of each kind, how often, and what was left out. No value."""
@@ -324,64 +349,31 @@ class Redactor:
         }
 
 
-@lru_cache(2)
-def _seen(piece: str) -> tuple[str, str]:
-    """A piece in small letters, and so with every hexadecimal digit written x."""
-    low = piece.lower()
-    return low, low.translate(_AS_X)
+def _put(lines: list[str], rows: Sequence[int], text: str) -> Iterator[int]:
+    """Put the lines of a text in the place of some; the numbers of those that are others now."""
+    for n, line in zip(rows, text.split("\n"), strict=True):
+        if lines[n] != line:
+            lines[n] = line
+            yield n
 
 
-def _likely(piece: str, key: str) -> list[Rule]:
-    """The rules that may find something in a piece of text; for nearly all answers that is none."""
-    return _likely_in_short(piece, key) if len(piece) < SHORT else _searched(piece, key)
-
-
-@lru_cache(8192)
-def _likely_in_short(piece: str, key: str) -> list[Rule]:
-    """The same, remembered: an answer is learned from, replaced and proven, and most are one line."""
-    return _searched(piece, key)
-
-
-def _searched(piece: str, key: str) -> list[Rule]:
-    low, shape = _seen(piece)
-    found: list[Rule] = []
-    for rule in _rules_for(key):
-        for sign in rule.signs:
-            if sign[1:] in shape if sign[:1] == "#" else sign in low:
-                found.append(rule)
-                break
-    return found
-
-
-def _matches(piece: str, key: str, kinds: tuple[str, ...] = ()) -> Iterator[tuple[Rule, Match[str]]]:
+def _matches(words: Words, key: str, kinds: tuple[str, ...] = ()) -> Iterator[tuple[Rule, Match[str]]]:
     """What the rules find in a piece of text, those of some kinds left out."""
-    for rule in _likely(piece, key):
-        if rule.kind not in kinds:
-            for start, end in _places(piece, rule):
-                for match in compiled(rule.pattern).finditer(piece[start:end]):
-                    if match[1] is not None:
-                        yield rule, match
+    for rule in _rules_for(key):
+        if rule.kind not in kinds and (rows := words.rows(rule)):
+            for match in _found(rule, "\n".join([words.said[n] for n in rows])):
+                yield rule, match
 
 
-def _places(piece: str, rule: Rule) -> list[tuple[int, int]]:
-    """The lines that hold a sign of the rule; of a short piece, or for a rule of more than a line, all of it."""
-    if len(piece) < LONG or rule.spans:
-        return [(0, len(piece))]
-    low, shape = _seen(piece)
-    if len(low) != len(piece):
-        return [(0, len(piece))]
-    found: dict[int, int] = {}
-    for sign in rule.signs:
-        text, sign = (shape, sign[1:]) if sign[:1] == "#" else (low, sign)
-        at = text.find(sign)
-        while at >= 0:
-            start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
-            end = len(text) if end < 0 else end + 1
-            found[start] = end
-            if len(found) > MOST_PLACES:
-                return [(0, len(piece))]
-            at = text.find(sign, end)
-    return sorted(found.items())
+def _found(rule: Rule, text: str) -> Iterator[Match[str]]:
+    """What a rule finds; where nearly every line has a match, each value once."""
+    seen = set[str]()
+    for match in compiled(rule.pattern).finditer(text):
+        value = match[1]
+        if value is not None and value not in seen:
+            yield match
+            if not rule.signs:
+                seen.add(value)
 
 
 @lru_cache(4096)

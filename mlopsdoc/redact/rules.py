@@ -20,7 +20,8 @@ def _words(text: str) -> frozenset[str]:
 class Rule(NamedTuple):
     """`kind` of what group 1 of `pattern` is.
 
-    signs: one of them, in small letters, is in every match; after ``#`` with every hexadecimal digit written x.
+    signs: one of them, in small letters and without a blank, is in every match; after ``#`` with every hexadecimal digit
+    written x, after ``~`` with one x for many; after ``?`` it is a pattern. Without a sign, or for matches of more than a line, all text is searched.
     """
 
     kind: str
@@ -29,7 +30,7 @@ class Rule(NamedTuple):
     keys: tuple[str, ...] = ("*",)
 
     @property
-    def spans(self) -> bool:
+    def is_of_all(self) -> bool:
         """Whether a match may be longer than a line."""
         return any(sign in self.pattern for sign in ("(?s:", r"\A", r"\s{", r"\W"))
 
@@ -51,7 +52,6 @@ _TLD = (
     "|de|fr|uk|nl|ch|se|eu|ca|jp|cn|kr|au"
 )
 DOMAINS = _words("com net org edu gov mil int io ai cloud co de fr uk nl ch se eu ca jp cn kr au")
-_ENDS = tuple(f".{end}" for end in _TLD.split("|"))
 
 # Order counts: what is found by its label comes first.
 RULES = (
@@ -62,77 +62,77 @@ RULES = (
     Rule("secret", ("://",), r"""://([^\s/@:"'<>]{8,1024})@"""),
     Rule(
         "secret",
-        ("passw", "passphrase", "secret", "token", "api", "access", "private", "credential", "auth", "community", "cookie"),
+        ("passw", "passphrase", "secret", "token", "_key", "-key", "ikey", "skey", "ekey", "hkey", "tkey", "credential", "community", "cookie"),
         r"(?i)(?:password|passwd|passphrase|secret|token|api[_-]?key|(?:access|private|auth|secret)[_-]?key"
         r"|credentials?|community|cookie)(?:_id)?" + _IS + _VALUE,
     ),
-    Rule("secret", ("--",), r"(?i)(?<![a-z-])--?(?:[a-z]{1,16}-){0,3}(?:password|passwd|token|secret|key)[ =]" + _VALUE),
-    Rule("secret", (" -p ",), r"\bipmi[a-z-]{1,12} [^\n]{0,200}? -P " + _VALUE),
+    Rule("secret", ("-passw", "-token", "-secret", "-key"), r"(?i)(?<![a-z-])--?(?:[a-z]{1,16}-){0,3}(?:password|passwd|token|secret|key)[ =]" + _VALUE),
+    Rule("secret", ("ipmi",), r"\bipmi[a-z-]{1,12} [^\n]{0,200}? -P " + _VALUE),
     Rule(
         "secret", ("_key", "_pass", "_pwd", "_salt", "_dsn", "_pat", "_auth", "_cred"),
         r"(?<=[A-Z0-9])_(?:KEY|PASS|PWD|SALT|DSN|PAT|AUTH|CREDS?)=" + _VALUE,
     ),
-    Rule("secret", ("bearer ", "basic "), r"(?i)\b(?:bearer|authorization: basic) ([A-Za-z0-9+/=_.~-]{8,4096})"),
-    Rule("secret", ("gh", "glpat-", "hf_", "sk-", "xox", "nvapi-", "ya29"),
+    Rule("secret", ("bearer", "basic"), r"(?i)\b(?:bearer|authorization: basic) ([A-Za-z0-9+/=_.~-]{8,4096})"),
+    Rule("secret", ("gh", "github_pat_", "glpat-", "hf_", "sk-", "xox", "nvapi-", "ya29"),
          r"\b((?:gh[pousr]_|github_pat_|glpat-|hf_|sk-|xox[abeprs]-|nvapi-|ya29\.)[A-Za-z0-9_-]{12,512})"),
     Rule("secret", ("akia", "asia", "aiza", "eyj"),
          r"\b((?:AKIA|ASIA)[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{35}|eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{2,8192}(?:\.[A-Za-z0-9_-]{0,4096})?)"),
     Rule("secret", ("ssh-", "ecdsa-"), r"\b(?:ssh-[a-z0-9]{3,8}|ecdsa-[a-z0-9-]{5,24}) (AAAA[A-Za-z0-9+/=]{16,4096}(?: [^\s]{1,128})?)"),
-    Rule("secret", ("sshpass", "curl ", "wget "), r"\b(?:sshpass -p ?|(?:curl|wget) [^\n]{0,200}?-u [^\s:]{1,64}:)" + _VALUE),
+    Rule("secret", ("sshpass", "curl", "wget"), r"\b(?:sshpass -p ?|(?:curl|wget) [^\n]{0,200}?-u [^\s:]{1,64}:)" + _VALUE),
     # machines
-    Rule("host", ("",), r"\A\s{0,8}" + _NAME + r"\s{0,8}\Z",
+    Rule("host", (), r"\A\s{0,8}" + _NAME + r"\s{0,8}\Z",
          ("read /proc/sys/kernel/hostname", "read /etc/hostname", "run hostname*", "run uname -n")),
-    Rule("host", ("linux ",), r"(?m)^Linux " + _NAME + r" [0-9]\.?[0-9]"),
-    Rule("host", (":",), r"(?m)^(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9-]{5}T[0-9:.,+-]{8,24}Z?) "
+    Rule("host", ("linux",), r"(?m)^Linux " + _NAME + r" [0-9]\.?[0-9]"),
+    Rule("host", (), r"(?m)^(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9-]{5}T[0-9:.,+-]{8,24}Z?) "
          + _NAME + r" [A-Za-z_][^\s:]{0,63}: ", _LOGS),
     Rule("host", ("host", "node", "fqdn"),
          r"(?i)(?:\b|_)(?:hostname|host name|rhost|nodename|nodehostname|nodeaddr|fqdn|node name)" + _IS + _NAME),
     Rule("host", (":/",), r"(?m)(?:^| - nfs4? )" + _NAME + r":/",
          ("read /etc/fstab", "read /proc/*/mountinfo", "read /proc/mounts", "run df*", "run mount*")),
     Rule("host", (":linux",), r" on " + _NAME + r":linux\b"),
-    Rule("user", ("[user ",), r"\[user [0-9]{1,10} \(" + _USER + r"\) on "),
-    Rule("host", ("nfs: server ",), r"\bnfs: server " + _NAME),
+    Rule("user", ("[user",), r"\[user [0-9]{1,10} \(" + _USER + r"\) on "),
+    Rule("host", ("nfs:",), r"\bnfs: server " + _NAME),
     Rule("domain", ("search", "domain"), r"(?m)^(?:search|domain)[ \t]{1,8}" + _NAME, ("read /etc/resolv.conf",)),
-    Rule("host", ("",), r"(?m)^[0-9A-Fa-f.:]{2,45}[ \t]{1,16}" + _NAME, ("read /etc/hosts",)),
+    Rule("host", (), r"(?m)^[0-9A-Fa-f.:]{2,45}[ \t]{1,16}" + _NAME, ("read /etc/hosts",)),
     # people
     Rule("user", ("/home/", "/users/"), r"/(?:home|Users)/" + _USER),
-    Rule("user", ("%2fhome%2f", "2fhome"), r"(?i)(?:%2F|\\x2f)home(?:%2F|\\x2f)" + _USER),
+    Rule("user", ("2fhome",), r"(?i)(?:%2F|\\x2f)home(?:%2F|\\x2f)" + _USER),
     Rule("user", ("user", "logname", "acct", "login", "owner"),
          r"(?i)(?:\b|_)(?:r?user|user_?name|logname|acct|login|owner|userid)" + _IS + _USER),
-    Rule("user", ("user ",), r"\b(?:for|of|by) (?:invalid )?user " + _USER),
-    Rule("user", ("accepted ", "failed "), r"\b(?:Accepted|Failed) [a-z/-]{4,24} for (?:invalid user )?" + _USER),
-    Rule("user", ("sudo:",), r"\bsudo(?:\[[0-9]{1,8}\])?: {1,8}" + _USER + r" : "),
-    Rule("user", (":",), r"(?m)^([^:\s]{1,64}):[^:\n]{0,128}:[1-9][0-9]{3,8}:[0-9]{1,9}:", ("read /etc/passwd",)),
-    Rule("user", (":",), r"(?m)^[^:\n]{1,64}:[^:\n]{0,128}:[1-9][0-9]{3,8}:[0-9]{1,9}:([^:,\n]{3,128})", ("read /etc/passwd",)),
+    Rule("user", ("user",), r"\b(?:for|of|by) (?:invalid )?user " + _USER),
+    Rule("user", ("accepted", "failed"), r"\b(?:Accepted|Failed) [a-z/-]{4,24} for (?:invalid user )?" + _USER),
+    Rule("user", ("sudo",), r"\bsudo(?:\[[0-9]{1,8}\])?: {1,8}" + _USER + r" : "),
+    Rule("user", (), r"(?m)^([^:\s]{1,64}):[^:\n]{0,128}:[1-9][0-9]{3,8}:[0-9]{1,9}:", ("read /etc/passwd",)),
+    Rule("user", (), r"(?m)^[^:\n]{1,64}:[^:\n]{0,128}:[1-9][0-9]{3,8}:[0-9]{1,9}:([^:,\n]{3,128})", ("read /etc/passwd",)),
     # things
-    Rule("serial", ("serial", "asset", "service tag", "[sn]"),
+    Rule("serial", ("serial", "asset", "tag", "[sn]"),
          r"(?i)(?:serial(?:[ _-]?(?:number|no\.?|num))?|asset[ _-]?tag|service tag|\[SN\])" + _IS + r"([A-Za-z0-9][A-Za-z0-9_./-]{3,63})"),
     Rule("serial", ("<serial", "serial>"), r"<[a-z_]{0,24}serial>([A-Za-z0-9][A-Za-z0-9_./-]{3,63})<"),
-    Rule("serial", ("",), r"\A\s{0,4}([A-Za-z0-9][A-Za-z0-9_./-]{3,63})\s{0,4}\Z",
+    Rule("serial", (), r"\A\s{0,4}([A-Za-z0-9][A-Za-z0-9_./-]{3,63})\s{0,4}\Z",
          ("read /sys/class/dmi/id/*serial", "read /sys/class/dmi/id/*asset_tag", "read */device/serial", "read /sys/block/*/serial")),
-    Rule("serial", ("nvme-", "ata-", "scsi-", "usb-", "virtio-", "2d"),
+    Rule("serial", ("nvme-", "ata-", "scsi-", "usb-", "virtio-", "x2d"),
          r"\b(?:nvme|ata|scsi|usb|virtio)(?:-|\\x2d)[A-Za-z0-9_.+\\-]{2,80}_([A-Za-z0-9][A-Za-z0-9-]{4,39}?)(?:_[0-9]{1,2})?(?:-part[0-9]{1,3})?(?![A-Za-z0-9_.-])"),
     Rule("serial", ("wwn-", "naa.", "eui.", "scsi-3"), r"(?i)\b(?:wwn-0x|wwn-|naa\.|eui\.|scsi-3)([0-9a-f]{16,32})"),
-    Rule("serial", ("wwn device id",), r"WWN Device Id: {0,8}([0-9a-f] [0-9a-f]{6} [0-9a-f]{9})"),
+    Rule("serial", ("wwn",), r"WWN Device Id: {0,8}([0-9a-f] [0-9a-f]{6} [0-9a-f]{9})"),
     Rule("serial", ('"wwn"', '"eui64"'), r'"(?:wwn|eui64)"\s{0,8}:\s{0,8}\{[^{}]{0,200}?"(?:ext_)?id"\s{0,8}:\s{0,8}([0-9]{5,20})'),
     Rule("serial", ("guid", "eui64", "wwn"), r"(?i)(?:guid|eui64|wwn)" + _IS + r"(?:0x)?(?![0-9]{16,32}\b)([0-9a-f]{16,32})\b"),
-    Rule("mac", ("device serial number",), r"Device Serial Number ([0-9a-f]{2}(?:-[0-9a-f]{2}){7})"),
-    Rule("uuid", ("",), r"\A\s{0,4}([0-9a-f]{32})\s{0,4}\Z", ("read /etc/machine-id", "read /var/lib/dbus/machine-id")),
-    Rule("uuid", ("machine", "journal/"), r"(?i)(?:machine[-_ ]?id[\"']?\W{1,8}|/var/log/journal/)([0-9a-f]{32})"),
+    Rule("mac", ("serial",), r"Device Serial Number ([0-9a-f]{2}(?:-[0-9a-f]{2}){7})"),
+    Rule("uuid", (), r"\A\s{0,4}([0-9a-f]{32})\s{0,4}\Z", ("read /etc/machine-id", "read /var/lib/dbus/machine-id")),
+    Rule("uuid", ("machine", "journal/"), r"(?i)(?:machine[-_ ]?id[\"']?[^\w\n]{1,8}|/var/log/journal/)([0-9a-f]{32})"),
     # forms; what stands before them is looked at by the judge of their kind
-    Rule("uuid", ("#xxxxxxxx-xxxx-xxxx-xxxx-", "#xxxxxxxx_xxxx_xxxx_xxxx_"),
-         r"([0-9A-Fa-f]{8}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{12})(?![0-9A-Fa-f])"),
+    Rule("uuid", ("#xxxxxxxx-xxxx", "#xxxxxxxx_xxxx"),
+         r"(?:(?<![0-9A-Fa-f])|(?<=pod))([0-9A-Fa-f]{8}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{12})(?![0-9A-Fa-f])"),
     Rule("mac", ("#xx:xx:xx:xx:xx:xx", "#xx-xx-xx-xx-xx-xx"),
          r"([0-9A-Fa-f]{2}(?::(?:[0-9A-Fa-f]{2}:){4,18}|-(?:[0-9A-Fa-f]{2}-){4,6})[0-9A-Fa-f]{2})(?![0-9A-Fa-f:-])"),
     Rule("guid", ("#xxxx:xxxx:xxxx:xxxx",), r"([0-9a-f]{4}(?::[0-9a-f]{4}){3})(?![0-9A-Fa-f:.])"),
     Rule("mac", ("#xxxx.xxxx.xxxx",), r"([0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![0-9A-Za-z]|\.[0-9A-Za-z])"),
     Rule("mac", ("enx",), r"\benx([0-9a-f]{12})(?![0-9A-Za-z])"),
     Rule("ipv6", ("::",), r"([0-9A-Fa-f:]{3,4096}(?:(?:\.[0-9]{1,3}){3})?)"),
-    Rule("ipv6", ("#x:x",), r"((?:[0-9A-Fa-f]{1,4}:){6}(?:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}))"),
-    Rule("ipv4", (".",), r"([0-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})(?![A-Za-z0-9_+~]|\.[0-9])"),
+    Rule("ipv6", ("~x:x:x:x:x:x:x",), r"((?:[0-9A-Fa-f]{1,4}:){6}(?:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}))"),
+    Rule("ipv4", ("~x.x.x.x",), r"([0-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})(?![A-Za-z0-9_+~]|\.[0-9])"),
     Rule("host", ("ip-",), r"\b(ip-[0-9]{1,3}(?:-[0-9]{1,3}){3})(?![0-9])"),
     Rule("email", ("@",), r"([A-Za-z0-9_.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,6}(?:" + _TLD + r"))(?![A-Za-z0-9.-])"),
-    Rule("host", _ENDS, r"(?<![A-Za-z0-9_.@/-])((?:[a-z0-9][a-z0-9-]{0,62}\.){1,6}(?:" + _TLD + r"))(?![A-Za-z0-9_-]|\.[A-Za-z0-9])"),
+    Rule("host", (rf"?\.(?:{_TLD})(?![a-z0-9_-])",), r"(?<![A-Za-z0-9_.@/-])((?:[a-z0-9][a-z0-9-]{0,62}\.){1,6}(?:" + _TLD + r"))(?![A-Za-z0-9_-]|\.[A-Za-z0-9])"),
     Rule("host", ("://",), r"://(?:[^\s/@]{0,512}@)?" + _NAME),
 )  # fmt: skip
 

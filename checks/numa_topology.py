@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mlopsdoc import Finding, NothingHere, check, warning
-from mlopsdoc.facts.numa_places import NumaPlaces
+from mlopsdoc.facts.numa_places import UNTOLD, NumaPlaces
 
 
 @check(area="fabric", title="GPUs and RDMA network cards tell at which NUMA node they are")
@@ -22,9 +22,11 @@ def numa_topology(places: NumaPlaces) -> Iterator[Finding]:
         return
     names = ", ".join(place.label for place in blind[:8]) + (f" and {len(blind) - 8} more" if len(blind) > 8 else "")
     others = ", ".join(f"{place.label} at node {place.node}" for place in seen[:4])
+    is_told = all(place.kind != UNTOLD for place in places.places)
+    means = "NCCL cannot tell which GPU and network card are near each other"
     yield warning(
         f"numa_node is -1 (not known) of {names}, on a host with {places.nodes} NUMA nodes where others have one "
-        f"({others}): NCCL cannot tell which GPU and network card are near each other",
+        f"({others}): {means if is_told else 'if these are GPUs and network cards, ' + means}",
         advice="in a virtual machine: have them handed through below a bridge of their node (pxb-pcie, vNUMA), or give "
         "NCCL the true topology (NCCL_TOPO_FILE); on bare metal: a firmware update. The runbook has the steps",
         covers=[place.label for place in blind],

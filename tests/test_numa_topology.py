@@ -7,6 +7,7 @@ import pytest
 from mlopsdoc import catalog
 from mlopsdoc.engine import run
 from mlopsdoc.hosts.base import Answer
+from mlopsdoc.hosts.pasted import transcript
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Result
 from mlopsdoc.profile import Profile
@@ -41,8 +42,27 @@ def test_nodes_that_were_pasted(nodes: dict[str, str], count: int, status: str) 
     assert judged(nodes, count=count).status.value == status
 
 
-def test_what_a_device_is_must_be_told() -> None:
-    assert judged({"3b:00.0": "-1", "5e:00.0": "1"}, lspci="").status.value == "skipped"
+def test_devices_that_somebody_picked_count_as_they_are() -> None:
+    """Nothing tells what they are. With one of bus 0 all were read, and not for a reason."""
+    picked = {"3b:00.0": "-1", "5e:00.0": "1"}
+    (found,) = judged(picked, lspci="").findings
+    assert found.status.value == "warning" and "of PCI device 3b:00.0, on a host" in found.summary
+    assert "if these are GPUs and network cards, NCCL" in found.summary
+    assert judged({"00:1f.2": "-1", **picked}, lspci="").status.value == "skipped"
+
+
+def test_nodes_that_were_listed() -> None:
+    text = """root@vm:~# for d in 0000:27:00.0 0000:2a:00.0; do cat /sys/bus/pci/devices/$d/numa_node; done
+0
+-1
+root@vm:~# ls -d /sys/devices/system/node/node*
+/sys/devices/system/node/node0
+{}root@vm:~#
+"""
+    check = catalog.find(drop_ins=False).checks["numa_topology"]
+    for second, status in (("/sys/devices/system/node/node1\n", "warning"), ("", "skipped")):
+        recording = transcript.parse(text.format(second))
+        assert next(iter(run([check], Replay(recording), Profile()))).status.value == status
 
 
 def test_the_finding_names_both_sides() -> None:

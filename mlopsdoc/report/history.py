@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from msgspec import json
 
 from mlopsdoc.facts.quantities import instant
 from mlopsdoc.history import History, Series, Trouble
-
-BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
-WIDTH = 24
+from mlopsdoc.report.sparkline import BARS, PLAIN_BARS, WIDTH, sparkline
 
 
 def render(history: History, format: str, *, plain: bool = False) -> str:
@@ -43,17 +41,6 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
     often = f", {trouble.times} times" if trouble.times > 1 else ""
     boots = f", {trouble.reboots} reboot{'s' * (trouble.reboots > 1)} did not help" if trouble.reboots else ""
     yield f"          since {instant(trouble.since)}{until}{often}{boots}"
-
-
-def sparkline(values: Sequence[float], bars: str = BARS, width: int = WIDTH) -> str:
-    """``▁▁▂▅█``: the highest value of each of at most `width` stretches of the same number of values."""
-    if not values:
-        return ""
-    n = min(width, len(values))
-    tops = [max(values[at * len(values) // n : (at + 1) * len(values) // n]) for at in range(n)]
-    low, high = min(values), max(values)
-    step = (high - low) / (len(bars) - 1) or 1
-    return "".join(bars[round((top - low) / step)] for top in tops)
 
 
 def _range(series: Series) -> str:

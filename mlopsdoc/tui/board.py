@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from time import monotonic
 from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from mlopsdoc.model import AREAS, HOST, Finding, Report, Result, Status
+from mlopsdoc.tui.changes import Changes
 from mlopsdoc.tui.wire import Came, Devices, Made, Plan, Planned, Said, Trouble
 
 GLYPHS: dict[Status | None, str] = {
@@ -30,7 +32,7 @@ class Row(Struct, frozen=True):
     """One line of the list: an area (its `check` is empty), a check, or a finding of one.
 
     key: stays the same between rounds. depth: how far below its check or its cause a finding stands.
-    running: it is being asked again.
+    running: it is being asked again. changed: when it became what it is, while somebody watched.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Row(Struct, frozen=True):
     name: str
     text: str
     running: bool = False
+    changed: str = ""
 
 
 class Board:
@@ -55,6 +58,7 @@ class Board:
         self.awaited: set[str] = set()
         self.trouble = ""
         self.paused = False
+        self.changes = Changes()
         self.silent_s = 0.0  # how long the engine has said nothing
 
     def recall(self, report: Report, age_s: float) -> None:
@@ -71,11 +75,13 @@ class Board:
             self.awaited.discard(said.result.id)
         elif isinstance(said, Made):
             self.report, self.recalled_s = said.report, None
+            self.changes.hear(said.report, monotonic())
             self.results = {result.id: result for result in said.report.checks}
             self.awaited = set()
             self.trouble = ""
         elif isinstance(said, Devices):
             self.devices = said.rows
+            self.changes.count("devices", {row[0]: _numbers(row) for row in said.rows}, monotonic())
         else:
             assert isinstance(said, Trouble)
             self.trouble = said.why
@@ -110,6 +116,12 @@ class Board:
         return name if name in self.plan.runbooks else ""
 
 
+def _numbers(device: list[str]) -> dict[str, int]:
+    """Temperature and power, of ``92 C`` and ``418 W``."""
+    words = {name: text.partition(" ")[0] for name, text in zip(("", "", "temperature", "power"), device) if name}
+    return {name: int(word) for name, word in words.items() if word.isdecimal()}
+
+
 def _counted(result: Result) -> Status | None:
     """Its status without what is muted; None where all of its trouble is."""
     if not any(f.muted for f in result.findings):
@@ -123,13 +135,14 @@ def rows(board: Board, *, only_problems: bool = False) -> list[Row]:
     for result in board.results.values():
         planned.setdefault(result.id, Planned(result.id, result.area, result.title))
     folded = _folded(board)
+    marks = board.changes.marks
     areas: list[tuple[int, list[Row]]] = []
     for area in AREAS:
         groups = [_check_rows(board, check, folded) for check in planned.values() if check.area == area]
         for is_fine in (False,) if only_problems else (False, True):
             some = sorted((g for g in groups if g and (_order(g) > _ORDER[None]) is is_fine), key=_order)
             if some:
-                found = _merged([row for group in some for row in group])
+                found = _merged([replace(row, changed=marks.get(row.key, "")) for group in some for row in group])
                 areas.append((_order(found), [Row(f"area {area} {is_fine}", "", "", None, 0, area, ""), *found]))
     return [row for _, area_rows in sorted(areas, key=lambda pair: pair[0]) for row in area_rows]
 

@@ -46,7 +46,7 @@ class Body(Horizontal):
         self.checks.set_rows(f"Problems ({hidden} more are fine)" if hidden else "Checks", found)
 
         self.screen.set_class(not self.board.devices, "-no-devices")
-        self.devices.show("GPUs", lambda width: pages.devices_page(self.board.devices, width), from_top=False)
+        self.devices.show("GPUs", lambda width: pages.devices_page(self.board, width), from_top=False)
 
     @on(Chosen)
     def _choose(self, event: Chosen) -> None:

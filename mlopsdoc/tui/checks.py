@@ -86,7 +86,8 @@ class Checks(Pane):
             return ((f" {row.name}", "bold"),)
         mark = (">" if chosen else " ") + "   " * row.depth
         glyph = GLYPHS[None if row.running else row.status].ljust(5)
-        rest = fitted(f"{row.name}  {row.text}", max(width - len(mark) - size(glyph), 0))
+        changed = f"({row.changed}) " if row.changed else ""
+        rest = fitted(f"{row.name}  {changed}{row.text}", max(width - len(mark) - size(glyph), 0))
         style = row.status.value if row.status else "dim"
-        words = "cursor" if chosen else "dim" if style in ("ok", "skipped", "dim") else ""
+        words = "cursor" if chosen else "dim" if style in ("ok", "skipped", "dim") and not changed else ""
         return ((mark, "bold"), (glyph, style), (rest, words))

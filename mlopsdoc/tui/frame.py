@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from time import monotonic
 
@@ -10,6 +11,7 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.events import Resize
 
+from mlopsdoc.report.sparkline import PLAIN_BARS
 from mlopsdoc.tui import bars, pages
 from mlopsdoc.tui.board import Board
 from mlopsdoc.tui.body import Body
@@ -67,6 +69,8 @@ class Frame(App[int]):
         self.help.show("Keys and signs", pages.help_page, from_top=True)
         utf8 = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "") == "utf8"
         self.screen.set_class(not utf8, "-ascii", update=False)
+        if not utf8 or os.environ.get("TERM") == "linux":  # whose font has no such signs
+            self.board.changes.bars = PLAIN_BARS
         self.look_at("checks")
         self.draw_all()
         self.loop = asyncio.get_running_loop()

@@ -44,6 +44,7 @@ i                what could not be seen, and how to change that
 [..] being asked
 
 Steps marked look run at once, tune and jobs ask, kills want the name of this host.
+A time in brackets: what this became a short while ago, and what it was.
 A line further in than the one above is one of its findings, or is explained by it.
 Only X and U change the machine."""
 
@@ -75,7 +76,8 @@ def _finding(board: Board, result: Result, found: Finding, width: int) -> list[L
         *paragraph(name, width, "bold", (found.status.value.upper() + " ", found.status.value)),
         *paragraph(found.summary, width),
     ]
-    return joined([head, _urgent(found, width), _seen(found, width), _about(board, result, found, width)])
+    trends = [line for text in board.changes.trends(found.key) for line in beside("trend", text, width)]
+    return joined([head, _urgent(found, width), _seen(found, width), trends, _about(board, result, found, width)])
 
 
 def _urgent(found: Finding, width: int) -> list[Line]:
@@ -196,15 +198,24 @@ def doctor_page(board: Board, width: int) -> list[Line]:
     return joined(parts)
 
 
-def devices_page(rows: list[list[str]], width: int) -> list[Line]:
-    """A table: names to the left, numbers to the right."""
+def devices_page(board: Board, width: int) -> list[Line]:
+    """A table: names to the left, numbers to the right, then how temperature and power went where there is room."""
+    rows = board.devices
     if not rows:
         return []
     widths = [max(size(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines: list[Line] = []
     for name, *numbers, who in rows:
         spans = [(f"  {number.rjust(wide)}", "") for number, wide in zip(numbers, widths[1:])]
-        lines.append(((fitted(name, widths[0]), ""), *spans, (f"  {who}", "dim")))
+        trends = [board.changes.line(name, what) for what in ("temperature", "power")]
+        lines.append(
+            (
+                (fitted(name, widths[0]), ""),
+                *spans,
+                *((f"  {line}", "value") for line in trends if line),
+                (f"  {who}", "dim"),
+            )
+        )
     return lines
 
 

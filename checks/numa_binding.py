@@ -152,7 +152,7 @@ def _memory(place: Place, numa: Numa, bounds: Bounds, now: float, *, is_loose: b
     started = bound.about.started
     is_young = started is not None and now - started < bounds.settle_s
     is_meant = pages.policy.startswith(("bind", "prefer"))
-    if (is_loose and not is_meant) or far < (bounds.sure if is_young else bounds.floor):
+    if (is_loose and not is_meant) or far < (bounds.sure if is_young and not is_meant else bounds.floor):
         return
     if far * 100 > total * bounds.far_percent:
         yield Wrong("memory", f"{_share(place, pages, numa)}{_why(pages)}")

@@ -19,13 +19,15 @@ import pytest
 
 from mlopsdoc import catalog
 from mlopsdoc.engine import run
+from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.base import Answer, AnswerStatus
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Result
 from mlopsdoc.profile import Profile
 
 from .bmc import PASSWORD, USER, configure, free_port, service
-from .program import Ended, mlopsdoc
+from .program import REPOSITORY, Ended, mlopsdoc
+from .serving import serve
 
 CAPTURES = Path(os.environ.get("MLOPSDOC_CAPTURES", "/no/such/folder"))
 pytestmark = pytest.mark.skipif(not CAPTURES.is_dir(), reason="no captures: MLOPSDOC_CAPTURES=FOLDER")
@@ -76,6 +78,17 @@ REDFISH: dict[str, Alarms] = {
     "redundancy_lost": [("critical", "host", "redundancy")],
     "legacy_only": [],
     "new_only": [],
+}
+# What is wrong for a GPU at node 0, and for one at node 1. Memory is where the CPUs are, but that of the third;
+# `interleave` and `unbound` are bound to nothing.
+BINDINGS = {
+    "proc_good_bind0": ("", "cpus"),
+    "proc_localalloc": ("cpus", ""),
+    "proc_bad_cpu0_mem1": ("memory", "cpus"),
+    "proc_taskset_only_node1": ("cpus", ""),
+    "proc_preferred1": ("cpus", ""),
+    "proc_interleave": ("", ""),
+    "proc_unbound": ("", ""),
 }
 IPMITOOL = {
     "sdr elist": "sdr_elist",
@@ -252,3 +265,46 @@ def test_redfish_live_and_replayed(state: str, tmp_path: Path) -> None:
     ):
         assert alarms_in(ended) == REDFISH[state]
         assert ended.check("psu_redundancy")["status"] == (REDFISH[state] or [("ok", "", "")])[0][0]
+
+
+@pytest.mark.parametrize("node", [0, 1])
+@pytest.mark.parametrize("state", BINDINGS)
+def test_bindings_live_and_replayed(state: str, node: int, tmp_path: Path, library: Path) -> None:
+    """The process is on a GPU of the reference host, which has the nodes of the captures."""
+    folder = CAPTURES / "numa" / state
+    pid = said(folder / "stat.txt").split()[0].decode()
+    recording = snapshot.load(str(REPOSITORY / "snapshots/reference"))
+    for key in [
+        key for key in recording.answers if "/system/node/" in key or key.startswith(("probe bin", "probe proc"))
+    ]:
+        del recording.answers[key]
+    tree = CAPTURES / "numa/tree"
+    for path in (path for path in tree.glob("sys/devices/system/node/node*/*") if path.is_file()):
+        keep(recording, f"read /{path.relative_to(tree)}", path)
+    for name in ("status", "numa_maps"):
+        keep(recording, f"read /proc/{pid}/{name}", folder / f"{name}.txt")
+    only_on_one(recording, int(pid), node)
+    env = serve(recording, tmp_path, library)
+    proc = tmp_path / f"root/proc/{pid}"
+    for name in ("stat", "cgroup", "status"):
+        (proc / name).write_bytes(said(folder / f"{name}.txt"))
+    (proc / "cmdline").write_bytes(b"python3\0hog.py\0")
+    (proc / "task" / pid).mkdir(parents=True)
+    (proc / "task" / pid / "status").write_bytes(said(folder / "status.txt"))
+    root = ("--root", str(tmp_path / "root"), "--save", "saved.tar.gz", "--no-redact")
+    live = mlopsdoc("check", "numa_binding", "--json", *root, place=tmp_path, env=env)
+    replayed = mlopsdoc("check", "numa_binding", "--json", "--from", "saved.tar.gz", place=tmp_path)
+    wanted = [BINDINGS[state][node]] if BINDINGS[state][node] else []
+    for ended in (live, replayed):
+        check = ended.check("numa_binding")
+        assert [found["code"] for found in check["findings"] if found["status"] == "warning"] == wanted
+        assert check["status"] == ("warning" if wanted else "ok")
+
+
+def only_on_one(recording: Recording, pid: int, node: int) -> None:
+    """This process on a GPU at that node, none on the others."""
+    key = "probe nvml processes"
+    processes = json.loads(recording.answers[key].data)
+    for number, gpu in enumerate(processes["gpus"]):
+        gpu["values"]["compute"] = [{"pid": pid, "usedGpuMemory": 1 << 33}] if number == 3 * node else []
+    recording.answers[key] = Answer(key, "ok", json.dumps(processes).encode())

@@ -202,6 +202,17 @@ def test_a_process_that_starts(seconds: float, far: int, wanted: str) -> None:
     assert judged(moved(seconds, far)).status.value == wanted
 
 
+@pytest.mark.parametrize(("policy", "wanted"), [("bind:0", "warning"), ("prefer:0", "warning"), ("default", "ok")])
+def test_a_policy_that_puts_memory_elsewhere_is_wrong_from_the_start(policy: str, wanted: str) -> None:
+    recording = moved(40.0, 0)
+    folder = "/sys/fs/cgroup/system.slice/slurmstepd.scope/job_4711/step_0/user/task_2"
+    answer(recording, f"read {folder}/cgroup.procs", "41232\n50001\n")
+    change(recording, "probe bindings 41232", lambda said: said.update(rss_kb=1 << 20))
+    pages = 600 << 8
+    answer(recording, "read /proc/41232/numa_maps", f"7f00 {policy} anon={pages} N0={pages} kernelpagesize_kB=4\n")
+    assert judged(recording).status.value == wanted
+
+
 def test_a_process_that_ended_meanwhile_or_hides_is_unknown() -> None:
     recording = reference()
     recording.answers["probe bindings 41231"] = Answer(

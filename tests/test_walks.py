@@ -181,6 +181,41 @@ def test_a_wrongly_bound_process_is_moved(tmp_path: Path, library: Path) -> None
     recorded(tmp_path, before="warning", after="ok")
 
 
+def test_memory_on_the_wrong_node_is_moved(tmp_path: Path, library: Path) -> None:
+    """The process, its memory and migratepages are real. This machine may have one node: what the kernel says of pages
+    is told as of another, with the policy that puts them there, until the tool has moved them.
+    """
+    if shutil.which("migratepages") is None or len(cpus := sorted(os.sched_getaffinity(0))) < 2:
+        pytest.skip("needs migratepages and two CPUs")
+    near, far, *_ = cpus
+    holds = "import time; held = b'x' * (300 << 20); print('ready', flush=True); time.sleep(600)"
+    argv = ["taskset", "-c", str(near), sys.executable, "-c", holds]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+            env = serve(one_process(near, far, process.pid), tmp_path, library)
+            proc, real = tmp_path / f"root/proc/{process.pid}", Path(f"/proc/{process.pid}")
+            proc.mkdir()
+            for name in ("stat", "status", "cmdline", "cgroup", "task"):
+                (proc / name).symlink_to(real / name)
+            maps = (real / "numa_maps").read_text()
+            assert " N0=" in maps and " N1=" not in maps
+            (proc / "numa_maps").write_text(maps.replace(" default ", " bind:1 ").replace(" N0=", " N1="))
+            tool, moved = shutil.which("migratepages"), f"/bin/cat {real}/numa_maps >{proc}/numa_maps"
+            shim(tmp_path / "shims", "migratepages", f'{tool} "$@" && {moved} && echo "moved $*"')
+
+            def run(*words: str, env: Mapping[str, str] = env) -> Ended:
+                return mlopsdoc(*words, place=tmp_path, env=env)
+
+            step = "move-its-memory-to-the-gpus-node"
+            root = ("--root", str(tmp_path / "root"))
+            said = mended(run, "numa_binding", f"pid {process.pid}", step, *root, env=env, status="warning").out
+            assert f"moved {process.pid} all 0" in said
+        finally:
+            process.kill()
+    recorded(tmp_path, before="warning", after="ok")
+
+
 def one_process(near: int, far: int, pid: int) -> Recording:
     """The reference host with two CPUs, one on each node, and one process, on the GPU at node 0."""
     made = snapshot.load(str(REPOSITORY / "snapshots/reference"))
@@ -190,7 +225,8 @@ def one_process(near: int, far: int, pid: int) -> Recording:
     key = "probe nvml processes"
     said = json.loads(made.answers[key].data)
     for gpu in said["gpus"]:
-        for kind, rows in gpu["values"].items():
+        for kind in ("compute", "graphics"):
+            rows = gpu["values"].get(kind, [])
             gpu["values"][kind] = [row | {"pid": pid} for row in rows if row["pid"] == 41230]
     made.answers[key] = Answer(key, "ok", json.dumps(said).encode())
     return made

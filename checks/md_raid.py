@@ -20,7 +20,7 @@ def md_raid(md: MdArrays) -> Iterator[Finding]:
     for array in md.arrays:
         yield from _judged(array)
     if md.is_part:
-        yield unknown("only a part of /proc/mdstat is here: other arrays are not known", code="part")
+        yield unknown("/proc/mdstat is not here as a whole: whether there are other arrays is not known", code="part")
 
 
 def _judged(array: Array) -> Iterator[Finding]:

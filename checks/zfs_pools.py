@@ -49,7 +49,7 @@ def _judged(pool: Pool) -> Iterator[Finding]:
         gone = [disk for disk in pool.disks if disk.state in LOST]
         why = f"{_named(gone)}; what they belong to cannot be read" if gone else "no disk says why"
         yield _say(warning, pool, "state", f"its state is DEGRADED: {why}")
-    elif not found and (pool.state != "ONLINE" or pool.is_cut or (pool.unread and not pool.vdevs)):
+    elif not (found or pool.is_healthy) and (pool.state != "ONLINE" or pool.is_cut or (pool.unread and not pool.vdevs)):
         yield _say(unknown, pool, "cut", f"{pool.state or 'its state'}: what its disks say is missing in this text")
 
 

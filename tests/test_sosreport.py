@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopsdoc.hosts.archives import foreign
+from mlopsdoc.hosts.pasted.dates import NO_ZONE
 from mlopsdoc.hosts.recorder import Recording
 
 from .program import Ended, mlopsdoc
@@ -315,7 +316,7 @@ def test_without_dmesg_the_journal_is_the_kernel_log(tmp_path: Path) -> None:
 def test_a_date_that_is_not_of_its_manifest_does_not_count(tmp_path: Path) -> None:
     recording = load(tmp_path, WITH_MANIFEST | {"sos_commands/date/date": "Mon Nov 23 03:10:00 UTC 2099\n"})
     assert recording.taken_at == 1795403400.0
-    assert recording.notes == ["its date is not that of its manifest, which counts"]
+    assert recording.notes == ["its date is not that of its manifest, which counts", NO_ZONE]
 
 
 def test_without_a_date_the_manifest_or_the_answers_tell_when(tmp_path: Path) -> None:

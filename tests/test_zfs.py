@@ -17,6 +17,7 @@ from mlopsdoc.facts.zfs_status import Pool, Scan, duration, moment, number
 from mlopsdoc.facts.zfs_text import from_text
 from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.base import Answer, AnswerStatus, read_key, run_key, tree_key
+from mlopsdoc.hosts.pasted import transcript
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Result, Status
 from mlopsdoc.profile import Profile
@@ -327,6 +328,34 @@ def test_zpool_that_hangs_is_not_asked_twice() -> None:
     where = Asked(host(OLD, {JSON: "timeout"}).recording)
     assert facts_or_none(where) is None
     assert where.argvs == [("zpool", "status")]
+
+
+LIST = """\
+NAME   SIZE  ALLOC   FREE  CKPOINT  EXPANDSZ   FRAG    CAP  DEDUP    HEALTH  ALTROOT
+tank  54.5T  31.9T  22.6T        -         -    12%    58%  1.00x    ONLINE  -
+"""
+X_HEALTHY = "$ zpool status -x\nall pools are healthy\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "pools", "scrub", "words"),
+    [
+        (f"$ zpool list\n{LIST}", "unknown", "unknown", "ONLINE: what its disks say is missing"),
+        (f"{X_HEALTHY}$ zpool list\n{LIST}", "ok", "unknown", "only the state of the pool is here"),
+        (f"{X_HEALTHY}$ zpool list\n{LIST.replace('ONLINE', 'DEGRADED')}", "warning", "unknown", "state is DEGRADED"),
+        (f"$ zpool list\n{LIST.replace('ONLINE', 'FAULTED')}", "critical", "unknown", "it is FAULTED"),
+        (f"$ zpool list | grep tank\n{LIST.splitlines()[1]}\n", "unknown", "unknown", "whether there are other pools"),
+        (X_HEALTHY, "unknown", "unknown", "all pools are healthy; which there are is not in this recording"),
+        ("$ zpool status -x tank\npool 'tank' is healthy\n", "unknown", "unknown", "whether there are other pools"),
+        ("$ zpool status -x\nbash: zpool: command not found\n", "skipped", "skipped", "nothing shows ZFS"),
+    ],
+)  # fmt: skip
+def test_what_a_list_of_pools_proves(said: str, pools: str, scrub: str, words: str) -> None:
+    checks = catalog.find(drop_ins=False).checks
+    replay = Replay(transcript.parse(f"{said}$ "))
+    results = list(run([checks["zfs_pools"], checks["zfs_scrub"]], replay, Profile()))
+    assert [result.status.value for result in results] == [pools, scrub]
+    assert words in " ".join([r.reason + " ".join(f.summary for f in r.findings) for r in results])
 
 
 def test_a_host_without_the_module_runs_nothing() -> None:

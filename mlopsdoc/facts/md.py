@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc.facts.asked import asked
 from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.model import array_subject
 from mlopsdoc.patterns import compiled
 
 MDSTAT = "/proc/mdstat"
+DETAIL = "mdadm --detail"
+ACTIONS = {
+    "recovering": "recovery", "resyncing": "resync", "reshaping": "reshape", "checking": "check", "repairing": "repair",
+}  # fmt: skip
 REDUNDANT = ("raid1", "raid4", "raid5", "raid6", "raid10")
 
 
@@ -74,16 +79,21 @@ class MdArrays(Fact, frozen=True):
 
     @classmethod
     def read(cls, host: Host) -> MdArrays:
-        """The sign is /proc/mdstat, which is there once the md driver is loaded. Raises NothingHere, CannotSee."""
+        """The sign is /proc/mdstat, which is there once the md driver is loaded. Raises NothingHere, CannotSee.
+
+        Where a recording has it not, or not all of it, `mdadm --detail` tells of the arrays that it was asked of.
+        """
         answer = host.read(MDSTAT)
-        if answer.status == "absent":
+        details = {} if answer.status == "ok" else {array.name: array for array in _details(host)}
+        if answer.status == "absent" and not details:
             raise NothingHere("the md driver (software RAID) is not loaded")
-        if answer.status == "not_captured":
+        if answer.status == "not_captured" and not details:
             raise NothingHere("/proc/mdstat is not in this recording")
-        if not answer.said:
+        if not answer.said and not details:
             raise CannotSee(f"{MDSTAT}: {answer.why or answer.status}")
-        is_part = answer.status == "truncated"
-        arrays = tuple(_arrays(whole_lines(answer), answer.key))
+        is_part = answer.status != "ok"
+        known = {array.name: array for array in _arrays(whole_lines(answer), answer.key)}
+        arrays = tuple({**known, **details}.values())
         if not arrays and is_part:
             raise CannotSee(f"{MDSTAT} is here in part only, without an array")
         if not arrays and "Personalities" not in answer.text:
@@ -154,3 +164,58 @@ def _action(lines: list[str]) -> tuple[str, float | None, str]:
             ends = compiled(r"finish=(\S{1,20})").search(line)
             return match[1], float(match[2]) if match[2] else None, ends[1] if ends else ""
     return "", None, ""
+
+
+def _details(host: Host) -> Iterator[Array]:
+    """The arrays of `mdadm --detail`, the latest that is said of each::
+
+    /dev/md1:
+               Version : 1.2
+            Raid Level : raid1
+          Raid Devices : 2
+                 State : clean, degraded, recovering
+        Active Devices : 1
+        Rebuild Status : 34% complete
+        Number   Major   Minor   RaidDevice State
+           0     259        6        0      active sync   /dev/nvme4n1p2
+           2     259        9        1      spare rebuilding   /dev/nvme6n1p2
+           1     259        8        -      faulty   /dev/nvme5n1p2
+    """
+    for answer in asked(host, DETAIL):
+        block: list[str] = []
+        for line in [*(whole_lines(answer) if answer.said else ()), "/dev/:"]:
+            if not compiled(r"/dev/\S{0,60}:\s*").fullmatch(line):
+                block += [line] if block else []
+                continue
+            if any(compiled(r" +State : \S").match(row) for row in block):
+                yield _detail(block, answer.key)
+            block = [line]
+
+
+def _detail(block: list[str], key: str) -> Array:
+    said = {name.strip(): value.strip() for name, colon, value in (line.partition(" : ") for line in block) if colon}
+    found = (compiled(r" +(?:[0-9]+|-) +[0-9]+ +[0-9]+ +([0-9]+|-) +(\S.*)").fullmatch(line) for line in block)
+    rows = [(match[1], match[2].split()) for match in found if match]
+    places = {int(place): "U" if words[:2] == ["active", "sync"] else "_" for place, words in rows if place != "-"}
+    flags = {"faulty": "F", "spare": "S", "journal": "J"}
+    states = said.get("State", "").lower().replace(",", " ").split()
+    done = next((value for name, value in said.items() if name.endswith(" Status")), "").partition("%")[0]
+    counts = [said.get(name, "") for name in ("Raid Devices", "Active Devices")]
+    is_counted = all(count.isdecimal() and len(count) < 5 for count in counts)
+    is_container = said.get("Raid Level") == "container"
+    return Array(
+        name=block[0].strip()[5:-1],
+        state="inactive" if {"inactive", "not"}.intersection(states) else "active",
+        mode="read-only" if {"readonly", "read-only"}.intersection(states) else "",
+        level=said.get("Raid Level", ""),
+        members=tuple(
+            Member(words[-1].rpartition("/")[2], flags.get(words[0], "")) for _, words in rows if "/" in words[-1]
+        ),
+        line=Line(key, f"{block[0].strip()} {said.get('Raid Level', '')} State : {said.get('State', '')}"),
+        wanted=int(counts[0]) if is_counted else None,
+        working=int(counts[1]) if is_counted else None,
+        places="".join(places[n] for n in sorted(places)),
+        action=next((ACTIONS[state] for state in states if state in ACTIONS), ""),
+        percent=float(done) if done.isdecimal() and len(done) < 4 else None,
+        metadata=f"external:{said.get('Version', '')}" if is_container else said.get("Version", ""),
+    )

@@ -22,7 +22,9 @@ STATE_FILES = "/proc/spl/kstat/zfs/*/state"
 VERSION_FILE = "/sys/module/zfs/version"
 NO_SCRUB_IO_FILE = "/sys/module/zfs/parameters/zfs_no_scrub_io"
 JSON = (("zpool", "status", "-j", "--json-int"), ("zpool", "status", "-j"))
-TEXT = tuple(("zpool", "status", *option) for option in ((), ("-v",), ("-p",), ("-P",), ("-L",)))
+TEXT = tuple(("zpool", "status", *option) for option in ((), ("-v",), ("-p",), ("-P",), ("-L",), ("-x",)))
+LISTS = (("zpool", "list"), ("zpool", "list", "-v"), ("zpool", "list", "-H"))
+HEALTHY = r"(?m)^(?:all pools are healthy|pool '([^'\n]{1,255})' is healthy)$"  # what -x says of no others
 PROPERTIES = "creation,org.debian:periodic-scrub"
 DATASETS = ("zfs", "get", "-Hp", "-d", "0", "-t", "filesystem", "-o", "name,property,value", PROPERTIES)
 NO_MODULE = ("Failed to initialize the libzfs library", "The ZFS modules are not loaded")
@@ -90,25 +92,31 @@ def _unlisted(name: str, state: str) -> Pool:
 
 
 def _listed(host: Host, known: Iterable[Pool]) -> tuple[list[Pool], str]:
-    """Pools that only `zpool list` names, where `zpool status` is there in part (-x leaves out what is healthy);
-    and what is to be said where nothing names them::
+    """Pools that only `zpool list` or `zpool status -x` names, which leaves out what is healthy, where `zpool status`
+    is not here as a whole; and what is to be said where no list tells that there are no others::
 
     NAME   SIZE  ALLOC   FREE  CKPOINT  EXPANDSZ   FRAG    CAP  DEDUP    HEALTH  ALTROOT
     tank  54.5T  31.9T  22.6T        -         -    12%    58%  1.00x    ONLINE  -
     """
-    answer = host.run("zpool", "list")
-    header, *lines = answer.text.rstrip("\n").split("\n")
-    rows = [line.split() for line in lines]
-    if answer.status != "ok" or not header.startswith("NAME ") or any(len(row) < 9 for row in rows):
-        return [], "only a part of what zpool status says is here: whether there are other pools is not known"
+    healthy = {match[1] or "": answer for answer in asked(host, "zpool status") if answer.said
+               for match in compiled(HEALTHY).finditer(answer.text)}  # fmt: skip
+    answer = next((answer for argv in LISTS if (answer := host.run(*argv)).said), None)
+    lines = answer.text.rstrip("\n").split("\n") if answer else []
+    rows = [line.split() for line in lines if line[:1].strip() and not line.startswith("NAME ")]
+    is_all = answer is not None and answer.status == "ok" and bool(rows) and min(map(len, rows)) > 8
+    found = {row[0]: (row, answer) for row in rows if len(row) > 8}
+    found |= {name: ([name, "ONLINE"], said) for name, said in healthy.items() if name and name not in found}
     names = {pool.name for pool in known}
     pools: list[Pool] = []
-    for row in rows:
-        if row[0] not in names:
+    for name, (row, said) in found.items():
+        if name not in names and said is not None:
             state = next((word for word in row[1:] if word in STATES), "")
-            unread = "missing: only `zpool list` names it, what is here of `zpool status` leaves it out"
-            pools.append(Pool(name=row[0], state=state, unread=unread, line=Line(answer.key, " ".join(row))))
-    return pools, ""
+            unread = "missing: only the state of the pool is here"
+            is_healthy = state == "ONLINE" and not {"", name}.isdisjoint(healthy)
+            line = Line(said.key, " ".join(row))
+            pools.append(Pool(name=name, state=state, unread=unread, line=line, is_healthy=is_healthy))
+    unseen = "only a part of what zpool status says is here: whether there are other pools is not known"
+    return pools, "" if is_all else unseen
 
 
 def _ask(host: Host, *, is_expected: bool) -> tuple[list[Pool], str]:
@@ -126,7 +134,7 @@ def _ask(host: Host, *, is_expected: bool) -> tuple[list[Pool], str]:
         except ValueError as error:
             answers[-1] = Answer(answer.key, "failed", why=f"its JSON cannot be read ({str(error)[:80]})")
             continue
-        is_part = answer.status == "truncated" or any(pool.is_cut for pool in pools)
+        is_part = answer.status == "truncated" or answer.key.endswith(" -x") or any(pool.is_cut for pool in pools)
         more, unseen = _listed(host, pools) if is_part else ([], "")
         if pools or more or (answer.status == "ok" and _says_none(answer)):
             return pools + more, unseen
@@ -134,6 +142,14 @@ def _ask(host: Host, *, is_expected: bool) -> tuple[list[Pool], str]:
             break  # 2: an option that this version does not know
     if not is_expected and answers and _why(answers[-1]).startswith(NO_MODULE):
         raise NothingHere("the ZFS module is not loaded")
+    hangs = any(answer.status == "timeout" for answer in answers)
+    pools, unseen = ([], "") if host.is_live or hangs else _listed(host, ())
+    if pools:
+        return pools, unseen
+    if any(compiled(HEALTHY).search(answer.text) for answer in answers):
+        raise CannotSee("`zpool status -x` says that all pools are healthy; which there are is not in this recording")
+    if not is_expected and answers and answers[-1].status == "absent":
+        raise NothingHere("zpool is not installed, and nothing shows ZFS")
     if not answers:
         if is_expected:
             raise CannotSee("the ZFS module is loaded, what zpool status says was not recorded")

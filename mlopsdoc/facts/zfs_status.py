@@ -75,7 +75,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     many objects have no good copy left. created: None where not asked for or not known. last_scrub: from the
     history, where the record is gone; history: why that could not be read. debian_scrub: the property
     org.debian:periodic-scrub. message: the id of what zpool says is wrong, as in ``ZFS-8000-9P``. is_cut: the text
-    ends before the table of the devices does: vdevs lacks some.
+    ends before the table of the devices does: vdevs lacks some. is_healthy: zpool says so, and no more of it.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Pool(Struct, frozen=True, kw_only=True):
     debian_scrub: str = ""
     message: str = ""
     is_cut: bool = False
+    is_healthy: bool = False
 
     @property
     def label(self) -> str:

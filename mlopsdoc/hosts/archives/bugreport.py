@@ -33,7 +33,7 @@ from mlopsdoc.hosts.archives.files import MAX_FILE, Files, Piece, Row, Spool, jo
 from mlopsdoc.hosts.archives.tar import CHUNK, Stream
 from mlopsdoc.hosts.base import AnswerStatus, read_key
 from mlopsdoc.hosts.pasted.commands import canonical, is_command
-from mlopsdoc.hosts.pasted.dates import date
+from mlopsdoc.hosts.pasted.dates import NEVER, Moment, moment_of
 from mlopsdoc.hosts.refusals import NO_BUG_REPORT, Cut, Refused
 
 SEPARATOR = b"_" * 44
@@ -59,10 +59,10 @@ class Section(NamedTuple):
 
 
 class Report(NamedTuple):
-    """taken_at: 0 where it is not told. is_complete: whether its last line is there."""
+    """taken: NEVER where it is not told. is_complete: whether its last line is there."""
 
     rows: list[Row]
-    taken_at: float
+    taken: Moment
     is_complete: bool
     notes: list[str]
 
@@ -87,9 +87,9 @@ def read(stream: Stream, spool: Spool, files: Files) -> Report:
         is_last = section is mended[-1] and not is_complete
         rows += (row._replace(status="truncated") if is_last and row.status == "ok" else row for row in found)
     banner = _lines(files, first)
-    taken_at, notes = _of_banner(banner)
+    taken, notes = _of_banner(banner)
     rows += _of_uname(banner)
-    return Report(list(joined(_of_one_boot(files, rows)).values()), taken_at, is_complete, notes)
+    return Report(list(joined(_of_one_boot(files, rows)).values()), taken, is_complete, notes)
 
 
 def _spooled(stream: Stream, spool: Spool) -> bool:
@@ -298,16 +298,16 @@ def _failure(files: Files, piece: Piece) -> str:
     return first if first.startswith(FAILURES) or "command not found" in first else ""
 
 
-def _of_banner(lines: list[str]) -> tuple[float, list[str]]:
+def _of_banner(lines: list[str]) -> tuple[Moment, list[str]]:
     """When it was taken, and what is to be known about it."""
-    taken_at, notes = 0.0, list[str]()
+    taken, notes = NEVER, list[str]()
     for line in lines[:60]:
         key, _, value = line.partition(":")
         if key == "Date":
-            taken_at = date(value) or 0.0
+            taken = moment_of(value)
         elif key == "command line flags" and "--safe-mode" in value:
             notes.append("taken in safe mode: nvidia-smi was not asked")
-    return taken_at, notes
+    return taken, notes
 
 
 def _of_uname(lines: list[str]) -> Iterator[Row]:

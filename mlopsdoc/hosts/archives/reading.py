@@ -168,18 +168,19 @@ def _kept(answer: Answer, spool: Spool) -> Row:
 
 def _of_bug_report(stream: Stream, spool: Spool, files: Files) -> Found:
     report = bugreport.read(stream, spool, files)
-    about = _about(report.taken_at, report.is_complete, report.notes, report.rows, files)
+    about = _about(report.taken, report.is_complete, report.notes, report.rows, files)
     return Found("nvidia-bug-report", report.rows, about)
 
 
-def _about(taken_at: float, complete: bool, notes: list[str], rows: Iterable[Row], files: Files) -> Recording:
+def _about(taken: dates.Moment, complete: bool, notes: list[str], rows: Iterable[Row], files: Files) -> Recording:
     """Where it does not tell when it was taken, its answers tell what is the earliest that it may be."""
-    about = Recording(taken_at)
+    about = Recording(taken.at)
     about.complete, about.notes = complete, notes
-    if not taken_at:
+    if not taken.at:
         said = (Answer(row.key, row.status, files.bytes_of(row.parts)) for row in rows if row.key.startswith("run "))
-        about.taken_at = max((dates.newest({answer.key: answer}) for answer in said), default=0.0)
-        about.is_lower_bound = True
+        taken = max((dates.newest_moment({answer.key: answer}) for answer in said), default=dates.NEVER)
+        about.taken_at, about.is_lower_bound = taken.at, True
+    about.notes += [] if taken.is_sure else [dates.NO_ZONE]
     return about
 
 
@@ -193,10 +194,10 @@ def _of_files(files: Files, spool: Spool, budget: Budget) -> Found:
         files = files.below(root)
         rows, told = sosreport.read(files)
         is_complete = told.is_complete and not spool.is_full
-        return Found(told.form, rows, _about(told.taken_at, is_complete, told.notes + notes, rows, files))
+        return Found(told.form, rows, _about(told.taken, is_complete, told.notes + notes, rows, files))
     if (root := redfish.root_of(files)) is not None:
         rows = redfish.read(files.below(root))
-        return Found("Redfish mockup", rows, _about(0.0, not notes, notes, rows, files))
+        return Found("Redfish mockup", rows, _about(dates.NEVER, not notes, notes, rows, files))
     for name, piece in files.files.items():
         if "nvidia-bug-report" not in name.rpartition("/")[2]:
             continue

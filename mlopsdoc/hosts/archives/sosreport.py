@@ -23,7 +23,7 @@ from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.archives.files import Files, Part, Piece, Row, joined
 from mlopsdoc.hosts.base import SAID, read_key, run_key
 from mlopsdoc.hosts.pasted.commands import canonical
-from mlopsdoc.hosts.pasted.dates import date
+from mlopsdoc.hosts.pasted.dates import Moment, moment_of
 from mlopsdoc.hosts.refusals import Refused
 
 # The folder of a collector's commands; what it is.
@@ -65,10 +65,10 @@ class Command(NamedTuple):
 
 
 class About(NamedTuple):
-    """form: what it is. taken_at: 0 where not told. is_complete: whether the collector had all it wanted."""
+    """form: what it is. taken: NEVER where not told. is_complete: whether the collector had all it wanted."""
 
     form: str
-    taken_at: float
+    taken: Moment
     is_complete: bool
     notes: list[str]
 
@@ -115,13 +115,13 @@ def _about(rows: dict[str, Row], files: Files, manifest: Any, kind: str) -> Abou
     notes = [f"{', '.join(late)} of sos ended early, at its time limit"] if late else []
     if _is_obfuscated(files, manifest):
         notes.append("names and addresses in it were replaced by sos clean")
-    begun = date(str(_table(manifest).get("start_time"))) or 0.0
-    taken_at = date(_text(rows, files, "run date").partition("\n")[0]) or begun
-    if begun and abs(taken_at - begun) > DAY_S:  # zones apart they are minutes apart
+    begun = moment_of(str(_table(manifest).get("start_time")))
+    told = moment_of(_text(rows, files, "run date").partition("\n")[0])
+    if begun.at and told.at and abs(told.at - begun.at) > DAY_S:  # zones apart they are minutes apart
         notes.append("its date is not that of its manifest, which counts")
-        taken_at = begun
-    is_through = bool(plugins) and bool(manifest.get("end_time"))
-    return About(kind, taken_at, is_through and not late and not files.cut and not files.left_out, notes)
+        told = begun
+    is_complete = bool(plugins) and bool(manifest.get("end_time")) and not (late or files.cut or files.left_out)
+    return About(kind, told if told.at else begun, is_complete, notes)
 
 
 def _is_obfuscated(files: Files, manifest: Any) -> bool:

@@ -25,6 +25,7 @@ MONTHS = (
 ENGLISH = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 UTC = ("UTC", "GMT")
 ZONES_S = 14 * 3600  # how far a clock may be from UTC
+NO_ZONE = f"no zone is told: its times, and its age, may be {ZONES_S // 3600} h off"
 TAIL = 1 << 20  # characters looked at, from the end
 DAY_S = 86400
 OLDEST = 946684800.0  # 2000: clocks before that are not set
@@ -154,8 +155,3 @@ def newest_moment(answers: Mapping[str, Answer]) -> Moment:
             text = answer.data[-TAIL:].decode("utf-8", "replace")
             found += [when for when in moments_in(text) if OLDEST < when.at < limit]
     return max(found)
-
-
-def newest(answers: Mapping[str, Answer]) -> float:
-    """The same without whether its zone is known."""
-    return newest_moment(answers).at

@@ -201,6 +201,8 @@ def said_of(key: str, buffer: Buffer, *, is_part: bool | None = None) -> Said:
     text = buffer.text
     if key == "run lspci -vvv" and not compiled(shapes.LSPCI_DEEP).search(text):
         key = "run lspci -v" if "\n\t" in text or "\n " in text or text[:1].isspace() else "run lspci"
+    if key == "run zpool status" and compiled(r"\s*(?:all pools are|pool '.{1,255}' is) healthy\s*").fullmatch(text):
+        key, is_part = "run zpool status -x", True
     whole = is_whole(key, text)
     if whole is None or (is_part is None and key not in SURE):
         whole = is_part is False
@@ -258,5 +260,8 @@ def _journal(row: dict[str, Any]) -> Said:
     when = datetime.fromtimestamp(int(stamp) / 1e6, timezone.utc) if stamp.isdecimal() and len(stamp) < 18 else None
     name = "kernel" if row.get("_TRANSPORT") == "kernel" else str(row.get("SYSLOG_IDENTIFIER", "unknown"))
     head = f"{when:%Y-%m-%dT%H:%M:%S}+0000 {row.get('_HOSTNAME', 'host')} " if when else ""
-    text = str(row.get("MESSAGE", "")).replace("\n", " ")
+    said = row.get("MESSAGE", "")
+    if isinstance(said, list):  # bytes that are no UTF-8
+        said = bytes(code for code in cast(Sequence[Any], said) if code in range(256)).decode("utf-8", "replace")
+    text = str(said).replace("\n", " ")
     return Said("run dmesg" if name == "kernel" else "run journalctl", "truncated", f"{head}{name}: {text}\n")

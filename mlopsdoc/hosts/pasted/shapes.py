@@ -63,7 +63,7 @@ SHAPES: tuple[Shape, ...] = (
     # ---- tools
     Shape("read /proc/mdstat", r"Personalities :|md[\w/-]{1,32} : (?:active|inactive) ",
           r" {6,}\S|unused devices:|\s+\[[=>.]+\]|\s+bitmap:"),
-    Shape("run zpool status", r" {0,4}pool: \S|no pools available$",
+    Shape("run zpool status", r" {0,4}pool: \S|no pools available$|all pools are healthy$|pool '\S{1,255} is healthy$",
           r" {0,4}(?:state|status|action|see|scan|config|errors|remove|checkpoint|expand|scrub|trim|dedup|comment):"
           r"(?: |$)"
           rf"|[ \t]+\S|NAME +STATE +READ|\S+ +(?:{_STATES})\b|(?:logs|cache|spares|special|dedup)(?:\s|$)"),

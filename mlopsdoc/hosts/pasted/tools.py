@@ -49,6 +49,7 @@ _RECORDS = "all|full|compact|event|mclocs|fru|generic"
 NUMBER = r"[0-9]{1,6}"
 NAME = r"[A-Za-z][A-Za-z0-9_.:@-]*"
 UNIT = r"[\w.@:\\-]+"
+UNIT_PROPERTIES = "LoadState,ActiveState,SubState,Result,UnitFileState,StateChangeTimestamp"  # that a fact asks for
 
 ALONE = Tool({"": Form("")})
 
@@ -302,6 +303,11 @@ TOOLS: dict[str, Tool] = {
     ),
     "systemctl status": Tool({"": Form("systemctl status", "must")}, takes="-n -o", plain="-n -o -l -a",
                              same="--lines=-n --output=-o --full=-l --all=-a", looks=UNIT),
+    "systemctl show": Tool(
+        {"": Form(f"systemctl show -p {UNIT_PROPERTIES}", "must")},
+        takes="-p", plain="-p -a -l", part="-p", same="--property=-p --all=-a --full=-l", looks=UNIT,
+    ),
+    "dcgmi": Tool({"-v": Form("dcgmi -v")}, same="--version=-v"),
     "systemctl is-active": Tool({"": Form("systemctl is-active", "must")}, looks=UNIT),
     "systemctl is-enabled": Tool({"": Form("systemctl is-enabled", "must")}, looks=UNIT),
     "systemctl is-failed": Tool({"": Form("systemctl is-failed", "must")}, looks=UNIT),
@@ -354,7 +360,7 @@ AS_TYPED = (
     "showmount, sinfo, sminfo, smpquery, squeue, ss, ssacli, sstat, storcli, storcli64, sysctl, systemctl --failed, "
     "systemctl --version, systemctl cat, systemctl daemon-reload, systemctl disable, systemctl enable, systemctl "
     "list-dependencies, systemctl list-timers, systemctl list-unit-files, systemctl list-units, systemctl reload, "
-    "systemctl restart, systemctl show, systemctl start, systemctl stop, systemd-analyze, systemd-cgls, "
+    "systemctl restart, systemctl start, systemctl stop, systemd-analyze, systemd-cgls, "
     "systemd-detect-virt, taskset, tc, timedatectl, top, tune2fs, tuned-adm, turbostat, ulimit, update-initramfs, "
     "vgdisplay, vgs, virt-what, vmstat, x86_energy_perf_policy, xfs_info, yum list, zdb, zfs get, zfs list, "
     "zpool clear, zpool events, zpool get, zpool history, zpool import, zpool iostat, zpool labelclear, zpool "

@@ -20,7 +20,7 @@ from typing import TextIO
 from mlopsdoc.hosts.base import Answer, read_key
 from mlopsdoc.hosts.merged import Differ
 from mlopsdoc.hosts.pasted import outputs, shapes
-from mlopsdoc.hosts.pasted.dates import NEVER, ZONES_S, moment_of, newest_moment, stated_in
+from mlopsdoc.hosts.pasted.dates import NEVER, NO_ZONE, moment_of, newest_moment, stated_in
 from mlopsdoc.hosts.pasted.files import Said
 from mlopsdoc.hosts.pasted.latest import WEAK, joined
 from mlopsdoc.hosts.pasted.machines import HERE, HERE_TOO, Where, different, is_evidence, is_one, keys_of
@@ -466,7 +466,7 @@ class Reader:
         recording.taken_at = told.at
         recording.is_lower_bound = not self._date.at or not told.is_sure
         if not told.is_sure:
-            recording.notes.append(f"no zone is told: its times, and its age, may be {ZONES_S // 3600} h off")
+            recording.notes.append(NO_ZONE)
         for answer in recording.answers.values():
             answer.at = recording.taken_at
 

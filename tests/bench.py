@@ -151,6 +151,14 @@ def _screen(
     terminal.rest(10.0)
     rate = (len(terminal.out) - before) / 10
     yield "screen: bytes a second when nothing changes", f"{rate:.0f} B/s", "0 B/s", rate < 20
+    busy = Terminal(place=place, program=[program[0], "-m", "tests.busy"], PYTHONPATH=env["PYTHONPATH"])
+    busy.until(lambda out: b"fan 9" in out)
+    busy.rest(3.0)
+    before = len(busy.out)
+    busy.rest(20.0)
+    rate = (len(busy.out) - before) / 20
+    busy.close()
+    yield "screen: bytes a second when 10 of 100 numbers change", f"{rate:.0f} B/s", "250 B/s", rate <= 250
     memory = [_resident_mb(pid) for pid in family(terminal.process.pid)]
     yield "screen: memory of its own process", f"{memory[0]:.0f} MB", "55 MB", memory[0] <= 55
     yield "screen: memory of all processes", f"{sum(memory):.0f} MB", "80 MB", sum(memory) <= 80

@@ -1,4 +1,4 @@
-"""A widget that shows lines as they are. Only those that changed are sent to the terminal.
+"""A widget that shows lines as they are. Only what changed in them is sent to the terminal.
 
 (Textual sends a whole widget whenever its text is set; over a slow link that is what one waits for.)
 """
@@ -32,6 +32,15 @@ STYLES = {
 }
 
 
+def _differ(before: Line, after: Line) -> tuple[int, int] | None:
+    """From which cell on and up to which the lines differ; None where that is not to be told: cells are no letters."""
+    old, new = ([(char, style) for text, style in line for char in text] for line in (before, after))
+    if len(old) != len(new) or not all(char.isascii() for char, _ in old + new):
+        return None
+    places = [n for n, (one, other) in enumerate(zip(old, new)) if one != other]
+    return places[0], places[-1] + 1
+
+
 class Canvas(Widget):
     """Lines of spans from the top; `paint` says which there are now."""
 
@@ -42,8 +51,10 @@ class Canvas(Widget):
     def paint(self, lines: Sequence[Line]) -> None:
         old, self.painted = self.painted, list(lines)
         for y in range(min(max(len(old), len(self.painted)), self.size.height)):
-            if old[y : y + 1] != self.painted[y : y + 1]:
-                self.refresh(Region(0, y, self.size.width, 1))
+            before, after = old[y] if y < len(old) else (), self.painted[y] if y < len(self.painted) else ()
+            if before != after:
+                first, end = _differ(before, after) or (0, self.size.width)
+                self.refresh(Region(first, y, max(end - first, 1), 1))
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

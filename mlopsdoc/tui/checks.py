@@ -90,4 +90,4 @@ class Checks(Pane):
         rest = fitted(f"{row.name}  {changed}{row.text}", max(width - len(mark) - size(glyph), 0))
         style = row.status.value if row.status else "dim"
         words = "cursor" if chosen else "dim" if style in ("ok", "skipped", "dim") and not changed else ""
-        return ((mark, "bold"), (glyph, style), (rest, words))
+        return ((mark, "bold" if chosen else ""), (glyph, style), (rest, words))

@@ -100,7 +100,7 @@ class Pane(Canvas, can_focus=True):
         more = f" {below} more below" if below > 0 else ""
         gap = self.size.width - 1 - size(self.heading) - len(more)
         style = "bold" if self.has_focus else "dim"
-        return ((mark, "bold"), (self.heading, style), (" " * max(gap, 0), ""), (more if gap >= 0 else "", "dim"))
+        return ((mark, style), (self.heading, style), (" " * max(gap, 0), ""), (more if gap >= 0 else "", "dim"))
 
     def action_move(self, count: int) -> None:
         self.top += count

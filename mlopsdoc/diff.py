@@ -223,14 +223,18 @@ def _values(key: str, a: Answer, b: Answer) -> Iterator[Change]:
         return
     for place in sorted(was.keys() | now.keys()):
         before, after = was.get(place, ""), now.get(place, "")
-        if before == after:
-            continue
         last = next((part for part in reversed(place.split(".")) if not part.isdecimal()), "")
+        is_seen = bool(before and after) or (last == "pci" and key == "probe nvml static")
+        if before == after or not is_seen:  # what could not be asked is told by findings
+            continue
         group = next((group for group, pattern in VALUES if re.fullmatch(pattern, last)), "")
+        name = re.sub(r"\Agpus\.(?:0000:)?([0-9a-f:]+\.[0-7])\.(?:values\.)?", r"GPU \1 ", place)
+        name = name.replace("links.", "link ").replace(".values.", " ")
+        name = name.removesuffix(" pci") + " in NVML" if last == "pci" else name
         if group == "counters":
-            yield from _grown(f"{key}: {place}", before, after)
+            yield from _grown(name, before, after)
         elif group:
-            yield Change(group, "changed", f"{key}: {place}", before, after)
+            yield Change(group, "changed" if before and after else "gone" if before else "new", name, before, after)
 
 
 def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -247,11 +251,13 @@ def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _folded(changes: Iterable[Change]) -> list[Change]:
-    """The same change at many places (224 CPUs) once, with the numbers in its name as a star."""
+    """The same change at many places (224 CPUs, 4 GPUs) once, with the numbers in its name as a star."""
     found: dict[tuple[str, ...], list[Change]] = {}
     for change in changes:
-        name = re.sub(r"(?<=cpu|ode)[0-9]+", "*", change.name)
-        found.setdefault((change.what, change.how, name, change.before, change.after), []).append(change)
+        name = re.sub(r"(?<=cpu|ode)[0-9]+|(?<=GPU )[0-9a-f:.]+(?= )|(?<=link )[0-9]+", "*", change.name)
+        same = found.setdefault((change.what, change.how, name, change.before, change.after), [])
+        if change not in same:  # NVML says its version with every answer
+            same.append(change)
     return [
         same[0] if len(same) == 1 else Change(what, how, name, before, after, len(same))
         for (what, how, name, before, after), same in found.items()

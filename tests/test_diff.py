@@ -62,6 +62,24 @@ def test_versions_settings_and_counters_by_meaning_the_rest_folded(tmp_path: Pat
     assert not any("loadavg" in name for name in by_name) and json.loads(told.out)["folded"] == 1
 
 
+def test_what_cannot_be_asked_any_more_is_told_once(tmp_path: Path) -> None:
+    """All of NVML is silent after an update of the driver: no value of it has changed."""
+    updated = str(REPOSITORY / "snapshots" / "driver_stack_updated")
+    found = changes(mlopsdoc("diff", REFERENCE, updated, "--json", place=tmp_path))
+    names = [change["name"] for change in found if change["what"] in ("versions", "settings")]
+    assert "library" in names and names.count("library") == 1 and not any("power" in name for name in names)
+    gone = [change for change in found if change["what"] == "topology" and change["how"] == "gone"]
+    assert [change["name"] for change in gone] == [f"GPU {at}:00.0 in NVML" for at in ("1b", "43", "9b", "c3")]
+    text = mlopsdoc("diff", REFERENCE, updated, place=tmp_path).out
+    assert "1 check finds nothing to judge any more" in text
+    assert text.count("NVML 18") <= 2 and " other checks\n    + unknown: NVML 18" in text
+
+
+def test_the_same_on_every_gpu_is_one_line(tmp_path: Path) -> None:
+    text = mlopsdoc("diff", REFERENCE, str(REPOSITORY / "snapshots" / "v100_cube_mesh"), place=tmp_path).out
+    assert "changed GPU * vbios (4 times): 96.00.89.00.01 -> 88.00.48.00.02" in text
+
+
 def test_forms(tmp_path: Path) -> None:
     text = mlopsdoc("diff", REFERENCE, BAD_NIGHT, place=tmp_path).out
     assert text.startswith("gpu-17: 2026-11-23T03:10:00Z to ") and "\nFINDINGS\n" in text

@@ -52,6 +52,11 @@ def test_as_it_is_when_asked(tmp_path: Path) -> None:
     assert "not redacted" in ended.err
 
 
+def test_no_redact_without_a_file_is_a_wrong_use(tmp_path: Path) -> None:
+    ended = mlopsdoc("check", "--no-redact", "disk_space", place=tmp_path)
+    assert ended.code == 64 and "--save" in ended.err
+
+
 def test_a_fleet_shares_its_key(tmp_path: Path) -> None:
     folder = tmp_path / "config" / "mlopsdoc"
     folder.mkdir(parents=True)

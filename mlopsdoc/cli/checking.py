@@ -87,6 +87,8 @@ def demo(_: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Run checks on this host or on a recording. Exit code: 2 critical, 1 warning, 3 unknown, 0 otherwise."""
+    if arguments.no_redact and not arguments.save:
+        raise Stop(USAGE, "--no-redact is for what --save FILE writes: nothing is redacted without it")
     if arguments.source:
         return _check_recording(arguments, arguments.source)
     return _check_live(arguments)

@@ -37,10 +37,12 @@ def _headline(diff: Diff) -> str:
 
 def _verdict(diff: Diff) -> str:
     worse, better = (sum(c.how == how and c.what == "finding" for c in diff.changes) for how in ("worse", "better"))
+    gone = sum(change.what == "check" and change.after == "skipped" for change in diff.changes)
     rest = f"{diff.folded} more answers differ as they do at every look"
     if not diff.changes:
         return f"nothing of meaning changed; {rest}"
-    return f"{worse} findings worse or new, {better} better or gone; {rest}"
+    left = f"{gone} check{'s find' if gone != 1 else ' finds'} nothing to judge any more; " if gone else ""
+    return f"{worse} finding{'s' if worse != 1 else ''} worse or new, {better} better or gone; {left}{rest}"
 
 
 def _text(diff: Diff) -> Iterator[str]:
@@ -51,21 +53,42 @@ def _text(diff: Diff) -> Iterator[str]:
         if changes:
             yield ""
             yield title.upper()
-            yield from (f"  {line}" for change in changes for line in _lines(change))
+            yield from (f"  {line}" for same in _alike(changes) for line in _lines(same))
 
 
-def _lines(change: Change) -> Iterator[str]:
-    times = f" ({change.times} times)" if change.times > 1 else ""
-    short = len(change.before) + len(change.after) < 60
-    if change.how == "grown":
-        grown = int(change.after) - int(change.before)
-        yield f"{change.name}{times}: +{grown} ({change.before} -> {change.after})"
-    elif short and change.before and change.after:
-        yield f"{change.how:<7} {change.name}{times}: {change.before} -> {change.after}"
+def _alike(changes: list[Change]) -> Iterator[list[Change]]:
+    """Lines of one answer together, and findings of many checks that say the same."""
+    found: dict[tuple[str, ...], list[Change]] = {}
+    for change in changes:
+        is_finding = change.what == "finding"
+        name = change.name.rpartition("/")[0].partition("/")[2] if is_finding else change.name
+        words = (change.how, change.before, change.after) if is_finding else ()
+        found.setdefault((name, *words), []).append(change)
+    yield from found.values()
+
+
+def _lines(same: list[Change]) -> Iterator[str]:
+    """Of changes that are alike."""
+    first = same[0]
+    times = f" ({first.times} times)" if first.times > 1 else ""
+    short = len(first.before) + len(first.after) < 60
+    if first.how == "grown":
+        yield f"{first.name}{times}: +{int(first.after) - int(first.before)} ({first.before} -> {first.after})"
+    elif len(same) == 1 and short and first.before and first.after:
+        yield f"{first.how:<7} {first.name}{times}: {first.before} -> {first.after}"
+    elif first.what == "finding":
+        others = f" and {len(same) - 1} other checks" if len(same) > 1 else ""
+        yield f"{first.how:<7} {first.name}{others}"
+        yield from _sides(first)
     else:
-        yield f"{change.how:<7} {change.name}{times}"
-        yield from (f"  - {change.before}",) if change.before else ()
-        yield from (f"  + {change.after}",) if change.after else ()
+        how = first.how if len(same) == 1 else "changed"
+        yield f"{how:<7} {first.name}{times}"
+        yield from (line for change in same for line in _sides(change))
+
+
+def _sides(change: Change) -> Iterator[str]:
+    yield from (f"  - {change.before}",) if change.before else ()
+    yield from (f"  + {change.after}",) if change.after else ()
 
 
 def _markdown(diff: Diff) -> Iterator[str]:

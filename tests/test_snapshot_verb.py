@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,6 +152,29 @@ def test_a_snapshot_of_format_1_is_read_for_ever(tmp_path: Path) -> None:
     findings = ended.check("disk_space")["findings"]
     assert [(found["status"], found["subject"]) for found in findings] == [("warning", "mount /")]
     assert findings[0]["summary"].startswith("97 % full: 64 GiB of 1.72 TiB left")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("format_1", "10313316403659aba5c7dc14fcadfa7045a65fcc8e911eaf894476a9bc974383"),
+        ("format_1.tar.gz", "3649bb17a4862a16c1aad994ad589ac9bdcbfbf064df71c216b07c2b5eeca12b"),
+    ],
+)
+def test_all_that_format_1_says_is_read_as_it_was(name: str, says: str) -> None:
+    """The archive has rows of every kind: of each status, with stderr, links, trees, a profile, redacted, ``before/``."""
+    recording = snapshot.load(str(FROZEN.parent / name))
+    assert sha256(json.dumps(said(recording), sort_keys=True).encode()).hexdigest() == says
+
+
+def said(recording: Recording) -> list[Any]:
+    """Everything that a recording says."""
+    answers = [
+        [one.key, one.status, one.data.hex(), one.stderr.hex(), one.exit, one.why, one.at, one.seconds]
+        for one in recording.answers.values()
+    ]
+    about = [recording.taken_at, recording.complete, recording.unlisted, recording.is_redacted, recording.profile]
+    return [*about, sorted(answers), recording.trees, recording.before and said(recording.before)]
 
 
 def of_format(tmp_path: Path, format: str) -> str:

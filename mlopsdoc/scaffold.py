@@ -57,16 +57,30 @@ TODO: what happens if it is left.
 cat /proc/loadavg
 ```
 
+### See who makes it
+
+```sh look timeout=10s
+ps -eo pid,user,pcpu,args --sort=-pcpu | head -n 20
+```
+
+### See what waits for a disk or a device
+
+```sh look timeout=10s
+ps -eo pid,user,state,wchan:30,args | awk 'NR == 1 || $3 ~ /D/'
+```
+
 ## Mitigation
 
 TODO: the fix, from least to most disruptive, a step each.
 
-### Stop the process that nobody needs
+### Start no more jobs of cron
 
-What it had not saved is gone; there is no way back.
+```sh jobs needs=root timeout=30s
+systemctl stop cron
+```
 
-```sh kills undo=none
-kill "$PID"
+```sh undo
+systemctl start cron
 ```
 
 ## Verify

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlopsdoc import catalog
+from mlopsdoc import catalog, scaffold
 from mlopsdoc.model import PARAMETERS, SITE_PARAMETERS
 from mlopsdoc.report.runbooks import catalogue, render_html, render_text, value
 from mlopsdoc.runbook.lint import Run, lint
@@ -775,22 +775,39 @@ def test_the_catalogue() -> None:
 FOUND = catalog.find(drop_ins=False)
 
 
-@pytest.mark.parametrize("name", sorted(FOUND.runbooks))
-def test_a_shipped_runbook_has_no_mistake(name: str) -> None:
-    path = FOUND.runbooks[name]
-    supplied = {id: check.params for id, check in FOUND.by_name().items()}
+def has_no_mistake(path: str) -> None:
+    supplied = {id: check.params for id, check in FOUND.by_name().items()} | {"demo_check": ()}
     problems = lint(path, Path(path).read_text(encoding="utf-8"), supplied, run=shell)
     assert [problem for problem in problems if problem.severity != "note"] == []
     assert all(not step.wrong for step in load(path).steps)
 
 
-@pytest.mark.parametrize("name", sorted(FOUND.runbooks))
-def test_a_shipped_runbook_is_for_someone_tired(name: str) -> None:
+def is_for_someone_tired(path: str) -> None:
     """Three ways to look, a check that tells whether it worked, and when to call whom with which snapshot."""
-    path = FOUND.runbooks[name]
     assert len([step for step in load(path).steps if step.section == "Diagnosis" and step.command]) >= 3
     text = Path(path).read_text(encoding="utf-8")
     assert [words for words in ("**When to stop.**", "mlopsdoc snapshot", "mlopsdoc check ") if words not in text] == []
+
+
+@pytest.mark.parametrize("name", sorted(FOUND.runbooks))
+def test_a_shipped_runbook_has_no_mistake(name: str) -> None:
+    has_no_mistake(FOUND.runbooks[name])
+
+
+@pytest.mark.parametrize("name", sorted(FOUND.runbooks))
+def test_a_shipped_runbook_is_for_someone_tired(name: str) -> None:
+    is_for_someone_tired(FOUND.runbooks[name])
+
+
+def test_a_new_runbook_is_as_the_shipped_ones_are(tmp_path: Path) -> None:
+    for folder in ("checks", "runbooks", "snapshots"):
+        (tmp_path / folder).mkdir()
+    scaffold.make("demo_check", str(tmp_path))
+    made = tmp_path / "runbooks/demo_check.md"
+    made.write_text(made.read_text().replace("TODO: ", ""))
+    has_no_mistake(str(made))
+    is_for_someone_tired(str(made))
+    assert not load(str(made)).params
 
 
 @pytest.mark.parametrize("id", sorted(FOUND.checks))

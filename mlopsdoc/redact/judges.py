@@ -68,7 +68,7 @@ def _is_ipv4(value: str, match: Match[str]) -> bool:
         return False
     if text[end : end + 1] == "-" and not compiled(r"[0-9]{1,3}\.[0-9]").match(text, end + 1):
         return False
-    if compiled(VERSION).search(before):
+    if before.endswith("==") or compiled(VERSION).search(before):
         return False
     if number >> 24 in (0, 127) or number >= 0xE0000000 or number >> 16 == 0xA9FE:
         return False

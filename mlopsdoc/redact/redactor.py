@@ -34,6 +34,7 @@ from mlopsdoc.redact.rules import (
     Rule,
     compiled,
 )
+from mlopsdoc.redact.tables import cells, columns, siblings
 from mlopsdoc.redact.texts import blocks, decoded, is_binary, parsed, pieces, plain_key, readable, without_serial
 from mlopsdoc.redact.words import Words
 
@@ -70,9 +71,14 @@ class Redactor:
             if not _never(key) and not is_binary(answer.data):
                 for text in readable(answer.data):
                     self._learn_text(text, key)
-                if key.startswith("run nvidia-smi --query"):
-                    self._learn_columns(decoded(answer.data))
+                if key.startswith("run "):
+                    self._learn_tables(decoded(answer.data), is_csv=key.startswith("run nvidia-smi --query"))
         self._learn_after_underscores(recording)
+        hosts = [literal for literal, kind in self._literals.items() if kind == "host"]
+        for answer in recording.answers.values() if hosts else ():
+            for block in blocks(answer.data):
+                for host in siblings(hosts, decoded(block)):
+                    self._keep("host", host)
         if recording.before is not None:
             self.learn(recording.before)
 
@@ -97,16 +103,10 @@ class Redactor:
                 if self._is_named(rule.kind, value, match):
                     self._keep(rule.kind, value)
 
-    def _learn_columns(self, text: str) -> None:
-        """``index, serial, uuid`` above ``0, 1652323004417, GPU-...``: a column with a name is a label too."""
-        header, _, rows = text.partition("\n")
-        names = [name.strip().lower() for name in header.split(",")]
-        for at in [n for n, name in enumerate(names) if name in ("serial", "gpu_serial")]:
-            for row in rows.split("\n"):
-                cells = row.split(",")
-                value = cells[at].strip() if len(cells) == len(names) else ""
-                if len(value) >= SHORTEST["serial"] and any(map(str.isdecimal, value)):
-                    self._keep("serial", value)
+    def _learn_tables(self, text: str, *, is_csv: bool) -> None:
+        for kind, value in cells(text) if is_csv else columns(text):
+            if compiled(r"[A-Za-z0-9_][A-Za-z0-9_.-]*").fullmatch(value) and value.lower() not in KEPT[kind]:
+                self._keep(kind, value)
 
     def _keep(self, kind: str, value: str) -> None:
         if kind == "host" and "." in value:
@@ -159,10 +159,10 @@ class Redactor:
         words = self._by_literal(piece)
         lines = [*words.said]
         changed = set[int]()
-        for rule in _rules_for(key):
+        for rule in words.likely(_rules_for(key)):
             rows = words.rows(rule)
             text = "\n".join([lines[n] for n in rows])
-            if not text or not (rule.signs or any(self._is_named(rule.kind, m[1], m) for m in _found(rule, text))):
+            if not (rule.signs or any(self._is_named(rule.kind, m[1], m) for m in _found(rule, text))):
                 continue
             made = compiled(rule.pattern).sub(self._by_rule(rule), text)
             if made != text:
@@ -251,8 +251,9 @@ class Redactor:
         """JSON, every text and name in it redacted; a text is read with its name before it."""
         if isinstance(value, dict):
             return {self.text(k): self.json_value(v, key, k) for k, v in self._without_wwn(value).items()}  # pyright: ignore
-        if isinstance(value, list):
-            return [self.json_value(item, key, name) for item in value]  # pyright: ignore
+        if isinstance(value, list):  # "--password", "..." is the form of an argv
+            options = [item if isinstance(item, str) and item[:1] == "-" else name for item in ("", *value)]  # pyright: ignore
+            return [self.json_value(item, key, option) for item, option in zip(value, options, strict=False)]  # pyright: ignore
         if isinstance(value, int) and value >= 10 ** (SHORTEST["serial"] - 1):
             said = self.text(f"{name}={value}", key).removeprefix(f"{name}=")
             return int(said) if said.isdecimal() else value
@@ -359,9 +360,9 @@ def _put(lines: list[str], rows: Sequence[int], text: str) -> Iterator[int]:
 
 def _matches(words: Words, key: str, kinds: tuple[str, ...] = ()) -> Iterator[tuple[Rule, Match[str]]]:
     """What the rules find in a piece of text, those of some kinds left out."""
-    for rule in _rules_for(key):
-        if rule.kind not in kinds and (rows := words.rows(rule)):
-            for match in _found(rule, "\n".join([words.said[n] for n in rows])):
+    for rule in words.likely(_rules_for(key)):
+        if rule.kind not in kinds:
+            for match in _found(rule, "\n".join([words.said[n] for n in words.rows(rule)])):
                 yield rule, match
 
 

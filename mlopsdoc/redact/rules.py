@@ -39,13 +39,13 @@ class Rule(NamedTuple):
 ESCAPE = r"\\(?:[nrtbf]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|[0-7]{3})|%[0-9A-Fa-f]{2}"
 START = (
     r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\x[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})"
-    r"|(?<=\\[0-7]{3}))"
+    r"|(?<=\\[0-7]{3})|(?<=0x))"
 )
 END = r"(?![A-Za-z0-9])"
-_IS = r"""["']?[ \t]{0,60}[=:][ \t]{0,8}["']?"""
-_NAME = r"([A-Za-z0-9][A-Za-z0-9_.-]{0,252})"
-_USER = r"([A-Za-z_][A-Za-z0-9_.-]{0,63})"
-_VALUE = r"""([^\s"',;&<>]{1,2048})"""
+_IS = r"""["']?(?:[ \t]{0,60}[=:][ \t]{0,24}|>)["']?"""
+_NAME = r"([A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?)"
+_USER = r"([A-Za-z_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?)"
+_VALUE = r"""((?<=")[^"\n]{1,2048}|(?<=')[^'\n]{1,2048}|[^\s"',;&<>]{1,2048})"""
 _LOGS = ("run journalctl*", "read /var/log/*")
 _TLD = (
     "com|net|org|edu|gov|mil|int|io|ai|cloud|co|local|internal|lan|intra|corp|home|arpa|example|test|invalid"
@@ -56,18 +56,18 @@ DOMAINS = _words("com net org edu gov mil int io ai cloud co de fr uk nl ch se e
 # Order counts: what is found by its label comes first.
 RULES = (
     # secrets
-    Rule("secret", ("-----begin",), r"((?s:-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:.{0,65536}?-----END [A-Z ]{0,40}-----|.{0,65536})))"),
+    Rule("secret", ("-----begin",), r"((?s:-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:.{0,65536}?-----END [A-Z ]{0,40}-----|.{0,65536})))"),
     Rule("user", ("://",), r"""://([^\s/@:"'<>]{1,256}):[^\s/@"'<>]{1,1024}@"""),
     Rule("secret", ("://",), r"""://[^\s/@:"'<>]{0,256}:([^\s/@"'<>]{1,1024})@"""),
     Rule("secret", ("://",), r"""://([^\s/@:"'<>]{8,1024})@"""),
     Rule(
         "secret",
-        ("passw", "passphrase", "secret", "token", "_key", "-key", "ikey", "skey", "ekey", "hkey", "tkey", "credential", "community", "cookie"),
+        ("passw", "passphrase", "secret", "token", "_key", "-key", "ikey", "skey", "ekey", "hkey", "tkey", "credential", "community", "cookie", "sig"),
         r"(?i)(?:password|passwd|passphrase|secret|token|api[_-]?key|(?:access|private|auth|secret)[_-]?key"
-        r"|credentials?|community|cookie)(?:_id)?" + _IS + _VALUE,
+        r"|credentials?|community|cookie|[?&]sig|signature)(?:_id)?" + _IS + _VALUE,
     ),
-    Rule("secret", ("-passw", "-token", "-secret", "-key"), r"(?i)(?<![a-z-])--?(?:[a-z]{1,16}-){0,3}(?:password|passwd|token|secret|key)[ =]" + _VALUE),
-    Rule("secret", ("ipmi",), r"\bipmi[a-z-]{1,12} [^\n]{0,200}? -P " + _VALUE),
+    Rule("secret", ("-passw", "-token", "-secret", "-key"), r"(?i)(?<![a-z-])--?(?:[a-z]{1,16}-){0,3}(?:password|passwd|token|secret|key)(?:[ =\0][\"']?|[\"'], ?[\"'])" + _VALUE),
+    Rule("secret", ("ipmi",), r"\bipmi[a-z-]{1,12} [^\n]{0,200}? -P ?" + _VALUE),
     Rule(
         "secret", ("_key", "_pass", "_pwd", "_salt", "_dsn", "_pat", "_auth", "_cred"),
         r"(?<=[A-Z0-9])_(?:KEY|PASS|PWD|SALT|DSN|PAT|AUTH|CREDS?)=" + _VALUE,
@@ -77,8 +77,16 @@ RULES = (
          r"\b((?:gh[pousr]_|github_pat_|glpat-|hf_|sk-|xox[abeprs]-|nvapi-|ya29\.)[A-Za-z0-9_-]{12,512})"),
     Rule("secret", ("akia", "asia", "aiza", "eyj"),
          r"\b((?:AKIA|ASIA)[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{35}|eyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{2,8192}(?:\.[A-Za-z0-9_-]{0,4096})?)"),
-    Rule("secret", ("ssh-", "ecdsa-"), r"\b(?:ssh-[a-z0-9]{3,8}|ecdsa-[a-z0-9-]{5,24}) (AAAA[A-Za-z0-9+/=]{16,4096}(?: [^\s]{1,128})?)"),
-    Rule("secret", ("sshpass", "curl", "wget"), r"\b(?:sshpass -p ?|(?:curl|wget) [^\n]{0,200}?-u [^\s:]{1,64}:)" + _VALUE),
+    Rule("secret", ("ssh-", "ecdsa-"), r"\b(?:ssh|ecdsa)-[a-z0-9@.-]{3,40} (AAAA[A-Za-z0-9+/=]{16,4096}(?: [^\s]{1,128})?)"),
+    Rule("secret", ("sha256:",), r"\bSHA256:([A-Za-z0-9+/]{20,44})(?![A-Za-z0-9+/])"),
+    Rule("secret", ("slack.com/", "webhooks/"), r"(?:hooks\.slack\.com/[a-z]{1,16}|/webhooks)/([A-Za-z0-9/_-]{16,256})"),
+    Rule("secret", ("%3a%2f%2f",), r"(?i)%3A%2F%2F[^%\s]{1,256}%3A([^%\s]{1,256})%40"),
+    Rule("secret", ('"name"',), r"(?i)\"name\"\s{0,8}:\s{0,8}\"[A-Z0-9_]{0,64}(?:PASS|PWD|TOKEN|SECRET|KEY|CRED)[A-Z0-9_]{0,64}\",\s{0,64}\"value\"\s{0,8}:\s{0,8}\"([^\"\n]{1,2048})\""),
+    Rule("secret", ("mysql", "mariadb"), r"\b(?:mysql|mariadb)[a-z]{0,8} [^\n]{0,200}?-p" + _VALUE),
+    Rule("secret", ("login",), r"\b(?:docker|podman|nerdctl|helm) [^\n]{0,40}?login [^\n]{0,200}?-p " + _VALUE),
+    Rule("secret", ("redis-cli", "smbclient", "-passin", "-passout"),
+         r"(?:\bredis-cli [^\n]{0,200}?-a |\bsmbclient [^\n]{0,200}?-U [^\s%]{1,64}%|-pass(?:in|out) pass:)" + _VALUE),
+    Rule("secret", ("sshpass", "curl", "wget"), r"\b(?:sshpass -p ?|(?:curl|wget) [^\n]{0,200}?(?:-u|--user|--proxy-user)[ =][^\s:]{1,64}:)" + _VALUE),
     # machines
     Rule("host", (), r"\A\s{0,8}" + _NAME + r"\s{0,8}\Z",
          ("read /proc/sys/kernel/hostname", "read /etc/hostname", "run hostname*", "run uname -n")),
@@ -86,30 +94,48 @@ RULES = (
     Rule("host", (), r"(?m)^(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9-]{5}T[0-9:.,+-]{8,24}Z?) "
          + _NAME + r" [A-Za-z_][^\s:]{0,63}: ", _LOGS),
     Rule("host", ("host", "node", "fqdn"),
-         r"(?i)(?:\b|_)(?:hostname|host name|rhost|nodename|nodehostname|nodeaddr|fqdn|node name)" + _IS + _NAME),
+         r"(?i)(?:\b|_)(?:hostname|host name|rhost|nodename|nodehostname|nodeaddr|fqdn|node name|(?:submit_|batch)host|nodelist)" + _IS + _NAME),
+    Rule("host", ("master_addr", "rdzv"), r"(?i)(?:master_addr|rdzv[_-]endpoint)[ =]" + _NAME),
+    Rule("host", ("ip=",), r"\bip=(?:[^:\s]{0,45}:){4}" + _NAME, ("read /proc/cmdline",)),
+    Rule("host", ("pod",), r"(?i)\bpod(?:_?name)?[\"']?[=:] ?[\"']?(?:[a-z0-9-]{1,63}/)?([a-z0-9][a-z0-9.-]{2,250}[a-z0-9])"),
+    Rule("host", ("@tcp", "@o2ib"), r"(?m)(?:^|[ ,:])" + _NAME + r"@(?:tcp|o2ib)"),
+    Rule("host", ("//",), r"(?m)(?:^|[ -] ?(?:cifs|smb3) |mount )//" + _NAME + r"/"),
     Rule("host", (":/",), r"(?m)(?:^| - nfs4? )" + _NAME + r":/",
          ("read /etc/fstab", "read /proc/*/mountinfo", "read /proc/mounts", "run df*", "run mount*")),
     Rule("host", (":linux",), r" on " + _NAME + r":linux\b"),
     Rule("user", ("[user",), r"\[user [0-9]{1,10} \(" + _USER + r"\) on "),
-    Rule("host", ("nfs:",), r"\bnfs: server " + _NAME),
+    Rule("host", ("server",), r"(?i)\bnfs[^\n]{0,80}? server " + _NAME),
     Rule("domain", ("search", "domain"), r"(?m)^(?:search|domain)[ \t]{1,8}" + _NAME, ("read /etc/resolv.conf",)),
     Rule("host", (), r"(?m)^[0-9A-Fa-f.:]{2,45}[ \t]{1,16}" + _NAME, ("read /etc/hosts",)),
+    Rule("host", (), r"(?m)^[0-9A-Fa-f.:]{2,45}[ \t]{1,16}[^\s#]{1,253}[ \t]{1,16}" + _NAME, ("read /etc/hosts",)),
+    Rule("user", ("@host-",), r"(?<![A-Za-z0-9_.@-])" + _USER + r"@host-[a-z2-7]{6}(?![a-z0-9])"),
     # people
     Rule("user", ("/home/", "/users/"), r"/(?:home|Users)/" + _USER),
     Rule("user", ("2fhome",), r"(?i)(?:%2F|\\x2f)home(?:%2F|\\x2f)" + _USER),
     Rule("user", ("user", "logname", "acct", "login", "owner"),
          r"(?i)(?:\b|_)(?:r?user|user_?name|logname|acct|login|owner|userid)" + _IS + _USER),
-    Rule("user", ("user",), r"\b(?:for|of|by) (?:invalid )?user " + _USER),
+    Rule("user", ("user",), r"(?i)\b(?:for|of|by|invalid|authenticating) (?:invalid )?user " + _USER),
+    Rule("user", ("(to",), r"\(to [^\s()]{1,64}\) " + _USER + r" on "),
+    Rule("user", ("pts/", "tty"), r"(?m)^" + _USER + r" {1,16}(?:pts/|tty)[0-9]"),
     Rule("user", ("accepted", "failed"), r"\b(?:Accepted|Failed) [a-z/-]{4,24} for (?:invalid user )?" + _USER),
     Rule("user", ("sudo",), r"\bsudo(?:\[[0-9]{1,8}\])?: {1,8}" + _USER + r" : "),
     Rule("user", (), r"(?m)^([^:\s]{1,64}):[^:\n]{0,128}:[1-9][0-9]{3,8}:[0-9]{1,9}:", ("read /etc/passwd",)),
     Rule("user", (), r"(?m)^[^:\n]{1,64}:[^:\n]{0,128}:[1-9][0-9]{3,8}:[0-9]{1,9}:([^:,\n]{3,128})", ("read /etc/passwd",)),
     # things
-    Rule("serial", ("serial", "asset", "tag", "[sn]"),
-         r"(?i)(?:serial(?:[ _-]?(?:number|no\.?|num))?|asset[ _-]?tag|service tag|\[SN\])" + _IS + r"([A-Za-z0-9][A-Za-z0-9_./-]{3,63})"),
+    Rule("serial", ("serial", "asset", "tag", "sn", "s/n"),
+         r"(?i)(?:serial(?:[ _-]?(?:number|no\.?|num))?|asset[ _-]?tag|service ?tag|\[SN\]|(?<![A-Za-z0-9])S/?N)" + _IS + r"([A-Za-z0-9][A-Za-z0-9_./-]{3,63})"),
     Rule("serial", ("<serial", "serial>"), r"<[a-z_]{0,24}serial>([A-Za-z0-9][A-Za-z0-9_./-]{3,63})<"),
-    Rule("serial", (), r"\A\s{0,4}([A-Za-z0-9][A-Za-z0-9_./-]{3,63})\s{0,4}\Z",
-         ("read /sys/class/dmi/id/*serial", "read /sys/class/dmi/id/*asset_tag", "read */device/serial", "read /sys/block/*/serial")),
+    Rule("serial", (), r"\A\s{0,40}([A-Za-z0-9][A-Za-z0-9_./-]{3,63})\s{0,40}\Z",
+         ("read */*serial", "read /sys/class/dmi/id/*asset_tag")),
+    Rule("serial", ("t10.",), r"\bt10\.[^\n]{8,80}[ _]([A-Za-z0-9-]{6,40})(?![A-Za-z0-9_-])"),
+    Rule("serial", ("nqn.", "iqn."), r"\b[in]qn\.[0-9]{4}-[0-9]{2}\.[^\s\"']{3,160}[:.]([A-Za-z0-9_-]{6,64})(?![A-Za-z0-9:._-])"),
+    Rule("serial", ("nvme.",), r"\bnvme\.[0-9a-f]{4}-([0-9a-f]{8,64})-"),
+    Rule("serial", ("uuid",), r"(?i)uuid" + _IS + r"([0-9a-f]{4}-?[0-9a-f]{4})(?![0-9a-f]|-[0-9a-f]{4})"),
+    Rule("serial", ("0x5",), r"(?i)\b0x(5[0-9a-f]{15})(?![0-9a-f])"),
+    Rule("serial", ("logical", "address"), r"(?i)(?:logical unit id|sas address)" + _IS + r"(?:0x)?([0-9a-f]{16})\b"),
+    Rule("serial", ("eui-64",), r"EUI-64: {0,20}([0-9a-f]{6} [0-9a-f]{10})\b"),
+    Rule("serial", ("wwn:",), r"WWN:([0-9a-f]-[0-9a-f]{6}-[0-9a-f]{9})"),
+    Rule("uuid", ("vendor",), r"\[V[0-9A-Z]\] Vendor specific: ([0-9a-f]{32})\b"),
     Rule("serial", ("nvme-", "ata-", "scsi-", "usb-", "virtio-", "x2d"),
          r"\b(?:nvme|ata|scsi|usb|virtio)(?:-|\\x2d)[A-Za-z0-9_.+\\-]{2,80}_([A-Za-z0-9][A-Za-z0-9-]{4,39}?)(?:_[0-9]{1,2})?(?:-part[0-9]{1,3})?(?![A-Za-z0-9_.-])"),
     Rule("serial", ("wwn-", "naa.", "eui.", "scsi-3"), r"(?i)\b(?:wwn-0x|wwn-|naa\.|eui\.|scsi-3)([0-9a-f]{16,32})"),
@@ -126,7 +152,8 @@ RULES = (
          r"([0-9A-Fa-f]{2}(?::(?:[0-9A-Fa-f]{2}:){4,18}|-(?:[0-9A-Fa-f]{2}-){4,6})[0-9A-Fa-f]{2})(?![0-9A-Fa-f:-])"),
     Rule("guid", ("#xxxx:xxxx:xxxx:xxxx",), r"([0-9a-f]{4}(?::[0-9a-f]{4}){3})(?![0-9A-Fa-f:.])"),
     Rule("mac", ("#xxxx.xxxx.xxxx",), r"([0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![0-9A-Za-z]|\.[0-9A-Za-z])"),
-    Rule("mac", ("enx",), r"\benx([0-9a-f]{12})(?![0-9A-Za-z])"),
+    Rule("mac", ("enx", "wlx", "mac", "hwaddr", "lladdr"),
+         r"(?i)(?:\b(?:en|wl)x|(?:\bmac|hwaddr|lladdr)(?:ess)?" + _IS + r"|\bmac )([0-9a-f]{12})(?![0-9A-Za-z])"),
     Rule("ipv6", ("::",), r"([0-9A-Fa-f:]{3,4096}(?:(?:\.[0-9]{1,3}){3})?)"),
     Rule("ipv6", ("~x:x:x:x:x:x:x",), r"((?:[0-9A-Fa-f]{1,4}:){6}(?:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}|(?:[0-9]{1,3}\.){3}[0-9]{1,3}))"),
     Rule("ipv4", ("~x.x.x.x",), r"([0-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})(?![A-Za-z0-9_+~]|\.[0-9])"),
@@ -153,7 +180,7 @@ KEPT = {
     "host": _words(
         "boot broadcasthost default false host ip6-allnodes ip6-allrouters ip6-localhost ip6-localnet"
         " ip6-loopback ip6-mcastprefix is kernel linux localdomain localhost localhost.localdomain n name none"
-        " not null reboot the true unknown unsupported"
+        " not null reboot the true unknown unsupported version"
     ),
     "domain": _words("local localdomain localhost"),
     "serial": _words(
@@ -201,7 +228,7 @@ NEVER = (
     "read *_history", "read */.netrc", "read /etc/ssl/*", "read */vpd",
 )  # fmt: skip
 # Where four numbers with dots are a version.
-VERSION = r"(?:version|firmware|revision|release|bios|driver|build|package|image|inforom|ver|rev|fw)\.?[\"']?[\s:=]{1,40}[\"']?v?\Z"
+VERSION = r"(?:version|firmware|revision|release|bios|driver|build|package|image|inforom|(?<![a-z])(?:ver|rev|fw))\.?[\"']?[\s:=]{1,40}[\"']?v?\Z"
 PACKAGES = ("run dpkg*", "run rpm*", "run pip*", "run modinfo*", "probe mapped *", "read /var/log/dpkg.log*")
 
 

@@ -119,12 +119,16 @@ class Words:
                     rows[sign].append(n)
         return rows
 
+    def likely(self, rules: Iterable[Rule]) -> list[Rule]:
+        """The rules that may find something here: for nearly all answers that is none."""
+        signs = self._with.keys()
+        return [rule for rule in rules if not (rule.signs and signs.isdisjoint(rule.signs))]
+
     def rows(self, rule: Rule) -> Sequence[int]:
-        """The numbers of the lines in which a rule may find something."""
-        found = [sign for sign in rule.signs if sign in self._with]
-        if not rule.signs or (found and rule.is_of_all):
+        """The numbers of the lines in which a likely rule may find something."""
+        if not rule.signs or rule.is_of_all:
             return range(len(self.lines))
-        return sorted({n for sign in found for n in self._rows[sign]})
+        return sorted({n for sign in rule.signs for n in self._rows.get(sign, ())})
 
 
 @cache

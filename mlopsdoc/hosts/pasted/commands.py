@@ -154,7 +154,7 @@ def _named(argv: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _asked(tool: Tool, args: tuple[str, ...]) -> Canonical | None:
-    options, operands = _parsed(tool, args)
+    options, operands = parsed(tool, args)
     plain, parts, keeps = tool.plain.split(), tool.part.split(), tool.keeps.split()
     is_part = any(option in parts for option, _ in options)
     kept = sorted((o, v) for o, v in options if (o not in plain or o in keeps) and (o not in parts) and o not in NOISE)
@@ -191,7 +191,7 @@ def _header(options: dict[str, str]) -> str:
     return ", ".join(field.strip() for field in fields.split(","))
 
 
-def _parsed(tool: Tool, args: tuple[str, ...]) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+def parsed(tool: Tool, args: tuple[str, ...]) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     """Options in their short form with their values, and operands."""
     same = dict(pair.split("=") for pair in tool.same.split())
     takes = tool.takes.split()

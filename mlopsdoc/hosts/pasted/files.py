@@ -9,11 +9,19 @@ from itertools import islice
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import AnswerStatus, link_key, read_key
+from mlopsdoc.hosts.pasted.commands import parsed
+from mlopsdoc.hosts.pasted.tools import ALONE, Tool
 from mlopsdoc.patterns import compiled
 
 MAX_PATHS, MAX_LINE, MAX_BRACES = 4096, 4096, 8
 READERS = ("cat", "head", "tail", "grep", "egrep", "fgrep", "zgrep", "more", "less", "zcat", "tac")
 GREPS = ("grep", "egrep", "fgrep", "zgrep")
+_GREP = Tool(
+    {}, takes="-A -B -C -m -e -f",
+    same="--recursive=-r --line-number=-n --with-filename=-H --count=-c --only-matching=-o --no-filename=-h "
+    "--invert-match=-v",
+)  # fmt: skip
+_TAKES = {"head": Tool({}, "-n -c"), "tail": Tool({}, "-n -c -s"), **dict.fromkeys(GREPS, _GREP)}
 ONE_LINE = ("/sys/", "/proc/sys/")  # files of one value each
 _DIR = (
     r"(?:[^/:\s]+|[0-9a-fA-F]{4,8}(?::[0-9a-fA-F]{2}){1,2}(?:\.[0-7])?|[A-Za-z][A-Za-z-]{2,}[0-9A-F]*(?::[0-9a-fA-F]{1,4}){1,4}"
@@ -102,37 +110,18 @@ class Reading(NamedTuple):
 def reading_of(words: tuple[str, ...]) -> Reading | None:
     """What such a command reads, or None where it is none that prints files as they are."""
     name, *args = words
-    takes = {"head": "nc", "tail": "ncs", "grep": "ABCmef"}.get("grep" if name in GREPS else name, "")
-    options, operands = "", list[str]()
-    values: dict[str, str] = {}
-    while args:
-        word = args.pop(0)
-        if word.startswith("--"):
-            options += {"--recursive": "r", "--line-number": "n", "--with-filename": "H", "--count": "c",
-                        "--only-matching": "o", "--verbose": "v", "--no-filename": "h"}.get(word, "")  # fmt: skip
-        elif word.startswith("-") and len(word) > 1:
-            for n, letter in enumerate(word[1:], 2):
-                options += letter
-                if letter in takes:
-                    values[letter] = word[n:] or (args.pop(0) if args else "")
-                    break
-        else:
-            operands.append(word)
-    if name in GREPS:
-        return _grepped(options, operands, values)
-    if name in ("head", "tail"):
-        return Reading(tuple(operands), not (name == "tail" and values.get("n") == "+1"))
-    return Reading(tuple(operands), False, numbered="n" in options)
-
-
-def _grepped(options: str, operands: list[str], values: dict[str, str]) -> Reading | None:
-    if any(letter in options for letter in "coLlq"):
+    typed, operands = parsed(_TAKES.get(name, ALONE), tuple(args))
+    options = dict(typed)
+    if name not in GREPS:
+        is_all = name not in ("head", "tail") or (name == "tail" and options.get("-n") == "+1")
+        return Reading(operands, not is_all, numbered="-n" in options and name not in ("head", "tail"))
+    if {"-c", "-o", "-L", "-l", "-q"}.intersection(options):
         return None
-    what = values.get("e") or (operands.pop(0) if operands else "")
-    is_all = what in ("", ".", "^") and "v" not in options
-    is_many = len(operands) > 1 or "r" in options or "R" in options or any(re.search(r"[*?{]", o) for o in operands)
-    named = ("H" in options or is_many) and "h" not in options
-    return Reading(tuple(operands), not is_all, named, "n" in options)
+    if "-e" not in options and operands:
+        options["-e"], operands = operands[0], operands[1:]
+    is_all = options.get("-e", "") in ("", ".", "^") and "-v" not in options
+    is_many = len(operands) > 1 or {"-r", "-R"}.intersection(options) or any(re.search(r"[*?{]", o) for o in operands)
+    return Reading(operands, not is_all, bool("-H" in options or is_many) and "-h" not in options, "-n" in options)
 
 
 def files_of(words: tuple[str, ...], lines: list[str], folder: str, is_part: bool) -> list[Said]:

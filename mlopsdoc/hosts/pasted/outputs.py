@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -78,12 +77,8 @@ def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
 
 def _trimmed(lines: list[str]) -> list[str]:
     """The lines without those that are blank at both ends."""
-    full = (n for n, line in enumerate(lines) if line.strip())
-    first = next(full, None)
-    if first is None:
-        return []
-    last = next(n for n in range(len(lines) - 1, -1, -1) if lines[n].strip())
-    return lines[first : last + 1]
+    full = [n for n, line in enumerate(lines) if line.strip()]
+    return lines[full[0] : full[-1] + 1] if full else []
 
 
 def _is_reboot(argv: tuple[str, ...]) -> bool:
@@ -150,7 +145,7 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
             found = []
         return Heard([*found, Said("run " + words(argv), "truncated" if is_part else "ok", _text(lines))])
     if asked is None:
-        return Heard([], lines, _explains_itself(argv, lines))
+        return Heard([], lines, _explains_itself(lines))
     if _is_anothers(asked, lines):
         return Heard(_parts(_segmented(lines)), None, False)
     if is_log(asked.key) and lines and lines[0].startswith("{"):
@@ -174,7 +169,7 @@ def _text(lines: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _explains_itself(argv: tuple[str, ...], lines: Sequence[str]) -> bool:
+def _explains_itself(lines: Sequence[str]) -> bool:
     """Whether every line of output is known by its form, as of ``curl .../redfish`` or of a script of one's own."""
     segments = Segments(lambda said: None)
     return bool(lines) and all(segments.add(line) for line in lines)
@@ -194,9 +189,8 @@ def _refused(
         return None
     if why == "denied":
         return [Said(key, "denied", why=first)]
-    foreign = [line for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)]
-    own = [line for line in lines if line not in foreign]
-    return [Said(key, "failed", _text(own), first), *_segmented(foreign)]
+    own, logs = _without_logs(lines)
+    return [Said(key, "failed", _text(own), first), *logs]
 
 
 # What a filter leaves of its input, by its name: the options it may have, and whether lines are missing afterwards.
@@ -265,12 +259,13 @@ def _counted(counted: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def _files(argv: tuple[str, ...], lines: list[str], folder: str, is_part: bool) -> Heard:
-    lines, logs = _without_logs(argv, lines)
+    said = list[Said]()
+    if any(word.startswith(("/proc/", "/sys/")) for word in argv):
+        lines, said = _without_logs(lines)
     try:
         found = files.files_of(argv, lines, folder, is_part)
     except NotTold:
-        return Heard(logs, lines, _explains_itself(argv, lines))
-    said = logs
+        return Heard(said, lines, _explains_itself(lines))
     for one in found:
         if one.status == "ok" and is_whole(one.key, one.text) is False:
             one = one._replace(status="truncated")
@@ -289,13 +284,10 @@ def _parts(said: Sequence[Said]) -> list[Said]:
     return [one._replace(status="truncated") if one.status == "ok" else one for one in said]
 
 
-def _without_logs(argv: tuple[str, ...], lines: list[str]) -> tuple[list[str], list[Said]]:
-    """Lines of files below /proc and /sys, and the logs that somebody pasted below them."""
-    if not any(word.startswith(("/proc/", "/sys/")) for word in argv):
-        return lines, []
-    foreign = [line for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)]
-    strange = set(foreign)
-    return [line for line in lines if line not in strange], _segmented(foreign)
+def _without_logs(lines: Sequence[str]) -> tuple[list[str], list[Said]]:
+    """Lines of another output, and the logs that somebody pasted below them."""
+    logs = {line: None for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)}
+    return [line for line in lines if line not in logs], _segmented([line for line in lines if line in logs])
 
 
 def _segmented(lines: Sequence[str]) -> list[Said]:
@@ -354,7 +346,7 @@ def _loop(command: str, lines: list[str]) -> Heard:
     try:
         return Heard(loops.loop(command, lines))
     except (NotTold, ValueError, re.error):
-        return Heard([], lines, _explains_itself((), lines))
+        return Heard([], lines, _explains_itself(lines))
 
 
 # What `test` and `echo` say together: by what stands between them, what each line of output means.
@@ -371,11 +363,9 @@ def _tested(parts: Sequence[Pipeline], between: tuple[str, ...], lines: Sequence
     echoes = [" ".join(part[0].words[1:]) for part in parts[1:] if part[0].words[0] == "echo"]
     said = [line.strip() for line in lines if line.strip()]
     means = _TESTED.get(between, ())
-    if len(test) != 2 or test[0] not in ("-e", "-f", "-d", "-c", "-r", "-s") or len(echoes) != len(parts) - 1:
-        return Heard([], lines, False)
-    if not test[1].startswith("/") or len(means) != len(echoes) or len(set(echoes)) != len(echoes):
-        return Heard([], lines, False)
-    if len(said) != 1 or said[0] not in echoes:
+    is_told = len(test) == 2 and test[0] in ("-e", "-f", "-d", "-c", "-r", "-s") and test[1].startswith("/")
+    is_told = is_told and len(parts) - 1 == len(echoes) == len(means) == len(set(echoes))
+    if not is_told or len(said) != 1 or said[0] not in echoes:
         return Heard([], lines, False)  # no output may be no answer: `set -e`, a cut
     status = means[echoes.index(said[0])]
     if status == "absent" and test[0] in ("-r", "-s"):
@@ -431,34 +421,27 @@ def _sections(parts: Sequence[Pipeline], lines: list[str]) -> list[tuple[Pipelin
         parts, texts = parts[1:], texts[1:]  # the blank lines at both ends are gone
     while texts and texts[-1] == "":
         parts, texts = parts[:-1], texts[:-1]
-    wanted = Counter(text for text in texts if text is not None)
-    if any("$" in text for text in wanted):
-        return None
-    there = Counter(bare for line in lines if (bare := line.strip()) in wanted)
-    if there != wanted:
+    wanted = [text for text in texts if text is not None]
+    blocks, seen = [list[str]()], list[str]()
+    for line in lines:
+        if line.strip() in wanted:
+            seen.append(line.strip())
+            blocks.append([])
+        else:
+            blocks[-1].append(line)
+    if seen != wanted or any("$" in text for text in wanted):
         return None
     found: list[tuple[Pipeline, list[str]]] = []
-    at, is_apart = 0, True
+    of_block = [list[Pipeline]()]  # the commands whose output may be in each
     for part, text in zip(parts, texts):
         if text is None:
-            if not is_apart:
-                return None
-            found.append((part, []))
-            is_apart = False
-            continue
-        section: list[str] = []
-        while at < len(lines) and lines[at].strip() != text:
-            section.append(lines[at])
-            at += 1
-        if at == len(lines) or (is_apart and any(line.strip() for line in section)):
+            of_block[-1].append(part)
+        else:
+            of_block.append([])
+    for commands, block in zip(of_block, blocks):
+        if len(commands) > 1 or (not commands and any(line.strip() for line in block)):
             return None
-        if not is_apart:
-            found[-1][1].extend(section)
-        at, is_apart = at + 1, True
-    if is_apart and any(line.strip() for line in lines[at:]):
-        return None
-    if found and not is_apart:
-        found[-1][1].extend(lines[at:])
+        found += [(command, block) for command in commands]
     return found or None
 
 
@@ -472,19 +455,23 @@ def _echoed(argv: tuple[str, ...]) -> str:
 
 # ---- what an answer says besides
 
+HOSTNAME, OSRELEASE = read_key("/proc/sys/kernel/hostname"), read_key("/proc/sys/kernel/osrelease")
+_BESIDES = {
+    "run uname -r": (r"(\S+)$", (OSRELEASE,)),
+    "run uname -a": (r"Linux ([\w.-]+) ([\w.+~-]+) #", (HOSTNAME, OSRELEASE)),
+    "run hostname": (r"([\w.-]+)$", (HOSTNAME,)),
+    "run uname -n": (r"([\w.-]+)$", (HOSTNAME,)),
+}
+
 
 def derived(said: Said) -> Iterator[Said]:
     """Answers to other questions that an answer holds: the kernel's release in ``uname -a``."""
     text = said.text.strip()
     if said.status not in ("ok", "truncated") or len(text) > 4096 or not text:
         return
-    if said.key == "run uname -r" and " " not in text:
-        yield Said(read_key("/proc/sys/kernel/osrelease"), "ok", f"{text}\n")
-    elif said.key == "run uname -a" and (match := re.match(r"Linux ([\w.-]+) ([\w.+~-]+) #", text)):
-        yield Said(read_key("/proc/sys/kernel/hostname"), "ok", f"{match[1]}\n")
-        yield Said(read_key("/proc/sys/kernel/osrelease"), "ok", f"{match[2]}\n")
-    elif said.key in ("run hostname", "run uname -n") and re.fullmatch(r"[\w.-]+", text):
-        yield Said(read_key("/proc/sys/kernel/hostname"), "ok", f"{text}\n")
-    elif said.key.startswith("run taskset "):
+    form, keys = _BESIDES.get(said.key, ("", ()))
+    match = compiled(form).match(text) if form else None
+    yield from (Said(key, "ok", f"{value}\n") for key, value in zip(keys, match.groups() if match else ()))
+    if said.key.startswith("run taskset "):
         for match in re.finditer(r"pid ([0-9]{1,9})'s current affinity list: ([0-9,-]{1,400})", text):
             yield Said(read_key(f"/proc/{match[1]}/status"), "truncated", f"Cpus_allowed_list:\t{match[2]}\n")

@@ -38,13 +38,17 @@ ROW = r"\s*\S+ +\S"
 COLON = r"\s*\S[^|]{0,80}:(?:\s|$)"
 INDENTED = r"[ \t]+\S"
 
+# As dmesg, journalctl and syslog write it, the priority in front or not.
+LOG_LINE = (
+    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "
+    r"|(?:<[0-9]{1,3}>)?(?:\[ {0,8}[0-9]{1,9}\.[0-9]{6}\](?: |$)"
+    r"|(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9:]{5}(?:\.[0-9]{1,9})?"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:]{8}\S{0,18}) [\w.-]{1,255} [^\s:]{1,128}: )"
+)
 SHAPES: tuple[Shape, ...] = (
     Shape("read /proc/driver/nvidia/version", r"NVRM version: ", r"GCC version:"),
     # ---- logs: which of the two a line belongs to, log_key tells
-    Shape("log", r"(?:<[0-9]{1,3}>)?\[ {0,8}[0-9]{1,9}\.[0-9]{6}\](?: |$)"),
-    Shape("log", r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "),
-    Shape("log", r"(?:<[0-9]{1,3}>)?(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9:]{5}(?:\.[0-9]{1,9})?"
-                 r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}\S{0,18}) [\w.-]{1,255} [^\s:]{1,128}: "),
+    Shape("log", LOG_LINE),
     Shape("log", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8},[0-9]{6}[+-][0-9:]{4,5} "),
     Shape("log", r"(?:<[0-9]{1,3}>)?(?:kernel: |NVRM: |nvidia-(?:nvlink|nvswitch|uvm|modeset|peermem)\S{0,12}[: ]"
                  r"|EDAC MC[0-9]|mce: |pcieport [0-9a-f:.]{7,16}: |mlx5_core [0-9a-f:.]{7,16}|nvme nvme[0-9]+: "
@@ -211,16 +215,8 @@ def log_key(line: str) -> str:
     return "run dmesg" if name == "kernel" else "run journalctl"
 
 
-LOG_LINE = (
-    r"\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4}\] "
-    r"|(?:<[0-9]{1,3}>)?(?:\[ {0,8}[0-9]{1,9}\.[0-9]{6}\] "
-    r"|[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2} [\w.-]{1,255} [^\s:]{1,128}: "
-    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\S{0,14} [\w.-]{1,255} [^\s:]{1,128}: )"
-)
-
-
 def is_log_line(line: str) -> bool:
-    """Whether a line of a log begins here, as dmesg, journalctl and syslog write it."""
+    """Whether a line of a log begins here."""
     return compiled(LOG_LINE).match(line) is not None
 
 

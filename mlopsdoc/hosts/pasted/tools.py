@@ -53,6 +53,17 @@ UNIT_PROPERTIES = "LoadState,ActiveState,SubState,Result,UnitFileState,StateChan
 
 ALONE = Tool({"": Form("")})
 
+
+def _forms(tool: str, options: str, operands: str = "none") -> dict[str, Form]:
+    """Options that each ask something else: the key is the tool and the option."""
+    return {option: Form(f"{tool} {option}", operands) for option in options.split()}
+
+
+def _of_unit(tool: str, takes: str = "", plain: str = "", same: str = "") -> Tool:
+    """What is asked of a service by its name."""
+    return Tool({"": Form(tool, "must")}, takes=takes, plain=plain, same=same, looks=UNIT)
+
+
 # Options with a value that may stand before a subcommand.
 LEAD = {
     "ipmitool": "-I -H -U -P -p -L -A -C -N -R -k -y -K -t -b -B -T -l -o -d -S -f -e",
@@ -79,27 +90,15 @@ TOOLS: dict[str, Tool] = {
     "nvidia-smi": Tool(
         {
             "": Form("nvidia-smi"),
-            "-q": Form("nvidia-smi -q"),
             "-q -x": Form("nvidia-smi -q -x"),
             "-x": Form("nvidia-smi -q -x"),
-            "-L": Form("nvidia-smi -L"),
-            "--query-gpu": Form("nvidia-smi --query-gpu"),
-            "--query-compute-apps": Form("nvidia-smi --query-compute-apps"),
-            "--query-retired-pages": Form("nvidia-smi --query-retired-pages"),
-            "--query-remapped-rows": Form("nvidia-smi --query-remapped-rows"),
             "-q -u": Form("nvidia-smi -q -u"),
-            "-mig": Form("nvidia-smi -mig"),
-            "-pm": Form("nvidia-smi -pm"),
-            "-pl": Form("nvidia-smi -pl"),
-            "-r": Form("nvidia-smi -r"),
-            "-lgc": Form("nvidia-smi -lgc"),
-            "-lmc": Form("nvidia-smi -lmc"),
-            "-ac": Form("nvidia-smi -ac"),
-            "-rgc": Form("nvidia-smi -rgc"),
-            "-rac": Form("nvidia-smi -rac"),
-            "-e": Form("nvidia-smi -e"),
-            "-p": Form("nvidia-smi -p"),
-        },
+        }
+        | _forms(
+            "nvidia-smi",
+            "-q -L --query-gpu --query-compute-apps --query-retired-pages --query-remapped-rows -mig -pm -pl -r -lgc "
+            "-lmc -ac -rgc -rac -e -p",
+        ),
         takes="-l -lms -f --format -mig -pm -pl -lgc -lmc -ac -e -p -i -d",
         plain="-l -lms -f --format --nounits --dtd",
         part="-i -d",
@@ -110,12 +109,7 @@ TOOLS: dict[str, Tool] = {
         clusters=False,
     ),
     "nvidia-smi topo": Tool(
-        {
-            "-m": Form("nvidia-smi topo -m"),
-            "-mp": Form("nvidia-smi topo -mp"),
-            "-p2p": Form("nvidia-smi topo -p2p"),
-            "-p": Form("nvidia-smi topo -p"),
-        },
+        _forms("nvidia-smi topo", "-m -mp -p2p -p"),
         takes="-i -p2p",
         keeps="-p2p",
         part="-i",
@@ -123,15 +117,7 @@ TOOLS: dict[str, Tool] = {
         clusters=False,
     ),
     "nvidia-smi nvlink": Tool(
-        {
-            "-s": Form("nvidia-smi nvlink -s"),
-            "-e": Form("nvidia-smi nvlink -e"),
-            "-c": Form("nvidia-smi nvlink -c"),
-            "-p": Form("nvidia-smi nvlink -p"),
-            "-R": Form("nvidia-smi nvlink -R"),
-            "-gt": Form("nvidia-smi nvlink -gt"),
-            "-ec": Form("nvidia-smi nvlink -ec"),
-        },
+        _forms("nvidia-smi nvlink", "-s -e -c -p -R -gt -ec"),
         takes="-i -l -gt",
         part="-i -l",
         same="--status=-s --errorcounters=-e --capabilities=-c --pcibusid=-p --remotelinkinfo=-R --id=-i --link=-l "
@@ -141,7 +127,7 @@ TOOLS: dict[str, Tool] = {
     "nvidia-smi dmon": _scrolling("nvidia-smi dmon"),
     "nvidia-smi pmon": _scrolling("nvidia-smi pmon"),
     "nvidia-smi mig": Tool(
-        {flag: Form(f"nvidia-smi mig {flag}") for flag in ("-lgi", "-lci", "-lgip", "-lcip", "-lgipp")},
+        _forms("nvidia-smi mig", "-lgi -lci -lgip -lcip -lgipp"),
         takes="-i -gi",
         part="-i -gi",
         same="--list-gpu-instances=-lgi --list-compute-instances=-lci --list-gpu-instance-profiles=-lgip",
@@ -160,8 +146,7 @@ TOOLS: dict[str, Tool] = {
         looks=rf"[A-Za-z][A-Za-z0-9_.-]*|{NUMBER}",
     ),
     "zpool list": Tool(
-        {"": Form("zpool list", "part"), "-v": Form("zpool list -v", "part"), "-H": Form("zpool list -H", "part"),
-         "-j": Form("zpool list -j", "part")},
+        {"": Form("zpool list", "part")} | _forms("zpool list", "-v -H -j", "part"),
         takes="-T", plain="-T -p -P -L -g --json-int", same="--json=-j",
     ),
     "dmesg": Tool(
@@ -179,9 +164,8 @@ TOOLS: dict[str, Tool] = {
             "": Form("journalctl", "kept"),
             "-k": Form("dmesg"),
             "_TRANSPORT=kernel": Form("dmesg"),
-            "-t": Form("journalctl -t"),
-            "-u": Form("journalctl -u"),
-        },
+        }
+        | _forms("journalctl", "-t -u"),
         takes="-u -p -n -S -U -g -o -t -c",
         plain="-o -a -q -x -r -l --no-hostname --no-full --utc --no-tail -b -0 -d",
         part="-p -n -S -U -g -c -e -f",
@@ -192,16 +176,9 @@ TOOLS: dict[str, Tool] = {
         looks=r"[A-Z_]+=\S+|/\S+",
     ),
     "lspci": Tool(
-        {
-            "": Form("lspci", "none"),
-            "-v": Form("lspci -v"),
-            "-v -v": Form("lspci -vvv"),
-            "-v -v -v": Form("lspci -vvv"),
-            "-v -v -v -v": Form("lspci -vvv"),
-            "-t": Form("lspci -t"),
-            "-t -v": Form("lspci -t"),
-            "-t -v -v": Form("lspci -t"),
-        },
+        {"": Form("lspci"), "-v": Form("lspci -v")}
+        | {" ".join(["-v"] * n): Form("lspci -vvv") for n in (2, 3, 4)}
+        | {option: Form("lspci -t") for option in ("-t", "-t -v", "-t -v -v")},
         takes="-s -d -i -p -A -O -F",
         plain="-n -k -D -b -P -q -Q -i -p -m -x -xxx",
         part="-s -d",
@@ -231,16 +208,15 @@ TOOLS: dict[str, Tool] = {
     "ipmitool sdr": Tool({"": Form("ipmitool sdr list")}),
     "ipmitool sdr list": Tool({"": Form("ipmitool sdr list", "part")}, looks=_RECORDS),
     "ipmitool sdr elist": Tool({"": Form("ipmitool sdr elist", "part")}, looks=_RECORDS),
-    "ipmitool sdr type": Tool({"": Form("ipmitool sdr elist", "part", True)}),
-    "ipmitool sdr entity": Tool({"": Form("ipmitool sdr elist", "part", True)}),
-    "ipmitool sdr info": ALONE,
-    "ipmitool sensor": Tool({"": Form("ipmitool sensor")}),
-    "ipmitool sensor list": Tool({"": Form("ipmitool sensor")}),
-    "ipmitool sel": Tool({"": Form("ipmitool sel info")}),
-    "ipmitool sel info": Tool({"": Form("ipmitool sel info")}),
-    "ipmitool sel list": Tool({"": Form("ipmitool sel elist", "part")}, looks="first|last|[0-9]+"),
-    "ipmitool sel elist": Tool({"": Form("ipmitool sel elist", "part")}, looks="first|last|[0-9]+"),
-    "ipmitool sel clear": ALONE,
+    **dict.fromkeys(
+        ("ipmitool sdr type", "ipmitool sdr entity"), Tool({"": Form("ipmitool sdr elist", "part", True)})
+    ),
+    **dict.fromkeys(("ipmitool sensor", "ipmitool sensor list"), Tool({"": Form("ipmitool sensor")})),
+    **dict.fromkeys(("ipmitool sel", "ipmitool sel info"), Tool({"": Form("ipmitool sel info")})),
+    **dict.fromkeys(
+        ("ipmitool sel list", "ipmitool sel elist"),
+        Tool({"": Form("ipmitool sel elist", "part")}, looks="first|last|[0-9]+"),
+    ),
     "ipmi-sensors": Tool(
         {"": Form("ipmi-sensors"), "-v": Form("ipmi-sensors -v")},
         takes="-t -h -u -p -r -s -W -D -l -R -T -n --sensor-types --record-ids",
@@ -289,8 +265,8 @@ TOOLS: dict[str, Tool] = {
     "ibv_devinfo": Tool({"": Form("ibv_devinfo"), "-v": Form("ibv_devinfo -v")}, takes="-d -i", part="-d -i -l"),
     "show_gids": Tool({"": Form("show_gids", "part")}, looks=NAME),
     "ethtool": Tool(
-        {"": Form("ethtool", "must")} | {f"-{o}": Form(f"ethtool -{o}", "must") for o in "ScigkmaPTlx"}
-        | {"--show-fec": Form("ethtool --show-fec", "must")},
+        {"": Form("ethtool", "must")}
+        | _forms("ethtool", "-S -c -i -g -k -m -a -P -T -l -x --show-fec", "must"),
         same="--statistics=-S --driver=-i --module-info=-m --show-ring=-g --show-pause=-a --show-features=-k "
         "--show-coalesce=-c --show-channels=-l",
         looks=NAME,
@@ -301,36 +277,37 @@ TOOLS: dict[str, Tool] = {
         takes="-p -f", plain="-0 -c -x", part="-p -a",
         keeps="-f", same="--decimal=-d --processor=-p --bitfield=-f --all=-a", looks=r"(0x)?[0-9A-Fa-f]+",
     ),
-    "systemctl status": Tool({"": Form("systemctl status", "must")}, takes="-n -o", plain="-n -o -l -a",
-                             same="--lines=-n --output=-o --full=-l --all=-a", looks=UNIT),
+    "systemctl status": _of_unit(
+        "systemctl status", "-n -o", "-n -o -l -a", "--lines=-n --output=-o --full=-l --all=-a"
+    ),
+    **{name: _of_unit(name) for name in ("systemctl is-active", "systemctl is-enabled", "systemctl is-failed")},
     "systemctl show": Tool(
         {"": Form(f"systemctl show -p {UNIT_PROPERTIES}", "must")},
         takes="-p", plain="-p -a -l", part="-p", same="--property=-p --all=-a --full=-l", looks=UNIT,
     ),
     "dcgmi": Tool({"-v": Form("dcgmi -v")}, same="--version=-v"),
-    "systemctl is-active": Tool({"": Form("systemctl is-active", "must")}, looks=UNIT),
-    "systemctl is-enabled": Tool({"": Form("systemctl is-enabled", "must")}, looks=UNIT),
-    "systemctl is-failed": Tool({"": Form("systemctl is-failed", "must")}, looks=UNIT),
-    "rdma link": Tool({"": Form("rdma link", "drop"), "-d": Form("rdma link", "drop")}, looks="show|list"),
-    "rdma dev": Tool({"": Form("rdma dev", "drop"), "-d": Form("rdma dev", "drop")}, looks="show|list"),
+    **{f"rdma {of}": Tool({"": Form(f"rdma {of}", "drop"), "-d": Form(f"rdma {of}", "drop")}, looks="show|list")
+       for of in ("link", "dev")},
     "ibdev2netdev": Tool({"": Form("ibdev2netdev"), "-v": Form("ibdev2netdev -v")}),
-    "edac-util": Tool({"": Form("edac-util"), "-v": Form("edac-util -v"), "-s": Form("edac-util -s"),
-                       "-r": Form("edac-util -r", "part")}, same="--verbose=-v --status=-s --report=-r"),
-    "ras-mc-ctl": Tool({f"--{flag}": Form(f"ras-mc-ctl --{flag}") for flag in
-                        ("errors", "summary", "error-count", "status", "layout", "mainboard", "print-labels")}),
+    "edac-util": Tool(
+        {"": Form("edac-util"), "-r": Form("edac-util -r", "part")} | _forms("edac-util", "-v -s"),
+        same="--verbose=-v --status=-s --report=-r",
+    ),
+    "ras-mc-ctl": Tool(
+        _forms("ras-mc-ctl", "--errors --summary --error-count --status --layout --mainboard --print-labels")
+    ),
     "dkms status": Tool({"": Form("dkms status", "part"), "-m": Form("dkms status", "part", True)}, takes="-m -v -k",
                         part="-v -k", looks=r"\S+"),
-    "uname": Tool({"": Form("uname"), "-r": Form("uname -r"), "-a": Form("uname -a"), "-m": Form("uname -m"),
-                   "-n": Form("uname -n"), "-v": Form("uname -v")}, same="--kernel-release=-r --all=-a --nodename=-n"),
+    "uname": Tool({"": Form("uname")} | _forms("uname", "-r -a -m -n -v"),
+                  same="--kernel-release=-r --all=-a --nodename=-n"),
     "hostname": Tool({"": Form("hostname"), "-s": Form("hostname"), "-f": Form("hostname -f")}),
     "date": Tool({"": Form("date", "drop")}, plain="-u -R -I -s --iso-8601 --rfc-3339", same="--utc=-u", looks=r"\+.+"),
-    "uptime": Tool({"": Form("uptime"), "-s": Form("uptime -s"), "-p": Form("uptime -p")}),
-    "free": Tool({"": Form("free")} | {f"-{unit}": Form(f"free -{unit}") for unit in "hmgbk"}),
+    "uptime": Tool({"": Form("uptime")} | _forms("uptime", "-s -p")),
+    "free": Tool({"": Form("free")} | _forms("free", "-h -m -g -b -k")),
     "dpkg": Tool({"-l": Form("dpkg -l", "part")}, same="--list=-l"),
-    "lsmod": Tool({"": Form("lsmod")}),
-    "mount": Tool({"": Form("mount")}), "env": ALONE,
-    "nproc": ALONE, "whoami": ALONE, "w": ALONE,
-    "who": ALONE,
+    **dict.fromkeys(
+        ("lsmod", "mount", "env", "nproc", "whoami", "w", "who", "ipmitool sdr info", "ipmitool sel clear"), ALONE
+    ),
 }  # fmt: skip
 
 # Their output is what they were asked for, whatever that was: the key is the command as it was typed.

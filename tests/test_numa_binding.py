@@ -202,7 +202,13 @@ def test_a_process_that_starts(seconds: float, far: int, wanted: str) -> None:
     assert judged(moved(seconds, far)).status.value == wanted
 
 
-@pytest.mark.parametrize(("policy", "wanted"), [("bind:0", "warning"), ("prefer:0", "warning"), ("default", "ok")])
+WHERE = [
+    *((policy, "warning") for policy in ("bind:0", "bind=static:0", "prefer:0", "prefer (many):0")),
+    *((policy, "ok") for policy in ("default", "local", "bind:1", "bind:0-1", "prefer")),
+]
+
+
+@pytest.mark.parametrize(("policy", "wanted"), WHERE)
 def test_a_policy_that_puts_memory_elsewhere_is_wrong_from_the_start(policy: str, wanted: str) -> None:
     recording = moved(40.0, 0)
     folder = "/sys/fs/cgroup/system.slice/slurmstepd.scope/job_4711/step_0/user/task_2"

@@ -252,7 +252,8 @@ def numa_maps(text: str) -> tuple[dict[int, int], str, str]:
             continue
         for node, count in counts:
             found[node] = found.get(node, 0) + count
-        policies[words[1]] = policies.get(words[1], 0) + total
+        policy = " ".join(words[1 : 3 if words[2].startswith("(") else 2])
+        policies[policy] = policies.get(policy, 0) + total
         largest = max(largest, (total, line))
     return found, max(policies, key=lambda name: policies[name], default=""), largest[1]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from math import ceil
 
 from mlopsdoc import Before, Finding, check, ok, unknown, warning
-from mlopsdoc.facts.gpus import Gpus
+from mlopsdoc.facts.gpus import C2C, Gpus
 from mlopsdoc.facts.nvml import CODES, XID, in_words
 from mlopsdoc.facts.pcie import Hop, PcieLink, PcieLinks, Redirect
 from mlopsdoc.facts.quantities import span
@@ -12,7 +12,6 @@ from mlopsdoc.model import short_pci
 
 Level = Callable[..., Finding]
 SPEEDS = {1: "2.5", 2: "5", 3: "8", 4: "16", 5: "32", 6: "64"}  # GT/s of a lane
-C2C = ("GH200", "GB200", "GB300", "GB10")  # what they copy goes over NVLink-C2C to Grace, not over PCIe
 REPLAYS = {1: 0.15, 2: 0.3, 3: 0.48, 4: 0.96, 5: 1.92, 6: 3.84}  # a lane and minute at a bit error rate of 1e-12 (DCGM)
 RESEAT = (
     "when the host is drained: off, reseat the card and its riser or cable; if it stays, try another slot and look for "

@@ -16,7 +16,7 @@ def write_processes(recording: Recording, root: Path) -> None:
     stat = recording.answers.get("read /proc/stat")
     lines = stat.text.split("\n") if stat else []
     boot = next((int(line[6:]) for line in lines if line.startswith("btime ")), 0)
-    for key, answer in recording.answers.items():
+    for key, answer in sorted(recording.answers.items()):
         name, *_ = split(key.removeprefix("probe "))
         if answer.status != "ok" or not key.startswith("probe ") or name not in _WRITE:
             continue
@@ -31,12 +31,20 @@ def _put(path: Path, text: str) -> None:
 
 
 def _process(proc: Path, pid: str, row: dict[str, Any], boot: int) -> None:
-    ticks = round((row.get("started", boot) - boot) * os.sysconf("SC_CLK_TCK"))
-    _put(proc / pid / "stat", f"{pid} ({row.get('name', '')}) S 1 " + "0 " * 17 + f"{ticks} " + "0 " * 30 + "\n")
+    hertz = os.sysconf("SC_CLK_TCK")
+    since, ran = round((row.get("started", boot) - boot) * hertz), round(row.get("cpu_s", 0) * hertz)
+    times = f"{'0 ' * 9}{ran} {'0 ' * 7}{since} {'0 ' * 30}"
+    _put(proc / pid / "stat", f"{pid} ({row.get('name', '')}) {row.get('state', 'S')} 1 {times}\n")
     _put(proc / pid / "cmdline", row.get("command", "").replace(" ", "\0") + "\0")
     _put(proc / pid / "cgroup", row.get("cgroup", ""))
-    if not (proc / pid / "status").exists():
-        _put(proc / pid / "status", _status(row, "", ""))
+    user = row.get("user", "mara")
+    uids = "\t".join([str(0 if user == "root" else 1000 + sum(user.encode()) % 1000)] * 4)
+    more = f"Uid:\t{uids}\nPPid:\t{row.get('parent', 1)}\nState:\t{row.get('state', 'S')} (as recorded)\n"
+    more += f"ShdPnd:\t{1 << 8 if row.get('killed') else 0:016x}\n"
+    status = proc / pid / "status"  # of a binding, it has more
+    old = status.read_text() if status.exists() else _status(row, "", "")
+    kept = [line for line in old.splitlines(keepends=True) if not line.startswith(("Uid:", "PPid:"))]
+    _put(status, "".join(kept) + more)
 
 
 def _binding(proc: Path, pid: str, row: dict[str, Any], boot: int) -> None:
@@ -57,8 +65,7 @@ def _binding(proc: Path, pid: str, row: dict[str, Any], boot: int) -> None:
 
 def _status(row: dict[str, Any], cpus: str, mems: str, parent: int = 1, more: str = "") -> str:
     name = row.get("name", "python3")
-    uids = "Uid:\t1003\t1003\t1003\t1003\n"
-    return f"Name:\t{name}\nPPid:\t{parent}\n{uids}{more}Cpus_allowed_list:\t{cpus}\nMems_allowed_list:\t{mems}\n"
+    return f"Name:\t{name}\nPPid:\t{parent}\n{more}Cpus_allowed_list:\t{cpus}\nMems_allowed_list:\t{mems}\n"
 
 
 def _mapped(proc: Path, pid: str, row: dict[str, Any], boot: int) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from mlopsdoc import CannotSee, Fact, Host, Hurt
+from msgspec.structs import replace
+
+from mlopsdoc import CannotSee, Fact, Host, Hurt, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts import nvml
-from mlopsdoc.facts.gpus import Gpus, Listed, sees_all_processes
+from mlopsdoc.facts.gpus import Gpus, Listed, sees_all_gpus, sees_all_processes
 from mlopsdoc.facts.nvml import Table
 
+LISTS = ("graphics", "mps", "compute")
+# What takes over the children of those who ended: init, that of a user, and those of containers.
+INITS = ("init", "systemd", "containerd-shim", "conmon", "tini", "docker-init", "dumb-init", "catatonit", "s6-svscan")
+_NO_INSTANCE = 0xFFFFFFFF
 _HEX = set("0123456789abcdef")
 
 
@@ -17,7 +23,9 @@ class GpuProcess(Fact, frozen=True):
     """One process on one GPU. `pci`: the GPU (Gpu.id). `used_bytes`: of its memory. `started`: seconds since the epoch.
 
     `here`: /proc knows it. `gone`: NVML names it and /proc of the whole machine has it not. Neither: it could
-    not be seen, for it may not be looked at, or /proc is that of a container or of WSL.
+    not be seen, for it may not be looked at, or /proc is that of a container or of WSL. `state`: the letter of
+    /proc/PID/status, `is_killed`: SIGKILL waits for it, `cpu_s`: its CPU time. `is_adopted`: its parent ended, and an
+    init has it. `service`: of systemd, outside of a job. `is_compute`: it is not on the list of graphics alone.
     """
 
     pid: int
@@ -29,33 +37,52 @@ class GpuProcess(Fact, frozen=True):
     started: float | None = None
     here: bool = False
     gone: bool = False
+    state: str = ""
+    is_killed: bool = False
+    cpu_s: float | None = None
+    is_adopted: bool = False
+    service: str = ""
+    is_compute: bool = True
 
 
 class GpuProcesses(Fact, frozen=True):
-    """The processes on all GPUs, by GPU and pid; none of a GPU whose list NVML refused. now: when."""
+    """The processes on all GPUs, by GPU and pid; none of a GPU whose list NVML refused. now: when.
+
+    used: bytes of memory in use, without what the driver keeps for itself, by the id of each GPU all of whose processes
+    are told. sees_all: /proc is that of the machine, not of a container; is_whole: so is the list of GPUs.
+    """
 
     processes: tuple[GpuProcess, ...]
     now: float = 0.0
+    used: dict[str, int] = {}
+    sees_all: bool = False
+    is_whole: bool = False
 
     @classmethod
     def read(cls, host: Host, gpus: Gpus) -> GpuProcesses:
-        """Raises CannotSee when neither NVML, of any GPU, nor nvidia-smi says which there are."""
+        """Raises CannotSee when neither NVML, of any GPU, nor nvidia-smi says which there are, NothingHere where they
+        were not asked or do not offer it."""
         if gpus.listed is not None:
             return cls(_of_listed(host, gpus.listed), host.now())
-        said = nvml.table(host.probe("nvml", "processes"))
+        answer = host.probe("nvml", "processes")
+        if answer.status in ("absent", "not_captured"):
+            raise NothingHere("which processes are on the GPUs is not told here")
+        said = nvml.table(answer)
         rows = nvml.rows(said)
-        if not any(nvml.part(row, "values") for row in rows):
-            codes = [code for row in rows for code in nvml.codes(row).values()]
+        if not any(name in nvml.part(row, "values") for row in rows for name in LISTS):
+            codes = [code for row in rows for name, code in nvml.codes(row).items() if name != "memory"]
             why = nvml.number(nvml.part(said, "error"), "code") or next(iter(codes), nvml.UNKNOWN)
+            if {*codes} and {*codes} <= {*nvml.NOT_OFFERED}:
+                raise NothingHere("which processes are on the GPUs is not told on this system")
             raise CannotSee(f"the processes on the GPUs: {nvml.in_words(why)}")
-        found: dict[tuple[str, int], int | None] = {}
+        found: dict[tuple[str, int], tuple[int | None, bool]] = {}
         for row in rows:
             pci = nvml.identity(row)[0]
-            found |= {(pci, pid): used for pid, used in _pids(nvml.part(row, "values"))}
+            found |= {(pci, pid): about for pid, about in _pids(nvml.part(row, "values"))}
         about = _looked_up(host, sorted({pid for _, pid in found}))
-        whole = sees_all_processes(host) if found else False
-        processes = [_process(pid, pci, used, about.get(str(pid)), whole) for (pci, pid), used in found.items()]
-        return cls(tuple(sorted(processes, key=lambda process: (process.pci, process.pid))), host.now())
+        whole = sees_all_processes(host)
+        processes = tuple(_process(pid, pci, found[pci, pid], about.get(str(pid)), whole) for pci, pid in sorted(found))
+        return cls(_with_parents(host, processes, about), host.now(), _used(rows), whole, whole and sees_all_gpus(host))
 
     def hurts(self, pci: str) -> list[Hurt]:
         """Who suffers when this GPU does."""
@@ -66,19 +93,47 @@ def _of_listed(host: Host, listed: tuple[Listed, ...]) -> tuple[GpuProcess, ...]
     """What nvidia-smi names, and what else is known of it."""
     about = _looked_up(host, sorted({process.pid for process in listed}))
     whole = sees_all_processes(host) if listed else False
-    found = {(p.gpu, p.pid): _process(p.pid, p.gpu, p.used_bytes, about.get(str(p.pid)), whole, p.name) for p in listed}
+    found = {
+        (p.gpu, p.pid): _process(p.pid, p.gpu, (p.used_bytes, True), about.get(str(p.pid)), whole, p.name)
+        for p in listed
+    }
     return tuple(found[key] for key in sorted(found))
 
 
-def _pids(values: Table) -> list[tuple[int, int | None]]:
-    """Each process once: a process may be on the list of compute, graphics and MPS."""
-    found: dict[int, int | None] = {}
-    for kind in ("graphics", "mps", "compute"):
+def _pids(values: Table) -> list[tuple[int, tuple[int | None, bool]]]:
+    """Each process once, its memory, and whether it computes: it may be on the list of compute, graphics and MPS."""
+    found: dict[int, tuple[int | None, bool]] = {}
+    for kind in LISTS:
         for row in nvml.tables(values, kind):
             pid = nvml.number(row, "pid")
             if pid is not None and pid > 0:
-                found[pid] = nvml.number(row, "usedGpuMemory")
+                found[pid] = nvml.number(row, "usedGpuMemory"), kind != "graphics"
     return list(found.items())
+
+
+def _used(rows: list[Table]) -> dict[str, int]:
+    """Of GPUs without MIG, whose instances keep their lists to themselves."""
+    found: dict[str, int] = {}
+    for row in rows:
+        values, codes = nvml.part(row, "values"), nvml.codes(row)
+        used = nvml.number(nvml.part(values, "memory"), "used")
+        are_told = "compute" in values and all(codes.get(kind, 3) in nvml.NOT_OFFERED for kind in LISTS)
+        instances = {nvml.number(item, "gpuInstanceId") for kind in LISTS for item in nvml.tables(values, kind)}
+        if used is not None and are_told and instances <= {None, _NO_INSTANCE}:
+            found[nvml.identity(row)[0]] = used
+    return found
+
+
+def _with_parents(host: Host, processes: tuple[GpuProcess, ...], about: Table) -> tuple[GpuProcess, ...]:
+    """Which of them an init adopted: each parent is looked up once."""
+    parents = {pid: nvml.number(nvml.part(about, pid), "parent") for pid in about}
+    names = {
+        parent: nvml.text(nvml.part(row, str(parent)), "name", 64)
+        for parent in sorted({parent for parent in parents.values() if parent and parent > 1})
+        for row in [_looked_up(host, [parent])]
+    }
+    adopted = {int(pid) for pid, parent in parents.items() if parent == 1 or names.get(parent or 0, "") in INITS}
+    return tuple(replace(p, is_adopted=True) if p.pid in adopted else p for p in processes)
 
 
 def _looked_up(host: Host, pids: list[int]) -> Table:
@@ -90,21 +145,40 @@ def _looked_up(host: Host, pids: list[int]) -> Table:
     return found
 
 
-def _process(pid: int, pci: str, used: int | None, about: object, whole: bool, name: str = "") -> GpuProcess:
+def _process(
+    pid: int, pci: str, listed: tuple[int | None, bool], about: object, whole: bool, name: str = ""
+) -> GpuProcess:
     said = nvml.part({"about": about}, "about")
-    started = said.get("started")
+    started, cpu_s = said.get("started"), said.get("cpu_s")
     here = "started" in said or "name" in said
+    cgroup = str(said.get("cgroup", ""))
+    job = job_of(cgroup)
     return GpuProcess(
         pid=pid,
         pci=pci,
-        used_bytes=used,
+        used_bytes=listed[0],
         user=nvml.text(said, "user", 64),
-        job=job_of(str(said.get("cgroup", ""))),
+        job=job,
         command=nvml.text(said, "command", 200) or nvml.text(said, "name", 200) or name,
         started=started if isinstance(started, float) else None,
         here=here,
         gone=whole and said.get("gone") is True,
+        state=nvml.text(said, "state", 1),
+        is_killed=said.get("killed") is True,
+        cpu_s=float(cpu_s) if isinstance(cpu_s, (float, int)) else None,
+        service="" if job else service_of(cgroup),
+        is_compute=listed[1],
     )
+
+
+def service_of(cgroup: str) -> str:
+    """The service of the system that a process belongs to; empty in a session of a user::
+
+    0::/system.slice/nvidia-dcgm.service                          -> nvidia-dcgm.service
+    0::/user.slice/user-1000.slice/user@1000.service/app.slice/x  -> (nothing)
+    """
+    paths = [line.rpartition(":")[2].split("/") for line in cgroup.splitlines()]
+    return next((path[2] for path in paths if path[1:2] == ["system.slice"] and path[2:3] and ".s" in path[2]), "")
 
 
 def job_of(cgroup: str) -> str:

@@ -26,6 +26,7 @@ IDLE_S = 0.5  # the questions of one run follow each other within milliseconds, 
 ONCE_MORE = (10, 999)  # TIMEOUT and UNKNOWN are often gone at the second try
 _CLOCK_GRAPHICS, _CLOCK_SM, _CLOCK_MEMORY = 0, 1, 2
 _POLICY_THERMAL = 1
+_MEMORY_V2 = 0x02000028
 _ERRORS, _PERIODS = {"corrected": 0, "uncorrected": 1}, {"volatile": 0, "aggregate": 1}
 _PLACES = {"dram": 2, "sram": 7}  # NVML_MEMORY_LOCATION_
 
@@ -98,6 +99,7 @@ CALLS: dict[str, dict[str, tuple[Call, ...]]] = {
         },
     },
     "processes": {
+        "memory": (("nvmlDeviceGetMemoryInfo", _MEMORY_V2),),  # the older form counts what the driver keeps as used
         "compute": (("nvmlDeviceGetComputeRunningProcesses_v3",), ("nvmlDeviceGetComputeRunningProcesses_v2",)),
         "graphics": (("nvmlDeviceGetGraphicsRunningProcesses_v3",), ("nvmlDeviceGetGraphicsRunningProcesses_v2",)),
         "mps": (("nvmlDeviceGetMPSComputeRunningProcesses_v3",), ("nvmlDeviceGetMPSComputeRunningProcesses_v2",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+_KILL = tuple("13579bdf")  # with the lowest bit
 WORDS, LENGTH = 12, 300  # of a command line: enough to know it again
 
 
@@ -11,7 +12,8 @@ def read(root: str, pid: str) -> dict[str, Any]:
     """One of::
 
         {"user": "alice", "command": "python train.py", "name": "python", "started": 1795390000.12,
-         "cgroup": "0::/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0\\n"}
+         "cgroup": "0::/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0\\n", "cpu_s": 8123.4,
+         "state": "S", "parent": 41228}              and "killed": true where SIGKILL waits for it
         {"gone": true}
         {"denied": true}
 
@@ -33,8 +35,10 @@ def _process(psutil: Any, pid: int, *, names: bool) -> dict[str, Any]:
             "name": process.name,
             "user": process.username if names else lambda: str(process.uids().effective),
             "command": lambda: " ".join(process.cmdline()[:WORDS])[:LENGTH],
-            "cgroup": lambda: _cgroup(f"{psutil.PROCFS_PATH}/{pid}/cgroup"),
+            "cgroup": lambda: _text(f"{psutil.PROCFS_PATH}/{pid}/cgroup"),
+            "cpu_s": lambda: round(sum(process.cpu_times()[:2]), 2),
         }
+        said |= read_status(_text(f"{psutil.PROCFS_PATH}/{pid}/status"))
         for name, ask in asked.items():
             try:
                 said[name] = ask()
@@ -49,6 +53,26 @@ def _process(psutil: Any, pid: int, *, names: bool) -> dict[str, Any]:
     return said or {"denied": True}
 
 
-def _cgroup(path: str) -> str:
+def _text(path: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:
         return file.read(4096)
+
+
+def read_status(text: str) -> dict[str, Any]:
+    """Of /proc/PID/status: its state, its parent, and whether SIGKILL was sent to it or a thread and waits::
+
+    State:	D (disk sleep)
+    PPid:	41228
+    SigPnd:	0000000000000000
+    ShdPnd:	0000000000000100
+    """
+    lines = dict(line.split(":\t", 1) for line in text.split("\n") if ":\t" in line)
+    said: dict[str, Any] = {}
+    if state := lines.get("State", "")[:1]:
+        said["state"] = state
+    if (parent := lines.get("PPid", "").strip()).isdecimal():
+        said["parent"] = int(parent)
+    # 16 digits of 4 signals each: the third from behind has 9 to 12.
+    if any(lines.get(name, "").strip()[-3:-2] in _KILL for name in ("SigPnd", "ShdPnd")):
+        said["killed"] = True
+    return said

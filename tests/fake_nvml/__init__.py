@@ -122,7 +122,21 @@ def _said(value: Any) -> str:
 
 
 def _in_order(struct: Mapping[str, int]) -> list[int]:
-    names = ("gpu", "memory", "referenceTime", "violationTime", "max", "high", "partial", "low", "none")
+    names = (
+        "gpu",
+        "memory",
+        "referenceTime",
+        "violationTime",
+        "max",
+        "high",
+        "partial",
+        "low",
+        "none",
+        "total",
+        "reserved",
+        "free",
+        "used",
+    )
     return [struct[name] for name in names if name in struct]
 
 

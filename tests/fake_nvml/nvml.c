@@ -228,6 +228,17 @@ int nvmlDeviceGetViolationStatus(device gpu, int policy, unsigned long long out[
     return two(gpu, question, "%llu %llu", out, out + 1);
 }
 
+struct memory { unsigned version; unsigned long long total, reserved, free, used; };
+int nvmlDeviceGetMemoryInfo_v2(device gpu, struct memory *out) {
+    int code;
+    char question[64];
+    snprintf(question, sizeof question, "nvmlDeviceGetMemoryInfo/%u", out->version);
+    const char *said = answer(gpu, question, &code);
+    if (said && sscanf(said, "%llu %llu %llu %llu", &out->total, &out->reserved, &out->free, &out->used) != 4)
+        code = INVALID_ARGUMENT;
+    return code;
+}
+
 struct field { uint32_t id, scope; int64_t at, latency; int32_t type, code; union { uint64_t number; double real; } value; };
 int nvmlDeviceGetFieldValues(device gpu, int fields, struct field *out) {
     for (int i = 0; i < fields; i++) {

@@ -1,0 +1,53 @@
+"""Whether Slurm may give one GPU to several jobs on purpose."""
+
+from __future__ import annotations
+
+from mlopsdoc import Fact, Host, Line, NothingHere
+from mlopsdoc.facts.gpu_processes import GpuProcesses
+from mlopsdoc.facts.lines import whole_lines
+
+FOLDERS = ("/etc/slurm", "/etc/slurm-llnl", "/run/slurm/conf", "/var/spool/slurmd/conf-cache")
+NAMES = ("slurm.conf", "gres.conf")
+
+
+class SlurmSharing(Fact, frozen=True):
+    """is_meant: GRES that share GPUs (`shard`, `mps`) are configured. Read only where two jobs are on one GPU.
+
+    slurm.conf and gres.conf, in one of FOLDERS (the last two: hosts that get them from slurmctld)::
+
+        GresTypes=gpu,shard
+        Name=shard Count=32
+        NodeName=gpu-[01-16] Gres=gpu:h100:4,mps:400 ...
+    """
+
+    is_meant: bool
+    line: Line
+
+    @classmethod
+    def read(cls, host: Host, processes: GpuProcesses) -> SlurmSharing:
+        """Raises NothingHere where no GPU has two jobs, or no configuration can be read."""
+        if not jobs_beside_each_other(processes):
+            raise NothingHere("no GPU has processes of several Slurm jobs")
+        seen: Line | None = None
+        for folder in FOLDERS:
+            for name in NAMES:
+                answer = host.read(f"{folder}/{name}")
+                for line in whole_lines(answer) if answer.said else ():
+                    said = line.partition("#")[0].casefold()
+                    if said.startswith(("grestypes", "name=", "nodename=", "autodetect")):
+                        seen = seen or Line(answer.key, line.strip()[:200])
+                        words = said.replace("=", " ").replace(",", " ").replace(":", " ").split()
+                        if "shard" in words or "mps" in words:
+                            return cls(True, Line(answer.key, line.strip()[:200]))
+        if seen is None:
+            raise NothingHere("the configuration of Slurm is not to be read here")
+        return cls(False, seen)
+
+
+def jobs_beside_each_other(processes: GpuProcesses) -> dict[str, list[str]]:
+    """The Slurm jobs on each GPU that has more than one."""
+    jobs: dict[str, set[str]] = {}
+    for process in processes.processes:
+        if process.job.isdigit():
+            jobs.setdefault(process.pci, set()).add(process.job)
+    return {pci: sorted(found, key=int) for pci, found in jobs.items() if len(found) > 1}

@@ -1,35 +1,29 @@
 """Power supplies, and whether the host would outlive the loss of one."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from mlopsdoc import Finding, Hardware, check, critical, ok, unknown, warning
 from mlopsdoc.facts.power import PowerSupplies
 from mlopsdoc.facts.power_capacity import Gives, gives
 from mlopsdoc.facts.quantities import instant
-from mlopsdoc.facts.supplies import Supply
+from mlopsdoc.facts.supplies import Supply, at_once
 
-LEVEL = {"warning": warning, "critical": critical}
 FEED = "Look at its cord, at the outlet of the PDU and at the breaker of that feed"
 LOGGED = "what the BMC logged: sudo ipmitool sel elist"
+RESEAT = "Reseat it once; if it stays so, replace it while the host runs (hot-swap), by one of the same model"
+COMPARE = "Compare the models and firmware of all supplies: sudo ipmitool fru print"
 # What is wrong with one supply: how bad (IPMI 2.0 table 42-3, type 08h; Redfish Status, LineInputStatus), in words, and
 # what to do. The worst comes first.
 TROUBLES = {
-    "failed": (
-        "critical",
-        "has failed",
-        "Reseat it once; if it stays so, replace it while the host runs (hot-swap), by one of the same model",
-    ),
-    "no_input": ("critical", "has no input power", FEED),
-    "lost_or_out_of_range": ("critical", "has no input power, or of a wrong voltage", FEED),
-    "offline": ("critical", "is offline: no input power, or switched off", FEED),
-    "out_of_range": ("warning", "has input power of a wrong voltage", "Have the voltage of that feed measured"),
-    "predictive": ("warning", "predicts its own failure", "Order its replacement, and swap it in daylight"),
-    "config": (
-        "warning",
-        "does not fit the others, or is set up wrongly",
-        "Compare the models and firmware of all supplies: sudo ipmitool fru print",
-    ),
-    "warns": ("warning", "reports a warning", f"See {LOGGED}"),
+    "failed": (critical, "has failed", RESEAT),
+    "no_input": (critical, "has no input power", FEED),
+    "lost_or_out_of_range": (critical, "has no input power, or of a wrong voltage", FEED),
+    "offline": (critical, "is offline: no input power, or switched off", FEED),
+    "out_of_range": (warning, "has input power of a wrong voltage", "Have the voltage of that feed measured"),
+    "predictive": (warning, "predicts its own failure", "Order its replacement, and swap it in daylight"),
+    "config": (warning, "does not fit the others, or is set up wrongly", COMPARE),
+    "warns": (warning, "reports a warning", f"See {LOGGED}"),
 }
 TOGETHER = {
     "lost": (critical, "the loss of one more supply or feed ends this host"),
@@ -65,7 +59,8 @@ def psu_redundancy(
     names the circuit of each supply (ElectricalSourceNames) or the profile's hardware says how many `feeds` they hang
     on, it is without all supplies of the largest feed. BMCs count supplies and go on saying "Fully Redundant" there:
     2 x 2200 W are redundant at 1.9 kW, not at 4.0 kW. What is drawn is measured before the supplies and is 4 to 9 %
-    more than they give, so this errs to the safe side.
+    more than they give, so this errs to the safe side. The most that was drawn is told and not judged: the BMC's period
+    may be a second or weeks.
 
     What a supply gives is `supply_watts` (at your line voltage), else what Redfish says for its input range, else its
     label by Redfish, the BMC's inventory, supply_w of the profile's hardware, or SMBIOS: in full from 217 V, 95 % from
@@ -97,16 +92,6 @@ def _all_work(power: PowerSupplies) -> bool:
     return all(supply.works for supply in _present(power))
 
 
-def _at_once(supplies: Sequence[Supply], feeds: int) -> list[list[Supply]]:
-    """What may be lost at once: each alone, or all of a feed; of feeds that are only counted, the largest supplies."""
-    if feeds > 1:
-        return [sorted(supplies, key=lambda supply: supply.watts or 0)[-(-len(supplies) // feeds) :]]
-    of: dict[str, list[Supply]] = {}
-    for supply in supplies:
-        of.setdefault(supply.feed, []).append(supply)
-    return list(of.values()) if "" not in of and len(of) > 1 else [[supply] for supply in supplies]
-
-
 def _supplies(power: PowerSupplies, feeds: int) -> Iterator[Finding]:
     """Those that are there and in trouble, the worst word of each first."""
     for supply in _present(power):
@@ -115,19 +100,26 @@ def _supplies(power: PowerSupplies, feeds: int) -> Iterator[Finding]:
             continue
         level, _, advice = TROUBLES[known[0]]
         left = [other for other in power.supplies if other.works and other is not supply]
-        if power.redundancy == "degraded" and len(left) > max(map(len, _at_once(_present(power), feeds))):
-            level = "warning"  # the BMC counts what is left, and it is enough for one more, or one feed
+        if power.redundancy == "degraded" and len(left) > max(map(len, at_once(_present(power), feeds))):
+            level = warning  # the BMC counts what is left, and it is enough for one more, or one feed
         what = " and ".join(TROUBLES[word][1] for word in known)
-        yield LEVEL[level](
+        yield level(
             f"{what}; {_left(left, power) if not supply.works else 'it still works'}",
-            subject=supply.subject,
             code=known[0],
             advice=advice + STEPS,
-            since=instant(supply.since),
-            params={"PSU": supply.name},
-            metrics={"drawn_w": power.drawn},
-            evidence=[supply.line, power.redundancy_line],
+            **_of(supply, power),
         )
+
+
+def _of(supply: Supply, power: PowerSupplies) -> dict[str, Any]:
+    """What every finding on a supply has."""
+    return {
+        "subject": supply.subject,
+        "since": instant(supply.since),
+        "params": {"PSU": supply.name},
+        "metrics": {"drawn_w": power.drawn},
+        "evidence": [supply.line, power.redundancy_line],
+    }
 
 
 def _left(left: Sequence[Supply], power: PowerSupplies) -> str:
@@ -157,14 +149,10 @@ def _bays(power: PowerSupplies, wanted: int) -> Iterator[Finding]:
             state = "its bay is empty" if is_empty else "dead, unplugged or gone: it gives no reading"
             yield level(
                 f"missing: {state}; {_left(works, power)}",
-                subject=supply.subject,
                 code="missing",
                 advice=f"Put a supply of the same model in, or set checks.psu_redundancy.supplies = {there} where "
                 f"that is all it should have{STEPS}",
-                since=instant(supply.since),
-                params={"PSU": supply.name},
-                metrics={"drawn_w": power.drawn},
-                evidence=[supply.line, power.redundancy_line],
+                **_of(supply, power),
             )
     elif is_short:
         yield warning(f"{there} power supplies, {wanted} should be there", code="missing", advice=STEPS[2:])
@@ -211,14 +199,15 @@ def _margin(
     if power.drawn is None or len(known) < len(works):
         yield _unjudged(power, works, [supply for supply in works if not able(supply)])
         return
-    parts = [[one for supply in part if (one := able(supply))] for part in _at_once(works, feeds)]
+    parts = [[one for supply in part if (one := able(supply))] for part in at_once(works, feeds)]
     least = sum(one.least for one in known) - max(sum(one.least for one in part) for part in parts)
     most = sum(one.most for one in known) - max(sum(one.most for one in part) for part in parts)
     size = max(map(len, parts))
     say, means = _verdict(power, (least, most), percents, "feed" if size > 1 else "supply")
     goes = f"{size} of {_what(works, known)}, one feed," if size > 1 else f"one of {_what(works, known)}"
     rest = f"{least:.0f} W" if least == most else f"{least:.0f} to {most:.0f} W"
-    peak = f" (at most {power.most:.0f} W)" if power.most and power.most > power.drawn else ""
+    above = ", more than the rest gives" if say is ok and (power.most or 0) > most else ""
+    peak = f" (at most {power.most:.0f} W{above})" if power.most and power.most > power.drawn else ""
     yield say(
         f"{means}: {power.drawn:.0f} W are drawn{peak}, and without {goes} the rest gives {rest}, by "
         f"{', '.join(dict.fromkeys(one.by for one in known))}",

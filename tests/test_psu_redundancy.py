@@ -143,6 +143,13 @@ def test_one_of_two_may_fail(watts: int, drawn: int, status: str) -> None:
     assert judged({ELIST: TWO, DCMI: dcmi(drawn)}, supply_watts=watts).status.value == status
 
 
+def test_the_most_that_was_drawn_is_told() -> None:
+    for most, told in ((2100, "(at most 2100 W), and"), (2300, "(at most 2300 W, more than the rest gives)")):
+        said = dcmi(1900) + f"    Maximum during sampling period: {most} Watts\n"
+        result = judged({ELIST: TWO, DCMI: said}, supply_watts=2200)
+        assert result.status.value == "ok" and told in result.findings[0].summary
+
+
 @pytest.mark.parametrize(
     ("supplies", "present", "status"),
     [(0, 1, "warning"), (1, 1, "ok"), (2, 1, "warning"), (2, 2, "ok"), (3, 2, "warning")],

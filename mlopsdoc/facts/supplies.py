@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from mlopsdoc import Fact, Line
@@ -68,6 +69,16 @@ class Group(Fact, frozen=True):
     drawn_line: Line | None = None
     most: float | None = None
     unseen: str = ""
+
+
+def at_once(supplies: Sequence[Supply], feeds: int) -> list[list[Supply]]:
+    """What may be lost at once: each alone, or all of a feed; of feeds that are only counted, the largest supplies."""
+    if feeds > 1:
+        return [sorted(supplies, key=lambda supply: supply.watts or 0)[-(-len(supplies) // feeds) :]]
+    of: dict[str, list[Supply]] = {}
+    for supply in supplies:
+        of.setdefault(supply.feed, []).append(supply)
+    return list(of.values()) if "" not in of and len(of) > 1 else [[supply] for supply in supplies]
 
 
 def label(name: str, instance: str = "") -> str:

@@ -24,7 +24,6 @@ empty, and the date is in the user's language.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -32,7 +31,7 @@ from typing import NamedTuple
 from mlopsdoc.hosts.archives.files import MAX_FILE, Files, Piece, Row, Spool, joined
 from mlopsdoc.hosts.archives.tar import CHUNK, Stream
 from mlopsdoc.hosts.base import AnswerStatus, read_key
-from mlopsdoc.hosts.pasted.commands import canonical, is_command
+from mlopsdoc.hosts.pasted.commands import argv_of, canonical, is_command
 from mlopsdoc.hosts.pasted.dates import NEVER, Moment, moment_of
 from mlopsdoc.hosts.refusals import NO_BUG_REPORT, Cut, Refused
 
@@ -149,14 +148,7 @@ def _mended(sections: list[Section]) -> Iterator[Section]:
 
 
 def _is_header(line: str) -> bool:
-    return line.startswith(TITLES) or line.endswith(":") or is_command(_argv(line))
-
-
-def _argv(line: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(line[:1024]))
-    except ValueError:
-        return tuple(line[:1024].split())
+    return line.startswith(TITLES) or line.endswith(":") or is_command(argv_of(line[:1024]))
 
 
 def _lines(files: Files, section: Section) -> list[str]:
@@ -279,11 +271,11 @@ def _commands(files: Files, section: Section) -> Iterator[Row]:
         line = match[1].decode("utf-8", "replace").strip()
         following = data[match.end() : match.end() + 3].replace(b"\r", b"")
         is_tool = "bin/" in line.partition(" ")[0] and following.startswith(b"\n\n")
-        if is_tool or canonical(_argv(line)) is not None:
+        if is_tool or canonical(argv_of(line[:1024])) is not None:
             found.append((match.start(), match.end(), line))
     ends = [section.body + start for start, _, _ in found[1:]]
     for (_, start, line), end in zip(found, [*ends, section.end]):
-        asked = canonical(_argv(line))
+        asked = canonical(argv_of(line[:1024]))
         if asked is None:
             continue
         piece = _trimmed(files, section.body + start, end)

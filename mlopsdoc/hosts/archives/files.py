@@ -27,6 +27,7 @@ from mlopsdoc.hosts.archives.tar import (
     entries,
     is_tar,
     packing_of,
+    shown,
 )
 from mlopsdoc.hosts.base import AnswerStatus, given
 from mlopsdoc.hosts.refusals import Cut, OverLimit, Refused
@@ -312,11 +313,11 @@ def _take_nested(entry: Entry, files: Files, spool: Spool, under: str, depth: in
 def read_folder(top: str, files: Files) -> None:
     """Take in the names below a folder, without following a link. raises Refused, OSError."""
     for path, kind, size in _walk(top):
-        name = clean_name(_shown(path[len(top) :]))
+        name = clean_name(shown(os.fsencode(path[len(top) :])))
         if not name:
             files.left_out += 1
         elif kind == LINK:
-            files.links[name] = _shown(os.readlink(path))
+            files.links[name] = shown(os.fsencode(os.readlink(path)))
         else:
             start = max(0, size - MAX_FILE) if is_log(name) else 0
             files.files[name] = Piece(path, start, min(size, MAX_FILE), size > MAX_FILE)
@@ -342,8 +343,3 @@ def _walk(top: str) -> Iterator[tuple[str, str, int]]:
                 folders += [(entry.path, depth + 1)] if depth < MAX_DEPTH else []
             elif entry.is_file(follow_symlinks=False):
                 yield entry.path, PLAIN, entry.stat(follow_symlinks=False).st_size
-
-
-def _shown(name: str) -> str:
-    """A name of this machine; bytes that are no UTF-8 as ``%ff``."""
-    return "".join(f"%{ord(char) - 0xDC00:02x}" if 0xDC80 <= ord(char) < 0xDD00 else char for char in name)

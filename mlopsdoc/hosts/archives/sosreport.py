@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple, cast
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple, cast
 from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.archives.files import Files, Part, Piece, Row, joined
 from mlopsdoc.hosts.base import SAID, read_key, run_key
-from mlopsdoc.hosts.pasted.commands import canonical
+from mlopsdoc.hosts.pasted.commands import argv_of, canonical
 from mlopsdoc.hosts.pasted.dates import Moment, moment_of
 from mlopsdoc.hosts.refusals import Refused
 
@@ -167,19 +166,10 @@ def _of_report(report: Any) -> Iterator[Command]:
 
 
 def _command(row: dict[str, Any], line: str, path: str, *, is_cut: bool = False, end: float = 0.0) -> Iterator[Command]:
-    argv, where, code = _argv(row.get(line)), row.get(path), row.get("return_code")
-    if argv:
+    typed, where, code = row.get(line), row.get(path), row.get("return_code")
+    if argv := argv_of(typed) if isinstance(typed, str) and len(typed) <= 4096 else ():
         where = where.removeprefix("../") if isinstance(where, str) else ""
         yield Command(argv, where, code if isinstance(code, int) else None, is_cut, end)
-
-
-def _argv(line: object) -> tuple[str, ...]:
-    if not isinstance(line, str) or len(line) > 4096:
-        return ()
-    try:
-        return tuple(shlex.split(line))
-    except ValueError:
-        return tuple(line.split())
 
 
 def _of_names(files: Files) -> Iterator[Command]:

@@ -320,7 +320,7 @@ def _about(stream: Stream, size: int, kind: bytes) -> dict[str, str]:
     data = stream.take(size)
     stream.skip(-size % BLOCK)
     if kind in (b"L", b"K"):
-        return {"path" if kind == b"L" else "linkpath": _text(data.partition(b"\0")[0])}
+        return {"path" if kind == b"L" else "linkpath": shown(data.partition(b"\0")[0])}
     found: dict[str, str] = {}
     while data and kind == b"x":
         digits, space, _ = data.partition(b" ")
@@ -329,20 +329,17 @@ def _about(stream: Stream, size: int, kind: bytes) -> dict[str, str]:
             raise Cut(refusals.BAD_HEADER)
         key, equals, value = data[len(digits) + 1 : length].removesuffix(b"\n").partition(b"=")
         if equals and key in (b"path", b"linkpath", b"size"):
-            found[key.decode()] = _text(value)
+            found[key.decode()] = shown(value)
         elif key.startswith(b"GNU.sparse"):
             found["sparse"] = ""
         data = data[length:]
     return found
 
 
-def _text(name: bytes) -> str:
+def shown(name: bytes) -> str:
     """A name; what is no UTF-8 is written as ``%ff``."""
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        raw = name.decode("utf-8", "surrogateescape")
-        return "".join(f"%{ord(char) - 0xDC00:02x}" if 0xDC80 <= ord(char) < 0xDD00 else char for char in raw)
+    raw = name.decode("utf-8", "surrogateescape")
+    return "".join(f"%{ord(char) - 0xDC00:02x}" if 0xDC80 <= ord(char) < 0xDD00 else char for char in raw)
 
 
 def _number(field: bytes) -> int:
@@ -363,4 +360,4 @@ def _header(block: bytes) -> tuple[str, int, bytes, str]:
     name = block[:100].partition(b"\0")[0]
     if block[257:263] == b"ustar\0" and (prefix := block[345:500].partition(b"\0")[0]):
         name = prefix + b"/" + name
-    return _text(name), size, block[156:157], _text(block[157:257].partition(b"\0")[0])
+    return shown(name), size, block[156:157], shown(block[157:257].partition(b"\0")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import deque
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -55,6 +56,14 @@ def canonical(argv: tuple[str, ...]) -> Canonical | None:
     return found
 
 
+def argv_of(line: str) -> tuple[str, ...]:
+    """A command line as a collector wrote it; one whose quotes are broken by its blanks."""
+    try:
+        return tuple(shlex.split(line))
+    except ValueError:
+        return tuple(line.split())
+
+
 @cache
 def _first_words() -> frozenset[str]:
     names = (*TOOLS, *RUNNERS, *WRAPPERS, *SHELLS, *MANY_HOSTS, *OTHERS, *KEYWORDS)
@@ -86,7 +95,7 @@ def _canonical(argv: tuple[str, ...]) -> Canonical | None:
     if named is None:
         return _file(argv)
     name, args = named
-    tool = _known(name)
+    tool = TOOLS[name]
     if "*" in tool.forms:
         return Canonical(run_key((*name.split(), *(arg for arg in args if arg not in NOISE))))
     found = _asked(tool, args)
@@ -130,11 +139,6 @@ def _is_other_journal(argv: tuple[str, ...]) -> bool:
         if compiled(r"[-+]?[1-9][0-9]{0,4}|-0[0-9]+|[0-9a-f]{32}([-+][0-9]+)?|all").fullmatch(value):
             return True
     return False
-
-
-@cache
-def _known(name: str) -> Tool:
-    return TOOLS[name]
 
 
 def _named(argv: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:

@@ -80,15 +80,8 @@ def _day(text: str) -> tuple[int, int, int] | None:
     words = re.findall(r"[^\W\d_]+|\d+", text)
     for n, word in enumerate(words):
         if year and word.isdecimal() and len(word) <= 2:
-            for near in (
-                words[n + 1 : n + 2],
-                words[n + 2 : n + 3] if words[n + 1 : n + 2] == ["de"] else [],
-                words[n - 1 : n],
-            ):
-                month = next(
-                    (m for name in near for m in range(1, 13) if name.startswith(tuple(MONTHS[m - 1].split()))), 0
-                )
-                if month:
+            for name in (*words[n + 1 : n + 3 if words[n + 1 : n + 2] == ["de"] else n + 2], *words[max(0, n - 1) : n]):
+                if month := next((m for m, names in enumerate(MONTHS, 1) if name.startswith(tuple(names.split()))), 0):
                     return int(year[1]), month, int(word)
     return None
 

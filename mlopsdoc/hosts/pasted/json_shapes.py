@@ -62,23 +62,13 @@ ROWS = (
 )
 # Redfish without its type, by what stands beside each other in no other interface.
 REDFISH = (
-    ({"Created", "Severity", "EntryCode"}, "LogEntry"),
-    ({"Created", "Severity", "EntryType"}, "LogEntry"),
-    ({"Created", "Severity", "Message"}, "LogEntry"),
-    ({"PowerSupplies"}, "Power"),
-    ({"PowerControl"}, "Power"),
-    ({"Temperatures"}, "Thermal"),
-    ({"PowerSupplyType"}, "PowerSupply"),
-    ({"PowerCapacityWatts"}, "PowerSupply"),
-    ({"CapacityWatts", "Status"}, "PowerSupply"),
-    ({"LineInputVoltage", "Status"}, "PowerSupply"),
-    ({"ReadingType", "Reading"}, "Sensor"),
-    ({"ChassisType"}, "Chassis"),
-    ({"MemoryDeviceType"}, "Memory"),
-    ({"ProcessorType"}, "Processor"),
-    ({"SystemType"}, "ComputerSystem"),
-    ({"ManagerType"}, "Manager"),
-)
+    ({"Created", "Severity", "EntryCode"}, "LogEntry"), ({"Created", "Severity", "EntryType"}, "LogEntry"),
+    ({"Created", "Severity", "Message"}, "LogEntry"), ({"PowerSupplies"}, "Power"), ({"PowerControl"}, "Power"),
+    ({"Temperatures"}, "Thermal"), ({"PowerSupplyType"}, "PowerSupply"), ({"PowerCapacityWatts"}, "PowerSupply"),
+    ({"CapacityWatts", "Status"}, "PowerSupply"), ({"LineInputVoltage", "Status"}, "PowerSupply"),
+    ({"ReadingType", "Reading"}, "Sensor"), ({"ChassisType"}, "Chassis"), ({"MemoryDeviceType"}, "Memory"),
+    ({"ProcessorType"}, "Processor"), ({"SystemType"}, "ComputerSystem"), ({"ManagerType"}, "Manager"),
+)  # fmt: skip
 
 
 def _redfish_type(value: dict[str, Any]) -> str:

@@ -10,8 +10,9 @@ from mlopsdoc.patterns import compiled
 
 def is_whole(key: str, text: str) -> bool | None:
     """Whether nothing of an output is missing, None where the form does not tell."""
-    test = _WHOLE.get(key)
-    return None if test is None else test(text)
+    if key in COUNTED:
+        return _whole_counted(key, text)
+    return _WHOLE[key](text) if key in _WHOLE else None
 
 
 def is_ended(key: str, text: str) -> bool:
@@ -39,10 +40,29 @@ def _whole_zpool(text: str) -> bool:
     return "no pools available" in text or (bool(pools) and len(pools) <= len(ends) and len(pools) == len(tables))
 
 
-def _whole_query(text: str) -> bool:
-    """All blocks, each from its first field to its last: ``-d ECC`` prints the same head, and sections only."""
-    said = compiled(r"(?m)^Attached GPUs +: ([0-9]{1,4})[ \t]*$").findall(text)
-    rows = (r"(?m)^GPU [0-9A-Fa-f]{8}:", r"(?m)^    Product Name +: ", r"(?m)^    Processes +:|^    Processes$")
+# How many blocks an output says that it has, and lines of which each block has one: ``-d ECC`` of nvidia-smi prints the
+# same head as ``-q``, and sections only.
+COUNTED = {
+    "run nvidia-smi -q": (
+        r"(?m)^Attached GPUs +: ([0-9]{1,4})[ \t]*$",
+        (r"(?m)^GPU [0-9A-Fa-f]{8}:", r"(?m)^    Product Name +: ", r"(?m)^    Processes +:|^    Processes$"),
+    ),
+    "run nvidia-smi -q -x": (
+        r"<attached_gpus>([0-9]{1,4})</attached_gpus>",
+        (r"<gpu id=", r"<product_name>", r"<processes\b"),
+    ),
+    "run numactl -H": (
+        r"\Aavailable: ([0-9]{1,4}) node",
+        (r"(?m)^node [0-9]+ cpus:", r"(?m)^node [0-9]+ size:", r"(?m)^ +[0-9]+: "),
+    ),
+}
+
+
+def _whole_counted(key: str, text: str) -> bool:
+    form, rows = COUNTED[key]
+    if key.endswith(" -x") and not ("<nvidia_smi_log" in text and text.rstrip().endswith("</nvidia_smi_log>")):
+        return False
+    said = compiled(form).findall(text)
     return len(said) == 1 and all(len(compiled(row).findall(text)) == int(said[0]) for row in rows)
 
 
@@ -50,27 +70,10 @@ def _whole_table(text: str) -> bool:
     return "NVIDIA-SMI" in text and "Processes:" in text and text.rstrip().endswith("+")
 
 
-def _whole_xml(text: str) -> bool:
-    said = compiled(r"<attached_gpus>([0-9]{1,4})</attached_gpus>").findall(text)
-    rows = (r"<gpu id=", r"<product_name>", r"<processes\b")
-    return (
-        "<nvidia_smi_log" in text
-        and text.rstrip().endswith("</nvidia_smi_log>")
-        and len(said) == 1
-        and all(len(compiled(row).findall(text)) == int(said[0]) for row in rows)
-    )
-
-
 def _whole_topo(text: str) -> bool:
     rows = len(compiled(r"(?m)^(?:\x1b\[[0-9;]*m)?GPU[0-9]+\s").findall(text))
     columns = compiled(r"(?m)^[ \t]+[^\n]*?GPU[0-9][^\n]*$").search(text)
     return columns is not None and rows == len(compiled(r"GPU[0-9]+").findall(columns[0])) and "Legend:" in text
-
-
-def _whole_numactl(text: str) -> bool:
-    said = compiled(r"available: ([0-9]{1,4}) node").match(text)
-    rows = (r"(?m)^node [0-9]+ cpus:", r"(?m)^node [0-9]+ size:", r"(?m)^ +[0-9]+: ")
-    return said is not None and all(len(compiled(row).findall(text)) == int(said[1]) for row in rows)
 
 
 def _whole_lscpu(text: str) -> bool:
@@ -86,10 +89,7 @@ ONE_LINE_TOOLS = ("run date", "run hostname", "run uname", "run uptime", "run wh
 _WHOLE: dict[str, Callable[[str], bool]] = {
     "read /proc/mdstat": _whole_mdstat,
     "run zpool status": _whole_zpool,
-    "run nvidia-smi -q": _whole_query,
     "run nvidia-smi": _whole_table,
-    "run nvidia-smi -q -x": _whole_xml,
     "run nvidia-smi topo -m": _whole_topo,
-    "run numactl -H": _whole_numactl,
     "run lscpu": _whole_lscpu,
 }

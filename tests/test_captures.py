@@ -136,18 +136,19 @@ def test_every_state_has_its_verdict_here() -> None:
 
 @pytest.mark.parametrize("state", states("ipmi/captures"))
 def test_ipmi_replayed(state: str, tmp_path: Path) -> None:
-    """As a recording of ipmitool, of FreeIPMI, and as text pasted from a terminal."""
+    """As a recording of ipmitool, by either of its lists, of FreeIPMI, and as text pasted from a terminal."""
     folder = CAPTURES / "ipmi/captures" / state
-    by_ipmitool, by_freeipmi = Recording(1795460000.0), Recording(1795460000.0)
+    by_ipmitool, by_bits, by_freeipmi = (Recording(1795460000.0) for _ in range(3))
     pasted = ""
     for words, name in IPMITOOL.items():
         keep(by_ipmitool, f"run ipmitool {words}", folder / f"{name}.txt")
         pasted += f"root@gpu-9:~# ipmitool {words}\n{said(folder / f'{name}.txt').decode()}"
+    keep(by_bits, "run ipmitool sensor", folder / "sensor.txt")
     keep(by_freeipmi, "run ipmi-sensors", folder / "freeipmi_sensors.csv")
     keep(by_freeipmi, "run ipmi-dcmi --get-system-power-statistics", folder / "freeipmi_dcmi.txt")
     (tmp_path / "pasted.txt").write_text(pasted + "root@gpu-9:~# \n")
     terminal = mlopsdoc("check", "psu_redundancy", "--json", "--from", "pasted.txt", place=tmp_path)
-    for found in (alarms_of(judged(by_ipmitool)), alarms_in(terminal)):
+    for found in (alarms_of(judged(by_ipmitool)), alarms_in(terminal), alarms_of(judged(by_bits))):
         assert found == IPMI[state]
     assert IPMI[state] or judged(by_ipmitool).status.value in ("ok", "unknown")
     # FreeIPMI was told to leave sensors without a reading out, and an empty bay is one.

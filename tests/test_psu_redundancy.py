@@ -110,9 +110,29 @@ def test_a_state_with_a_comma_in_it() -> None:
     ],
 )
 def test_foreign_text_has_no_sensors(text: str) -> None:
-    for key in (ELIST, "run ipmi-sensors"):
+    for key in (ELIST, "run ipmi-sensors", "run ipmitool sensor"):
         assert ipmi.sensors(Answer(key, "ok", text.encode())) == []
         assert judged({key: text}).status.value in ("unknown", "skipped")
+
+
+BITS = " | na | na | na | na | na | na\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "wanted"),
+    [
+        ("PS2 Status", "0x0180", []),
+        ("PS2 Status", "0x0900", [("critical", "PSU 2", "no_input")]),
+        ("Power Supply 2", "0x0300", [("critical", "PSU 2", "failed")]),
+        ("PSU2_Status", "0x0000", [("warning", "PSU 2", "missing")]),
+        ("PSU2 Fan Fail", "0x0300", []),  # nothing tells what its bits mean
+        ("PSU2 Status", "na", [("warning", "PSU 2", "missing")]),
+    ],
+)
+def test_states_that_are_bits(name: str, bits: str, wanted: list[tuple[str, str, str]]) -> None:
+    text = f"PS1 Status       | 0x1        | discrete   | 0x0100{BITS}{name} | 0x0 | discrete | {bits}{BITS}"
+    result = judged({"run ipmitool sensor": text}, supply_watts=2200)
+    assert [(f.status.value, f.subject, f.code) for f in alarms(result)] == wanted
 
 
 def test_what_is_drawn() -> None:

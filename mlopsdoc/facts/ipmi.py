@@ -11,6 +11,30 @@ UNREAD_WORDS = ("no reading", "disabled", "not readable", "n/a", "unavailable")
 SUPPLY, UNIT = "10", "19"  # entity ids: a power supply, the power unit that they make together
 
 
+# Sensors by their names, their types, and what their first bits say (IPMI 2.0, tables 42-2 and 42-3; 08h, 0Bh, 09h).
+BITS = (
+    (
+        r"(?i)(?:PSU?|Power ?Supply|Pwr ?Supply)[ _.-]?[0-9]{1,2}(?:[ _](?:Status|State|Stat|Presence))?",
+        "Power Supply",
+        ("Presence detected", "Failure detected", "Predictive failure", "Power Supply AC lost",
+         "AC lost or out-of-range", "AC out-of-range, but present", "Config Error", "Power Supply Inactive"),
+    ),
+    (
+        r"(?i)(?:PSU?|Power ?Supply|Power Unit|Pwr Unit)[ _]?Redundancy",
+        "Power Supply",
+        ("Fully Redundant", "Redundancy Lost", "Redundancy Degraded", "Non-Redundant: Sufficient from Redundant",
+         "Non-Redundant: Sufficient from Insufficient", "Non-Redundant: Insufficient Resources",
+         "Redundancy Degraded from Fully Redundant", "Redundancy Degraded from Non-Redundant"),
+    ),
+    (
+        r"(?i)(?:Power|Pwr)[ _]Unit(?:[ _](?:Status|Stat))?",
+        "Power Unit",
+        ("Power off/down", "Power cycle", "240VA power down", "Interlock power down", "AC lost",
+         "Soft-power control failure", "Failure detected", "Predictive failure"),
+    ),
+)  # fmt: skip
+
+
 class Sensor(Fact, frozen=True):
     """One sensor. entity: ``10``, and its instance, both empty where the tool does not tell; kind: ``Power Supply``
     where it does. is_read: whether the BMC has a reading of it at all. states: those that are asserted, in the words of
@@ -43,8 +67,8 @@ def number(text: str) -> float | None:
 
 
 def sensors(answer: Answer) -> list[Sensor]:
-    """Of either tool."""
-    read = _freeipmi if answer.key.startswith("run ipmi-sensors") else _ipmitool
+    """Of either tool, and of either list of ipmitool's."""
+    read = {"run ipmitool sdr elist": _ipmitool, "run ipmitool sensor": _of_list}.get(answer.key, _freeipmi)
     return [sensor for line in whole_lines(answer) if (sensor := read(line, answer.key))]
 
 
@@ -67,6 +91,28 @@ def _ipmitool(line: str, key: str) -> Sensor | None:
     unit = reading.partition(" ")[2] if value is not None else ""
     states = () if value is not None or not is_read else _split(reading)
     return Sensor(name, place, _instance(instance), "", is_read, states, value, unit, Line(key, line.strip()))
+
+
+def _of_list(line: str, key: str) -> Sensor | None:
+    """A line of ``ipmitool sensor``, whose states are bits and whose types are not told: they go by strict names::
+
+    PS2 Status       | 0x9        | discrete   | 0x0900| na   | na        | na   | na   | na        | na
+    PS Redundancy    | 0xa        | discrete   | 0x0a00| na   | na        | na   | na   | na        | na
+    PS2 Input Volt   | 230.000    | Volts      | ok    | na   | 180.000   | na   | na   | 264.000   | na
+    """
+    parts = [part.strip() for part in line.split("|", 10)]
+    if len(parts) != 10:
+        return None
+    name, reading, unit, status = parts[:4]
+    value = number(reading) if unit != "discrete" else None
+    kind, table = next(((kind, table) for named, kind, table in BITS if compiled(named).fullmatch(name)), ("", ()))
+    if unit == "discrete" and not table:
+        return None
+    is_bits = unit == "discrete" and bool(compiled(r"0x[0-9a-f]{4}").fullmatch(status))
+    bits = int(status[2:4], 16) if is_bits else 0
+    states = tuple(state for bit, state in enumerate(table) if bits >> bit & 1)
+    line = " ".join(line.split())
+    return Sensor(name, "", "", kind, is_bits or value is not None, states, value, unit, Line(key, line))
 
 
 def _split(reading: str) -> tuple[str, ...]:

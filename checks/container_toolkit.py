@@ -23,7 +23,7 @@ INSTALL = "install nvidia-container-toolkit, or take the runtime out of /etc/doc
     title="Containers can be given the GPUs, and keep them",
     explains=(
         "driver_stack", "gpu_clocks", "gpu_ecc", "gpu_hang", "gpu_health", "gpu_mig", "gpu_persistence", "gpu_power",
-        "gpu_presence", "gpu_recovery", "gpu_row_remap", "gpu_thermal", "numa_binding", "nvlink_errors",
+        "gpu_presence", "gpu_recovery", "gpu_row_remap", "gpu_thermal", "numa_binding", "nvlink_errors", "nvlink_links",
     ),
     explained_by=("driver_stack",),
 )  # fmt: skip

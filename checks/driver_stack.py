@@ -21,7 +21,15 @@ LEGACY = "install the same version of both, then reload the modules or reboot: t
 @check(
     area="driver",
     title="Driver module, driver libraries and the module on disk fit together",
-    explains=("container_toolkit", "cuda_programs", "fabric_manager", "gpu_thermal", "numa_binding", "nvlink_errors"),
+    explains=(
+        "container_toolkit",
+        "cuda_programs",
+        "fabric_manager",
+        "gpu_thermal",
+        "numa_binding",
+        "nvlink_errors",
+        "nvlink_links",
+    ),
 )
 def driver_stack(driver: Driver, files: DriverFiles | None, machine: Machine) -> Iterator[Finding]:
     """The kernel module of NVIDIA refuses a library of any other version, so an update that only half arrived ends

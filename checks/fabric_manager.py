@@ -20,7 +20,7 @@ ERROR = "CUDA programs that start now fail with error 802 (system not yet initia
 @check(
     area="fabric",
     title="The Fabric Manager runs, in the version of the driver, where NVSwitches need it",
-    explains=("nvlink_errors", "cuda_programs"),
+    explains=("nvlink_errors", "nvlink_links", "cuda_programs"),
     explained_by=("driver_stack",),
 )
 def fabric_manager(

@@ -18,7 +18,16 @@ ADVICE = (
     area="gpu",
     title="Busy GPUs do something",
     params=("GPU", "PID"),
-    explained_by=("gpu_presence", "driver_stack", "gpu_xid", "nvlink_errors", "gpu_thermal", "gpu_clocks", "gpu_power"),
+    explained_by=(
+        "gpu_presence",
+        "driver_stack",
+        "gpu_xid",
+        "nvlink_errors",
+        "nvlink_links",
+        "gpu_thermal",
+        "gpu_clocks",
+        "gpu_power",
+    ),
 )
 def gpu_hang(
     gpus: Gpus,

@@ -28,7 +28,16 @@ KINDS = {
     area="gpu",
     title="Every GPU that is on PCI answers",
     params=("GPU",),
-    explains=("gpu_thermal", "nvlink_errors", "gpu_ecc", "gpu_row_remap", "gpu_mig", "gpu_recovery", "gpu_health"),
+    explains=(
+        "gpu_thermal",
+        "nvlink_errors",
+        "nvlink_links",
+        "gpu_ecc",
+        "gpu_row_remap",
+        "gpu_mig",
+        "gpu_recovery",
+        "gpu_health",
+    ),
     explained_by=("driver_stack", "gpu_xid"),
 )
 def gpu_presence(presence: GpuPresence, processes: GpuProcesses | None) -> Iterator[Finding]:

@@ -1,22 +1,17 @@
-"""NVLinks that are down, slow or full of errors, and a fabric that is not complete."""
+"""NVLinks that are full of errors."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 from mlopsdoc import Before, Finding, Line, NothingHere, check, critical, ok, unknown, warning
 from mlopsdoc.facts.gpu_processes import GpuProcesses
-from mlopsdoc.facts.nvlink import VGPU_GUEST, Fabric, Link, LinkedGpu, NvLinks
-from mlopsdoc.facts.nvml import NOT_OFFERED, XID, in_words
-from mlopsdoc.facts.quantities import instant, span
-from mlopsdoc.facts.throttling import CpuTimes
+from mlopsdoc.facts.nvlink import Link, LinkedGpu, NvLinks
+from mlopsdoc.facts.nvlink_words import named
+from mlopsdoc.facts.nvml import XID, in_words
+from mlopsdoc.facts.quantities import span
 
 Level = Callable[..., Finding]
 RESET = "save the evidence first (`sudo nvidia-bug-report.sh`), then end its jobs and reset it: steps in the runbook"
-MANAGER = (
-    "look at `systemctl status nvidia-fabricmanager` and `sudo tail -50 /var/log/fabricmanager.log`; CUDA fails with "
-    "error 802 until the fabric is complete; steps in the runbook"
-)
 # What is counted -> in words, one and several.
 WORDS = {
     "replay": ("replay", "replays"),
@@ -33,189 +28,72 @@ WORDS = {
     "recovered": ("recovery that went well", "recoveries that went well"),
     "recovery_failed": ("failed recovery", "failed recoveries"),
 }
-# Fields of the fabric's health mask, nvml.h: shift, mask, what a value means, how bad. 0 is not supported; of the
-# first four 1 is true and bad, 2 is false and good; of the last two 1 is true and good.
-CONFIGURATION = {
-    2: "configured with a wrong system GUID",
-    3: "configured with a wrong chassis serial number",
-    4: "in no partition",
-    5: "too few NVLinks for its configuration",
-    6: "its firmware does not fit the others",
-    7: "its location is invalid",
-    8: "its state is invalid",
-}
-MASK: tuple[tuple[int, int, dict[int, str], Level], ...] = (
-    (0, 0x3, {1: "bandwidth is degraded"}, warning),
-    (2, 0x3, {1: "a route is being recovered"}, warning),
-    (4, 0x3, {1: "a route is unhealthy"}, critical),
-    (6, 0x3, {1: "it recovers from an access timeout"}, warning),
-    (8, 0xF, CONFIGURATION, critical),
-    (12, 0x3, {2: "no partition is assigned"}, warning),
-    (14, 0x3, {2: "the global fabric manager is not connected"}, warning),
-)
-SUMMARY: dict[int, tuple[str, Level]] = {2: ("unhealthy", critical), 3: ("of limited capacity", warning)}
-
-
-class Seen(NamedTuple):
-    """What every question is asked of. seconds: since the earlier sample, 0 where there is none."""
-
-    links: NvLinks
-    before: Before[NvLinks]
-    seconds: float
-    processes: GpuProcesses | None
-
-    def was(self, gpu: LinkedGpu) -> LinkedGpu | None:
-        return self.before.fact.same(gpu) if self.before.fact and self.seconds > 0 else None
-
-    def of(self, level: Level, gpu: LinkedGpu, code: str, summary: str, advice: str, **about: object) -> Finding:
-        """A finding about one GPU."""
-        hurts = self.processes.hurts(gpu.pci) if self.processes and gpu.pci else []
-        about = {"evidence": [gpu.line], "hurts": hurts, **about}
-        return level(summary, subject=gpu.label, code=code, advice=advice, params={"GPU": gpu.pci}, **about)
 
 
 @check(
     area="fabric",
-    title="Every NVLink is up, at full speed and free of errors",
+    title="No NVLink replays, recovers or loses data",
     params=("GPU",),
     explains=("gpu_hang", "nccl_hang"),
 )
 def nvlink_errors(
     links: NvLinks,
     before: Before[NvLinks],
-    times: CpuTimes | None,
     processes: GpuProcesses | None,
     *,
-    settle_s: float = 300.0,
     events_per_min: float = 1.0,
     crc_per_s: float = 100.0,
     ber_warning: float = 1e-12,
-    speed_percent: float = 95.0,
 ) -> Iterator[Finding]:
-    """A link that is down or replays slows every collective of the job, and often makes NCCL hang.
-
-    Links: what the profile says, else the board has by its PCI device id (A100 SXM 12, H100, H200 and B200 SXM 18:
-    datasheets), must be up; NVHealth lets no link be inactive. Cards with bridges and boards whose number varies (H20,
-    H800) are compared with their siblings and with an earlier sample instead: only some links of a GPU down, fewer
-    than its siblings have, and no whole number of bridges (4 links each). Where GPUs are shared with virtual machines
-    only the earlier sample counts. A card without a bridge has no link up, and so may a single GPU in a virtual
-    machine; MIG takes links down. In the first `settle_s` after boot links still train (NVSentinel issue 1715).
+    """A link that replays sends everything twice and slows every collective of the job; it may go down next.
 
     Errors are judged by growth: a replay, a recovery or another error on average every minute (`events_per_min`,
     DCGM), and `crc_per_s` CRC errors a second, for fewer do not matter (NVIDIA's driver team, DCGM). On Blackwell a
     recovery that went well is a warning, a failed one critical, and an effective bit error rate above `ber_warning`
     (DCGM) a warning. Counts without an earlier sample may be years old: a note, whatever they are (EKS had to take an
-    alarm on them back). Speed: below `speed_percent` of what most links of that kind of GPU have.
-
-    Fabric (NVSwitch, Hopper and newer): not completed `settle_s` after boot is critical where there is a switch, and
-    so is a status other than success; the health mask is decoded field by field. Four-GPU boards have no switch
-    and no fabric.
+    alarm on them back).
     """
-    seen = Seen(links, before, links.seconds_since(before), processes)
-    uptime = links.at - times.boot if times and times.boot and links.at else None
-    is_settled = uptime is None or not 0 <= uptime < settle_s
-    found = [*_down(seen), *_fabric(links)] if is_settled else []
-    usual = _usual_speeds(links)
-    has_links = any(gpu.links for gpu in links)
-    for gpu in links:
-        found += _errors(seen, gpu, events_per_min, crc_per_s)
-        found += _quality(seen, gpu, usual.get(gpu.kind, 0), ber_warning, speed_percent)
-        found += _unseen(seen, gpu, has_links)
+    told = [gpu for gpu in links if any(link.counts or link.effective_ber is not None for link in gpu.links)]
+    refused = [(gpu, code) for gpu in links if (code := links.refused(gpu))]
+    if not told and not refused:
+        raise NothingHere("no NVLink tells of errors here")
+    seconds = links.seconds_since(before)
+    found: list[Finding] = []
+    for gpu in told:
+        was = before.fact.same(gpu) if before.fact and seconds > 0 else None
+        if was is None:
+            found += _lifetime(gpu)
+        else:
+            found += _grown(gpu, was, seconds, processes, events_per_min, crc_per_s)
+        found += _noisy(gpu, processes, ber_warning)
+    for gpu, code in refused:
+        found.append(_of(unknown, gpu, None, "unseen", f"errors of its NVLinks cannot be seen: {in_words(code)}", XID))
     yield from found
-    judged = [gpu for gpu in links if gpu.up and _is_judged(gpu)]
-    if judged and not any(one.status.is_trouble for one in found):
-        yield _all_well(judged, seen.seconds)
-    elif not judged and not found:
-        raise NothingHere(
-            "no NVLink is connected" if is_settled else f"booted {span(uptime or 0)} ago: NVLinks are still training"
-        )
+    if seconds and not any(one.status.is_trouble for one in found):
+        yield ok(f"no errors that matter in the last {span(seconds)}", code="clean", evidence=[told[0].line])
 
 
-def _is_judged(gpu: LinkedGpu) -> bool:
-    """Whether the state of its links says anything: MIG takes links down, a virtual GPU has none."""
-    return not gpu.is_mig and gpu.virtualization != VGPU_GUEST
+def _of(
+    level: Level,
+    gpu: LinkedGpu,
+    processes: GpuProcesses | None,
+    code: str,
+    summary: str,
+    advice: str = "",
+    **about: object,
+) -> Finding:
+    hurts = processes.hurts(gpu.pci) if processes and gpu.pci else []
+    about = {"evidence": [gpu.line], "hurts": hurts, **about}
+    return level(summary, subject=gpu.label, code=code, advice=advice, params={"GPU": gpu.pci}, **about)
 
 
-def _down(seen: Seen) -> Iterator[Finding]:
-    gpus = [gpu for gpu in seen.links if _is_judged(gpu)]
-    dark = [gpu for gpu in gpus if gpu.is_wired and not gpu.up and (gpu.is_dark or gpu.down)]
-    if len(dark) == len(gpus) > 1:
-        yield _all_down(seen, dark)
-        return
-    for gpu in gpus:
-        was = seen.was(gpu)
-        up_then = {link.number for link in was.up} if was else set[int]()
-        lost = [link for link in gpu.down if link.number in up_then]
-        if gpu.down and (level := _level(gpu, gpus, seen.links.is_shared, bool(lost))):
-            yield _some_down(seen, gpu, level, lost)
-        elif gpu.is_dark and not gpu.kind and len(gpus) == 1:
-            yield unknown(
-                "nvidia-smi says that all NVLinks are inactive, and not of which GPUs: on cards without bridges "
-                "that is normal, on SXM boards none may be",
-                advice="look at `nvidia-smi -L` and `nvidia-smi topo -m`",
-                evidence=[gpu.line],
-            )
-
-
-def _level(gpu: LinkedGpu, gpus: Sequence[LinkedGpu], is_shared: bool, is_lost: bool) -> Level | None:
-    """How bad it is that some of its links are down; None where that is as it should be."""
-    others = [len(one.up) for one in gpus if one is not gpu and one.kind == gpu.kind]
-    if gpu.board and gpu.board.is_wired and not is_shared:
-        return critical if gpu.up or any(others) else (warning if is_lost else None)
-    if is_lost:
-        return warning
-    if is_shared:  # its links may lead to GPUs of others
-        return None
-    most = max(others, default=0)
-    if gpu.up:
-        return warning if len(gpu.up) % 4 and len(gpu.up) < most else None
-    # The only dark one: of bridged cards, which come in pairs, one may be left over.
-    is_only = len(others) > 2 and len(others) % 2 == 1 and min(others) == most > 4
-    return warning if is_only else None
-
-
-def _some_down(seen: Seen, gpu: LinkedGpu, level: Level, lost: Sequence[Link]) -> Finding:
-    have = gpu.board.links if gpu.board and gpu.board.is_wired else len(gpu.links)
-    then = f", {span(seen.seconds)} ago too" if seen.was(gpu) else ""
-    if lost:
-        then = f"; {'it was' if len(gpu.down) == 1 else f'{len(lost)} of them were'} up {span(seen.seconds)} ago"
-    return seen.of(
-        level,
-        gpu,
-        "down",
-        f"{len(gpu.down)} of {have} NVLinks {'is' if len(gpu.down) == 1 else 'are'} down ({_numbers(gpu.down)}){then}",
-        f"every collective that uses it is slow or hangs; compare with `nvidia-smi nvlink -s`; {RESET}",
-        since=instant(seen.before.fact.at) if lost and seen.before.fact and seen.before.fact.at else "",
-        metrics={"links_up": len(gpu.up), "links_down": len(gpu.down)},
-    )
-
-
-def _all_down(seen: Seen, gpus: Sequence[LinkedGpu]) -> Finding:
-    """No link of any GPU is up: one cause, most often the Fabric Manager. A100 boards look so in MIG mode."""
-    is_mig_known = all(gpu.is_mig is not None for gpu in gpus)
-    was_up = any(gpu.up for gpu in seen.before.fact or ())
-    have = gpus[0].board.links if gpus[0].board else max(len(gpu.links) for gpu in gpus)
-    return (critical if is_mig_known or was_up else warning)(
-        f"no NVLink of any of the {len(gpus)} GPUs is up"
-        + (f", their boards have {have} each" if have else ", and SXM boards have them wired")
-        + ("" if is_mig_known else " (unless they are in MIG mode, which is not told)")
-        + (f"; {span(seen.seconds)} ago some were up" if was_up else ""),
-        code="all_down",
-        advice=MANAGER if seen.links.has_switch else RESET,
-        covers=[gpu.label for gpu in gpus],
-        evidence=[gpu.line for gpu in gpus],
-    )
-
-
-def _errors(seen: Seen, gpu: LinkedGpu, events_per_min: float, crc_per_s: float) -> Iterator[Finding]:
+def _grown(
+    gpu: LinkedGpu, was: LinkedGpu, seconds: float, processes: GpuProcesses | None, per_min: float, crc_per_s: float
+) -> Iterator[Finding]:
     """What was counted since the earlier sample: of a minute at least, for one in ten seconds is not six a minute."""
-    was = seen.was(gpu)
-    if was is None:
-        yield from _lifetime(seen, gpu)
-        return
-    minutes = max(seen.seconds, 60) / 60
-    least = dict.fromkeys(WORDS, max(1.0, events_per_min * minutes)) | {"recovered": 1, "recovery_failed": 1}
-    least["crc"] = crc_per_s * max(seen.seconds, 1)
+    minutes = max(seconds, 60) / 60
+    least = dict.fromkeys(WORDS, max(1.0, per_min * minutes)) | {"recovered": 1, "recovery_failed": 1}
+    least["crc"] = crc_per_s * max(seconds, 1)
     then = {link.number: link.counts for link in was.links}
     grown = Counter[str]()
     on: list[Link] = []
@@ -230,145 +108,44 @@ def _errors(seen: Seen, gpu: LinkedGpu, events_per_min: float, crc_per_s: float)
         quoted = "; ".join(
             f"link {n.number}: " + " ".join(f"{k}={v}" for k, v in n.counts.items() if v) for n in on[:3]
         )
-        yield seen.of(
+        yield _of(
             critical if "recovery_failed" in grown else warning,
             gpu,
+            processes,
             "errors",
-            f"errors on {_links(on)} in the last {span(seen.seconds)}: {_counted(grown)}",
+            f"errors on {named(on)} in the last {span(seconds)}: {_counted(grown)}",
             f"see whether they go on with `nvidia-smi nvlink -e`; where they do, drain the host; {RESET}",
             metrics=dict(grown),
             evidence=[Line(gpu.line.answer, f"{gpu.pci or gpu.label}: {quoted}")],
         )
 
 
-def _lifetime(seen: Seen, gpu: LinkedGpu) -> Iterator[Finding]:
+def _lifetime(gpu: LinkedGpu) -> Iterator[Finding]:
     """A note: since when these are is not known."""
     totals = Counter[str]()
     for link in gpu.links:
         totals.update(link.counts)
     if totals := +totals:
         on = [link for link in gpu.links if any(link.counts.values())]
-        yield seen.of(
+        yield _of(
             ok,
             gpu,
+            None,
             "counted",
-            f"{_counted(totals)} on {_links(on)} since the counters were reset; whether they grow, a second look tells",
-            "",
+            f"{_counted(totals)} on {named(on)} since the counters were reset; whether they grow, a second look tells",
             metrics=dict(totals),
-            hurts=[],
         )
 
 
-def _usual_speeds(links: NvLinks) -> dict[str, int]:
-    """MB/s that most links of a kind of GPU have."""
-    by_kind: dict[str, Counter[int]] = {}
-    for gpu in links:
-        by_kind.setdefault(gpu.kind, Counter()).update([link.speed_mbps for link in gpu.up if link.speed_mbps])
-    return {kind: speeds.most_common(1)[0][0] for kind, speeds in by_kind.items() if speeds}
-
-
-def _quality(seen: Seen, gpu: LinkedGpu, usual: int, ber: float, percent: float) -> Iterator[Finding]:
-    slow = [link for link in gpu.up if link.speed_mbps and link.speed_mbps < usual * percent / 100]
-    if slow:
-        speed = min(link.speed_mbps or 0 for link in slow)
-        said = f"{_links(slow)} at {speed / 1000:g} GB/s, the others at {usual / 1000:g}"
-        yield seen.of(warning, gpu, "slow", said, RESET, metrics={"speed_mbps": speed})
-    noisy = [link for link in gpu.up if link.effective_ber and link.effective_ber > ber]
+def _noisy(gpu: LinkedGpu, processes: GpuProcesses | None, most: float) -> Iterator[Finding]:
+    noisy = [link for link in gpu.up if link.effective_ber and link.effective_ber > most]
     if noisy:
         worst = max(link.effective_ber or 0.0 for link in noisy)
-        said = f"{_links(noisy)} with a bit error rate of {worst:.0e} after correction, more than {ber:.0e}"
+        said = f"{named(noisy)} with a bit error rate of {worst:.0e} after correction, more than {most:.0e}"
         advice = f"see `nvidia-smi nvlink -e`; {RESET}"
-        yield seen.of(warning, gpu, "bit_errors", said, advice, metrics={"effective_ber": worst})
-
-
-def _fabric(links: NvLinks) -> Iterator[Finding]:
-    """One finding for all GPUs that say the same."""
-    fabrics = [(gpu, gpu.fabric) for gpu in links if gpu.fabric and gpu.virtualization != VGPU_GUEST]
-    troubles: dict[tuple[str, Level], list[LinkedGpu]] = {}
-    for gpu, fabric in fabrics:
-        for trouble in _fabric_troubles(fabric, links.has_switch):
-            troubles.setdefault(trouble, []).append(gpu)
-    cliques = Counter(fabric.clique for _, fabric in fabrics if fabric.state == 3)
-    if len(cliques) > 1:
-        said = ", ".join(f"{count} in clique {clique}" for clique, count in sorted(cliques.items()))
-        split = f"is split ({said}): they reach each other only within one"
-        troubles[split, warning] = [gpu for gpu, _ in fabrics]
-    for (what, level), gpus in troubles.items():
-        one = gpus[0] if len(gpus) == 1 else None
-        who = "" if one else f" of {len(gpus)} GPUs ({', '.join(gpu.label for gpu in gpus)})"
-        yield level(
-            f"the NVLink fabric{who} {what}",
-            subject=one.label if one else "host",
-            code="fabric",
-            advice=MANAGER,
-            covers=[] if one else [gpu.label for gpu in gpus],
-            params={"GPU": gpus[0].pci},
-            evidence=[Line(gpu.line.answer, f"{gpu.pci or gpu.label}: fabric {_said(gpu.fabric)}") for gpu in gpus],
-        )
-
-
-def _said(fabric: Fabric | None) -> str:
-    if fabric is None:
-        return ""
-    health = f"health_mask={fabric.health_mask:#x} health_summary={fabric.health_summary}"
-    return f"state={fabric.state} status={fabric.status} {health} clique={fabric.clique}"
-
-
-def _fabric_troubles(fabric: Fabric, has_switch: bool) -> Iterator[tuple[str, Level]]:
-    if fabric.state in (1, 2):
-        what = "was never started" if fabric.state == 1 else "is still being set up"
-        yield what + ("" if has_switch else ", although no NVSwitch was seen"), critical if has_switch else unknown
-    if fabric.state != 3:
-        return
-    if fabric.status:
-        yield f"could not be set up: {in_words(fabric.status)}", critical
-    fields = [(words.get(fabric.health_mask >> shift & width), level) for shift, width, words, level in MASK]
-    masked = [(what, level) for what, level in fields if what]
-    for what, level in masked:
-        yield f"is not well: {what}", level
-    if not masked and fabric.health_summary in SUMMARY:
-        word, level = SUMMARY[fabric.health_summary]
-        yield f"is {word}", level
-
-
-def _unseen(seen: Seen, gpu: LinkedGpu, has_links: bool) -> Iterator[Finding]:
-    """A refusal that is none of "not offered here", of the GPU or of its links."""
-    codes = [*gpu.errors.values(), *(code for link in gpu.links for code in link.errors.values())]
-    refused = [code for code in codes if code not in NOT_OFFERED]
-    is_expected = gpu.is_wired if gpu.board else has_links
-    if refused and is_expected and gpu.virtualization != VGPU_GUEST:
-        said = f"its NVLinks cannot be seen, or not in full: {in_words(refused[0])}"
-        yield seen.of(unknown, gpu, "unseen", said, XID, hurts=[])
-
-
-def _all_well(gpus: Sequence[LinkedGpu], seconds: float) -> Finding:
-    """A note: how many are up, how fast, and for how long without errors."""
-    kinds = Counter((len(gpu.up), max((link.speed_mbps or 0 for link in gpu.up), default=0)) for gpu in gpus)
-    said = " and ".join(
-        f"{count} GPU{'s' * (count > 1)} with {up} NVLinks up" + (f" at {speed / 1000:g} GB/s" if speed else "")
-        for (up, speed), count in kinds.items()
-    )
-    is_counted = any(link.counts for gpu in gpus for link in gpu.links)
-    errors = f", no errors that matter in the last {span(seconds)}" if seconds and is_counted else ""
-    return ok(said + errors, code="up", evidence=[gpu.line for gpu in gpus[:1]])
+        yield _of(warning, gpu, processes, "bit_errors", said, advice, metrics={"effective_ber": worst})
 
 
 def _counted(counts: Counter[str]) -> str:
     """``412 replays, 1 recovery``."""
     return ", ".join(f"{count} {WORDS[name][count != 1]}" for name, count in counts.items())
-
-
-def _links(links: Sequence[Link]) -> str:
-    """``NVLink 9``, ``NVLinks 0-5, 9``."""
-    return f"NVLink{'s' * (len(links) > 1)} {_numbers(links)}"
-
-
-def _numbers(links: Sequence[Link]) -> str:
-    """``0-5, 9``."""
-    runs: list[list[int]] = []
-    for number in sorted(link.number for link in links):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

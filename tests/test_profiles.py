@@ -21,7 +21,7 @@ from .program import mlopsdoc
 SNAPSHOTS = Path(catalog.shipped("snapshots"))
 CHECKS = catalog.find(drop_ins=False).checks
 ALL = sorted(path.parent for path in SNAPSHOTS.glob("*/SNAPSHOT"))
-BY_PROFILE = ("gpu_presence", "nvlink_errors", "psu_redundancy", "cpu_topology")
+BY_PROFILE = ("gpu_presence", "nvlink_links", "psu_redundancy", "cpu_topology")
 
 
 def host(*answers: tuple[str, str]) -> Replay:

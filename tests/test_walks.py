@@ -313,7 +313,7 @@ WALKS = (
         "nvidia-smi", "-i 0000:c3:00.0 -pl 560",
         asked={WATTS.format("c3", "default"): "700.00", WATTS.format("c3", "min"): "200.00"},
     ),
-    Walk("nvlink_errors", "nvlink_errors_link_down", GPU_3, "reset-the-gpus", "nvidia-smi", "--gpu-reset"),
+    Walk("nvlink_links", "nvlink_links_one_down", GPU_3, "reset-the-gpus", "nvidia-smi", "--gpu-reset"),
     Walk(
         "md_raid", "md_raid_mirror_lost_one", "array md1", "put-a-disk-back-that-had-only-lost-its-connection",
         "mdadm", "/dev/md1 --re-add /dev/nvme9n1p3", asked={"/dev/md1 --remove /dev/nvme9n1p3": "removed"},

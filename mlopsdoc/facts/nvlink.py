@@ -185,6 +185,14 @@ class NvLinks(Fact, frozen=True):
     def __iter__(self) -> Iterator[LinkedGpu]:
         return iter(self.gpus)
 
+    def refused(self, gpu: LinkedGpu) -> int:
+        """The code of a refusal that is none of "not offered here", of a GPU that has links, or of its links; or 0."""
+        codes = [*gpu.errors.values(), *(code for link in gpu.links for code in link.errors.values())]
+        is_expected = gpu.is_wired if gpu.board else any(one.links for one in self.gpus)
+        if not is_expected or gpu.virtualization == VGPU_GUEST:
+            return 0
+        return next((code for code in codes if code not in nvml.NOT_OFFERED), 0)
+
     def same(self, gpu: LinkedGpu) -> LinkedGpu | None:
         """That GPU among these: by address, else UUID, else index."""
         wanted = _identity(gpu)

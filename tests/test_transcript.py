@@ -1104,13 +1104,17 @@ def test_100_mb_in_little_memory(tmp_path: Path, lines: bytes) -> None:
 
 def test_a_log_is_the_same_however_much_of_it_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel, other = SYSLOG.splitlines(keepends=True)
+
+    def one_at_a_time(text: str, at: int) -> int:
+        return at
+
     odd = [kernel, other, "<30>" + other, KERNEL, "a line of none\n", "\x1b[1m" + kernel, "[x]\n", "\n", "{\n", "}\n"]
     chance = random.Random(7)
     for head in ("", "$ dmesg\n", "$ journalctl -n 40\n"):
         text = head + "".join(chance.choice(odd) for _ in range(300))
         at_once = said(text)
         with monkeypatch.context() as patch:
-            patch.setattr(shapes, "end_of_log", lambda text, at: at)
+            patch.setattr(shapes, "end_of_log", one_at_a_time)
             assert said(text) == at_once
 
 

@@ -20,7 +20,7 @@ def _words(text: str) -> frozenset[str]:
 class Rule(NamedTuple):
     """`kind` of what group 1 of `pattern` is.
 
-    signs: one of them, in small letters and without a blank, is in every match; after ``#`` with every hexadecimal digit
+    signs: one of them, in small letters and without a blank, is in every match (at the end of a word before ``\\n``); after ``#`` with every hexadecimal digit
     written x, after ``~`` with one x for many; after ``?`` it is a pattern. Without a sign, or for matches of more than a line, all text is searched.
     """
 
@@ -93,7 +93,7 @@ RULES = (
     Rule("host", ("linux",), r"(?m)^Linux " + _NAME + r" [0-9]\.?[0-9]"),
     Rule("host", (), r"(?m)^(?:[A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8}|[0-9]{4}-[0-9-]{5}T[0-9:.,+-]{8,24}Z?) "
          + _NAME + r" [A-Za-z_][^\s:]{0,63}: ", _LOGS),
-    Rule("host", ("host", "node", "fqdn"),
+    Rule("host", ("hostname", "host\n", "rhost", "nodename", "nodehost", "nodeaddr", "node\n", "fqdn", "submit_host", "submithost", "batch", "nodelist"),
          r"(?i)(?:\b|_)(?:hostname|host name|rhost|nodename|nodehostname|nodeaddr|fqdn|node name|(?:submit_|batch)host|nodelist)" + _IS + _NAME),
     Rule("host", ("master_addr", "rdzv"), r"(?i)(?:master_addr|rdzv[_-]endpoint)[ =]" + _NAME),
     Rule("host", ("ip=",), r"\bip=(?:[^:\s]{0,45}:){4}" + _NAME, ("read /proc/cmdline",)),

@@ -26,7 +26,7 @@ class Words:
         self.said = said
         self.lines = lines
         self.plain = list(plain)
-        self._joined = "\n".join(self.plain).lower()
+        self._joined = "\n".join([*self.plain, ""]).lower()
 
     @classmethod
     def of(cls, text: str) -> Words:

@@ -13,7 +13,7 @@ from mlopsdoc.engine import Ledger, run
 from mlopsdoc.facts import ipmi, power_capacity
 from mlopsdoc.facts.power import PowerSupplies
 from mlopsdoc.facts.power_words import redundancy
-from mlopsdoc.facts.supplies import Supply, label
+from mlopsdoc.facts.supplies import Supply, at_once, label
 from mlopsdoc.hosts.base import Answer, AnswerStatus
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Result
@@ -291,6 +291,24 @@ def test_feeds_that_redfish_names(feeds: str, wanted: str) -> None:
     result = judged({f"read {path}": json.dumps(value) for path, value in resources.items()})
     assert wanted in result.findings[0].summary
     assert result.status.value == ("critical" if feeds == "AABB" else "ok")
+
+
+@pytest.mark.parametrize(
+    ("watts", "feeds", "lost"),
+    [
+        ([2000], 2, [2000]),
+        ([2000, 1600], 1, []),
+        ([2000, 1600], 2, [2000]),
+        ([2000, 1600], 4, [2000]),
+        ([1000, 3000, 2000], 2, [2000, 3000]),
+        ([1, 6, 3, 4, 5, 2], 2, [4, 5, 6]),
+        ([1, 6, 3, 4, 5, 2], 3, [5, 6]),
+    ],
+)
+def test_what_a_counted_feed_takes_with_it(watts: list[float], feeds: int, lost: list[float]) -> None:
+    supplies = [Supply(str(one), "PS", "present", (), "", Line("", ""), watts=one) for one in watts]
+    gone = at_once(supplies, feeds)
+    assert [one.watts for one in gone[0]] == lost if lost else [len(part) for part in gone] == [1, 1]
 
 
 SMBIOS = """Handle 0x0049, DMI type 27, 15 bytes

@@ -74,7 +74,8 @@ class Group(Fact, frozen=True):
 def at_once(supplies: Sequence[Supply], feeds: int) -> list[list[Supply]]:
     """What may be lost at once: each alone, or all of a feed; of feeds that are only counted, the largest supplies."""
     if feeds > 1:
-        return [sorted(supplies, key=lambda supply: supply.watts or 0)[-(-len(supplies) // feeds) :]]
+        share = -(-len(supplies) // feeds)
+        return [sorted(supplies, key=lambda supply: supply.watts or 0)[len(supplies) - share :]]
     of: dict[str, list[Supply]] = {}
     for supply in supplies:
         of.setdefault(supply.feed, []).append(supply)

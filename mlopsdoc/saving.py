@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from msgspec import json
+from msgspec.structs import replace
 
 from mlopsdoc import __version__, config, examination, profile
 from mlopsdoc.engine import Ledger
@@ -94,7 +95,9 @@ def save(
         redactor = Redactor(key)
         redactor.learn(recording)
         recording = redactor.recording(recording)
-        report = judged(recording, setup, report.sources)
+        sources = [replace(source, path="") for source in report.sources]
+        report = judged(recording, setup, sources)
+        report = replace(report, profile=redactor.text(report.profile))
         manifest["redaction"] = redactor.report()
     files = snapshot.files_of(recording, manifest) | {"report.json": json.encode(report) + b"\n"}
     if redactor is not None:

@@ -18,7 +18,7 @@ from mlopsdoc.engine import Ledger, run
 from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.base import Answer, probe_key, read_key, run_key
 from mlopsdoc.hosts.recorder import Recording, Replay
-from mlopsdoc.model import Result
+from mlopsdoc.model import Result, Source
 from mlopsdoc.profile import Profile
 from mlopsdoc.redact.judges import JUDGES
 from mlopsdoc.redact.redactor import Leak, Redactor
@@ -50,13 +50,32 @@ def in_order(finding: dict[str, Any]) -> tuple[str, ...]:
     return finding["status"], finding["code"], finding["subject"]
 
 
+def through_archive(recording: Recording, path: Path) -> Recording:
+    snapshot.save(snapshot.files_of(recording, {}), str(path))
+    return snapshot.load(str(path))
+
+
+def said_by(recording: Recording) -> Any:
+    """All that a recording says; times as far as a row tells them."""
+    answers = {
+        key: (one.status, one.data, one.stderr, one.exit, one.why, round(one.at, 3), round(one.seconds, 4))
+        for key, one in recording.answers.items()
+    }
+    before = recording.before and said_by(recording.before)
+    return answers, recording.trees, round(recording.taken_at, 3), recording.unlisted, recording.profile, before
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
-def test_a_redacted_snapshot_is_judged_the_same(folder: Path) -> None:
+def test_a_redacted_snapshot_is_judged_the_same(folder: Path, tmp_path: Path) -> None:
+    """Folder and archive say the same, and the redacted archive is judged as the folder is."""
     recording = snapshot.load(str(folder))
+    again = through_archive(recording, tmp_path / "as_it_is.tar.gz")
+    assert said_by(again) == said_by(recording)
     original = json.loads(msgspec.json.encode(said(judged(recording))))
     redactor = Redactor(KEY)
     redactor.learn(recording)
-    redacted = json.loads(msgspec.json.encode(said(judged(redactor.recording(recording)))))
+    sent = through_archive(redactor.recording(recording), tmp_path / "redacted.tar.gz")
+    redacted = json.loads(msgspec.json.encode(said(judged(sent))))
     assert redactor.left_out == {}
     expected = redactor.json_value(original)
     for result in expected:
@@ -160,8 +179,9 @@ def archived(tmp_path: Path) -> tuple[bytes, Recording]:
     """The bytes of the archive of the planted host, unpacked, and what is read from it."""
     setup = examination.set_up(site=False)
     recording = planted()
-    report = examination.report(setup, Ledger(Replay(recording)), [], [], 0.0)
-    path = str(tmp_path / "sent.tar.gz")
+    root = Source("live", f"/home/{PLANTED['user']}/root", "")
+    report = examination.report(setup, Ledger(Replay(recording)), [], [root], 0.0)
+    path = str(tmp_path / "trainbox-17.tar.gz")
     saving.save(recording, setup, report, path, KEY)
     return gzip.decompress(Path(path).read_bytes()), snapshot.load(path)
 

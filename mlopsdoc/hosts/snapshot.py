@@ -343,14 +343,14 @@ def files_of(
 def save(files: Mapping[str, bytes], path: str) -> None:
     """Write a snapshot to PATH, whole or not at all: an archive when it ends in .tar.gz or .tgz, else a folder."""
     if path.endswith((".tar.gz", ".tgz")):
-        _whole(path, lambda name: archive.write(name, _top(path), files))
+        _whole(path, lambda name: archive.write(name, _top(files), files))
     else:
         _whole(path, lambda name: _write_folder(name, files))
 
 
-def _top(path: str) -> str:
-    """The folder in an archive: the archive's name, made plain."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", os.path.basename(path).partition(".")[0])[:40] or "snapshot"
+def _top(files: Mapping[str, bytes]) -> str:
+    """The folder in an archive: another for each. Not the archive's name, which may tell whose host it is."""
+    return f"snapshot-{sha256(files.get('items.jsonl', b'')).hexdigest()[:8]}"
 
 
 def _whole(path: str, write: Callable[[str], None]) -> None:

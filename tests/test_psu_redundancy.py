@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlopsdoc import Finding, Line, catalog
+from mlopsdoc import Finding, Hardware, Line, catalog
 from mlopsdoc.engine import Ledger, run
 from mlopsdoc.facts import ipmi, power_capacity
 from mlopsdoc.facts.power import PowerSupplies
@@ -291,6 +291,29 @@ def test_feeds_that_redfish_names(feeds: str, wanted: str) -> None:
     result = judged({f"read {path}": json.dumps(value) for path, value in resources.items()})
     assert wanted in result.findings[0].summary
     assert result.status.value == ("critical" if feeds == "AABB" else "ok")
+
+
+@pytest.mark.parametrize(
+    ("count", "feeds", "drawn", "status"),
+    [
+        (2, 1, 1900, "ok"),
+        (2, 1, 4000, "critical"),
+        (3, 1, 3900, "ok"),
+        (3, 1, 4000, "warning"),
+        (3, 2, 2300, "critical"),  # a feed has two of them
+        (4, 1, 4800, "ok"),
+        (4, 2, 3900, "ok"),
+        (4, 2, 4800, "critical"),
+        (6, 2, 5900, "ok"),
+    ],
+)
+def test_n_minus_1(count: int, feeds: int, drawn: int, status: str) -> None:
+    text = "".join(f"PS{n} Status | {n:02X}h | ok  | 10.{n} | Presence detected\n" for n in range(1, count + 1))
+    check = catalog.find(drop_ins=False).checks["psu_redundancy"]
+    profile = Profile(hardware=Hardware(supply_w=2200, feeds=feeds))
+    result = next(iter(run([check], host({ELIST: text, DCMI: dcmi(drawn)}), profile)))
+    assert result.status.value == status
+    assert result.findings[0].summary.endswith("W, by the profile")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from contextlib import suppress
@@ -717,8 +718,13 @@ def test_rows_of_the_journal_in_json() -> None:
     row = '{"__REALTIME_TIMESTAMP":"1794826809000000","_TRANSPORT":"kernel","_HOSTNAME":"gpu-9","MESSAGE":%s}\n'
     line = "2026-11-16T11:00:09+0000 gpu-9 kernel: NVRM: Xid\n"
     for message in ('"NVRM: Xid"', str(list(b"NVRM: Xid"))):
-        for above in ("", "$ journalctl -k -o json\n"):
-            assert said(above + row % message)["run dmesg"][1] == line
+        pretty = json.dumps(json.loads(row % message), indent=4)
+        for text in (
+            row % message,
+            f"$ journalctl -k -o json\n{row % message}",
+            f"$ journalctl -o json | jq .\n{pretty}\n",
+        ):
+            assert said(text)["run dmesg"][1] == line
 
 
 def test_lines_with_their_priority() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from typing import Any, cast
 
 from mlopsdoc.hosts.base import read_key, words
@@ -85,3 +87,25 @@ def _redfish_type(value: dict[str, Any]) -> str:
     if "@odata.id" in value or has_status or "Created" in value or is_array:
         return next((name for needed, name in REDFISH if needed <= set(value)), "")
     return ""
+
+
+def journal_line(line: str) -> str:
+    """A row of ``journalctl -o json`` as ``-o short-iso`` prints it; any other line as it is."""
+    if not (line.startswith('{"') and line.endswith("}") and '"__REALTIME_TIMESTAMP"' in line and '"MESSAGE"' in line):
+        return line
+    try:
+        return line_of(json.loads(line))
+    except (ValueError, RecursionError):
+        return line
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """The same of a row that is known to be one."""
+    stamp = str(row.get("__REALTIME_TIMESTAMP", ""))
+    when = datetime.fromtimestamp(int(stamp) / 1e6, timezone.utc) if stamp.isdecimal() and len(stamp) < 18 else None
+    name = "kernel" if row.get("_TRANSPORT") == "kernel" else str(row.get("SYSLOG_IDENTIFIER", "unknown"))
+    head = f"{when:%Y-%m-%dT%H:%M:%S}+0000 {row.get('_HOSTNAME', 'host')} " if when else ""
+    said = row.get("MESSAGE", "")
+    if isinstance(said, list):  # bytes that are no UTF-8
+        said = bytes(code for code in cast(Sequence[Any], said) if code in range(256)).decode("utf-8", "replace")
+    return " ".join(f"{head}{name}: {said}".splitlines())

@@ -149,7 +149,7 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
     if _is_anothers(asked, lines):
         return Heard(_parts(_segmented(lines)), None, False)
     if is_log(asked.key) and lines and lines[0].startswith("{"):
-        return Heard(_parts(_segmented(lines)))  # journalctl -o json
+        return Heard(_parts(_segmented(lines)))  # journalctl -o json | jq
     return Heard(list(_distributed(asked, lines, is_part)))
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from mlopsdoc.hosts.base import read_key
 from mlopsdoc.hosts.pasted import shapes
 from mlopsdoc.hosts.pasted.files import Said, is_path, named_value
-from mlopsdoc.hosts.pasted.json_shapes import json_key
+from mlopsdoc.hosts.pasted.json_shapes import json_key, line_of
 from mlopsdoc.hosts.pasted.whole import SURE, is_whole
 from mlopsdoc.patterns import compiled
 
@@ -247,21 +247,7 @@ class _Block:
         key = json_key(value)
         if key == "log":
             rows = cast(Sequence[Any], value) if isinstance(value, list) else (value,)
-            return [_journal(cast(dict[str, Any], row)) for row in rows if isinstance(row, dict)]
+            lines = [line_of(cast(dict[str, Any], row)) for row in rows if isinstance(row, dict)]
+            return [Said(shapes.log_key(line), "truncated", f"{line}\n") for line in lines]
         part = key.startswith(("run redfish", "run zpool "))  # of one pool it looks the same
         return [Said(key, "truncated" if part else "ok", text)] if key else []
-
-
-def _journal(row: dict[str, Any]) -> Said:
-    """A row of ``journalctl -o json`` as the line that ``-o short-iso`` prints."""
-    from datetime import datetime, timezone
-
-    stamp = str(row.get("__REALTIME_TIMESTAMP", ""))
-    when = datetime.fromtimestamp(int(stamp) / 1e6, timezone.utc) if stamp.isdecimal() and len(stamp) < 18 else None
-    name = "kernel" if row.get("_TRANSPORT") == "kernel" else str(row.get("SYSLOG_IDENTIFIER", "unknown"))
-    head = f"{when:%Y-%m-%dT%H:%M:%S}+0000 {row.get('_HOSTNAME', 'host')} " if when else ""
-    said = row.get("MESSAGE", "")
-    if isinstance(said, list):  # bytes that are no UTF-8
-        said = bytes(code for code in cast(Sequence[Any], said) if code in range(256)).decode("utf-8", "replace")
-    text = str(said).replace("\n", " ")
-    return Said("run dmesg" if name == "kernel" else "run journalctl", "truncated", f"{head}{name}: {text}\n")

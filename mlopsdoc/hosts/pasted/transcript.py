@@ -22,6 +22,7 @@ from mlopsdoc.hosts.merged import Differ
 from mlopsdoc.hosts.pasted import outputs, shapes
 from mlopsdoc.hosts.pasted.dates import NEVER, NO_ZONE, moment_of, newest_moment, stated_in
 from mlopsdoc.hosts.pasted.files import Said
+from mlopsdoc.hosts.pasted.json_shapes import journal_line
 from mlopsdoc.hosts.pasted.latest import WEAK, joined
 from mlopsdoc.hosts.pasted.machines import HERE, HERE_TOO, Where, different, is_evidence, is_one, keys_of
 from mlopsdoc.hosts.pasted.margins import LOOKED_AT, Margin, alike, heading_of, is_fence, margin_of, script_time, shown
@@ -122,7 +123,7 @@ def _shown(chunks: Iterator[str], margin: Margin, reader: Reader) -> Iterator[st
             else:
                 end = chunk.find("\n", at) + 1 or len(chunk)
                 line = shown(chunk[at:end].rstrip("\r\n"))
-                yield margin.strip(line) if margin.strip else line
+                yield journal_line(margin.strip(line) if margin.strip else line)
             at = end
 
 

@@ -93,8 +93,6 @@ class StepPane(Pane):
         step = self.step
         title = f"Step {self._n + 1} of {len(self._steps)}: {step.title}" if step else "Step"
         self.show(title, self._laid_out, from_top=from_top)
-        if self._run is not None:
-            self.action_move(1 << 20)
 
     def _laid_out(self, width: int) -> list[Line]:
         step = self.step
@@ -295,6 +293,7 @@ class StepPane(Pane):
     def _now(self) -> None:
         self._is_due = False
         self.shown()
+        self.action_move(1 << 20)  # what came of it stands last
 
 
 def _row(text: str, width: int) -> list[Line]:

@@ -226,6 +226,7 @@ def test_what_diagnosis_needs_is_left(tmp_path: Path) -> None:
         "inet 127.0.0.1/8 netmask 255.255.255.0 ::1 0.0.0.0 ff:ff:ff:ff:ff:ff 00:00:00:00:00:00",
         "see: https://openzfs.github.io/openzfs-docs/msg/ZFS-8000-9P nvidia.com/gpu org.debian:periodic-scrub",
         "zfs-scrub-monthly@tank.timer user-1003.slice uid=1000(root) /home/ localhost",
+        "ereport.fs.zfs.io sysevent.fs.zfs.history_event https://ldap.gnu.org LDAP: off nqn",
         "nvidia-cublas-cu12==12.8.4.1 Linux version 6.8.0-87-generic (Ubuntu 13.3.0-6ubuntu2~24.04)",
         "RIP: 0010:nvlink_core_init+0x1f/0x30 ffffffff81a2b3c4 CR2: 00007f3a12b4c5d6 STATUS 0x8c00004000010090 0x1b00",
         "Failed user units: none; owner: root; host: pcie 0; token ring; tokens/s: 5123; pods: 12; S/N ratio: 12dB",
@@ -354,6 +355,18 @@ def test_a_wwn_as_separate_numbers(end: str) -> None:
     assert "592705501716" not in made and "9528" in made
 
 
+def test_the_bare_digits_of_a_mac_of_another_answer() -> None:
+    label, bare = redacted("link/ether 04:3f:72:aa:00:01", "Interfaces/043F72AA0001 and 043f72aa0001")
+    digits = label.split()[1].replace(":", "")
+    assert bare == f"Interfaces/{digits.upper()} and {digits}"
+
+
+def test_an_array_has_one_uuid_however_it_is_written() -> None:
+    (made,) = redacted("UUID : c2a203d7:77c8b313:6e38f8c2:ebd1e913 c2a203d7-77c8-b313-6e38-f8c2ebd1e913")
+    groups, dashes = made.split()[2:]
+    assert groups.replace(":", "") == dashes.replace("-", "") and "77c8" not in made
+
+
 def test_a_mac_as_switches_write_it_is_the_same_mac() -> None:
     cisco, plain = redacted("neighbour 043f.72aa.0001 on eth0", "link/ether 04:3f:72:aa:00:01")
     mac = plain.split()[1]
@@ -391,6 +404,7 @@ LEAKS = {
         "CIFS: Attempting to mount //{}/share",
         "NFS: nfs4_x unhandled error -512 server {}",
         "<hostname>{}</hostname>",
+        '<info name="HostName" value="{}"/>',
     ),
     "secret": (
         "mysql -u x -p{}",

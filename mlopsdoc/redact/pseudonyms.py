@@ -166,7 +166,8 @@ class Pseudonyms:
         address = IPv6Address(value)
         number = int(address)
         if address.ipv4_mapped is not None:
-            return f"::ffff:{self.of('ipv4', str(address.ipv4_mapped))}"
+            mapped = f"::ffff:{self.of('ipv4', str(address.ipv4_mapped))}"
+            return IPv6Address(mapped).exploded if value == address.exploded else mapped
         if address in _LINK_LOCAL:
             end = number & ((1 << 64) - 1)
             if end >> 24 & 0xFFFF == 0xFFFE:

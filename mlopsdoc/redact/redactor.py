@@ -43,7 +43,7 @@ LEFT_OUT = "left out of a redacted snapshot"
 _PUBLIC = tuple(f".{name}" for name in PUBLIC)
 _BARE = "(?:(?<![A-Za-z0-9])|(?<=0x))"
 _CONFIG = "read /sys/bus/pci/devices/*/config"
-_BY_FORM = ("ipv4", "ipv6", "mac", "uuid", "email")  # found wherever they stand
+_BY_FORM = ("ipv4", "ipv6", "uuid", "email")  # found wherever they stand
 
 
 class Leak(ValueError):
@@ -113,6 +113,8 @@ class Redactor:
             value, _, domain = value.partition(".")
             if "." in domain:
                 self._keep("domain", domain)
+        if kind == "mac" and len(value := compiled("[:.-]").sub("", value)) != 12:  # its form is found without this
+            return
         low = value.lower().replace(":", "") if kind == "guid" else value.lower().removeprefix("0x")
         runs = compiled(r"[a-z0-9]+").findall(low)
         is_number = value.isdecimal() and len(value) < 9

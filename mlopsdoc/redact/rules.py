@@ -42,7 +42,7 @@ START = (
     r"|(?<=\\[0-7]{3})|(?<=0x))"
 )
 END = r"(?![A-Za-z0-9])"
-_IS = r"""["']?(?:[ \t]{0,60}[=:][ \t]{0,24}|>)["']?"""
+_IS = r"""["']?(?:[ \t]{0,60}[=:][ \t]{0,24}|>| value=)["']?"""
 _NAME = r"([A-Za-z0-9](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?)"
 _USER = r"([A-Za-z_](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9_])?)"
 _VALUE = r"""((?<=")[^"\n]{1,2048}|(?<=')[^'\n]{1,2048}|[^\s"',;&<>]{1,2048})"""
@@ -128,9 +128,9 @@ RULES = (
     Rule("serial", (), r"\A\s{0,40}([A-Za-z0-9][A-Za-z0-9_./-]{3,63})\s{0,40}\Z",
          ("read */*serial", "read /sys/class/dmi/id/*asset_tag")),
     Rule("serial", ("t10.",), r"\bt10\.[^\n]{8,80}[ _]([A-Za-z0-9-]{6,40})(?![A-Za-z0-9_-])"),
-    Rule("serial", ("nqn.", "iqn."), r"\b[in]qn\.[0-9]{4}-[0-9]{2}\.[^\s\"']{3,160}[:.]([A-Za-z0-9_-]{6,64})(?![A-Za-z0-9:._-])"),
+    Rule("serial", ("nqn.", "iqn."), r"\b[in]qn\.[0-9]{4}-[0-9]{2}\.[^\s\"']{3,160}[:.](?![0-9a-f]{8}-[0-9a-f]{4}-)([A-Za-z0-9_-]{6,64})(?![A-Za-z0-9:._-])"),
     Rule("serial", ("nvme.",), r"\bnvme\.[0-9a-f]{4}-([0-9a-f]{8,64})-"),
-    Rule("serial", ("uuid",), r"(?i)uuid" + _IS + r"([0-9a-f]{4}-?[0-9a-f]{4})(?![0-9a-f]|-[0-9a-f]{4})"),
+    Rule("serial", ("uuid",), r"(?i)uuid" + _IS + r"([0-9a-f]{4}-?[0-9a-f]{4})(?![0-9a-f:]|-[0-9a-f]{4})"),
     Rule("serial", ("0x5",), r"(?i)\b0x(5[0-9a-f]{15})(?![0-9a-f])"),
     Rule("serial", ("logical", "address"), r"(?i)(?:logical unit id|sas address)" + _IS + r"(?:0x)?([0-9a-f]{16})\b"),
     Rule("serial", ("eui-64",), r"EUI-64: {0,20}([0-9a-f]{6} [0-9a-f]{10})\b"),
@@ -148,6 +148,7 @@ RULES = (
     # forms; what stands before them is looked at by the judge of their kind
     Rule("uuid", ("#xxxxxxxx-xxxx", "#xxxxxxxx_xxxx"),
          r"(?:(?<![0-9A-Fa-f])|(?<=pod))([0-9A-Fa-f]{8}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{4}[-_][0-9A-Fa-f]{12})(?![0-9A-Fa-f])"),
+    Rule("uuid", ("#xxxxxxxx:xxxxxxxx",), r"(?<![0-9A-Fa-f:])([0-9a-f]{8}(?::[0-9a-f]{8}){3})(?![0-9A-Fa-f:])"),
     Rule("mac", ("#xx:xx:xx:xx:xx:xx", "#xx-xx-xx-xx-xx-xx"),
          r"([0-9A-Fa-f]{2}(?::(?:[0-9A-Fa-f]{2}:){4,18}|-(?:[0-9A-Fa-f]{2}-){4,6})[0-9A-Fa-f]{2})(?![0-9A-Fa-f:-])"),
     Rule("guid", ("#xxxx:xxxx:xxxx:xxxx",), r"([0-9a-f]{4}(?::[0-9a-f]{4}){3})(?![0-9A-Fa-f:.])"),
@@ -193,21 +194,22 @@ KEPT = {
 PUBLIC = (
     "nvidia.com", "amd.com", "intel.com", "mellanox.com", "github.com", "github.io", "githubusercontent.com",
     "kernel.org", "freedesktop.org", "ubuntu.com", "debian.org", "redhat.com", "centos.org", "fedoraproject.org",
-    "openzfs.org", "zfsonlinux.org", "kubernetes.io", "k8s.io", "docker.io", "docker.com", "gcr.io", "quay.io",
+    "openzfs.org", "zfsonlinux.org", "zfs.io", "kubernetes.io", "k8s.io", "docker.io", "docker.com", "gcr.io", "quay.io",
     "python.org", "pytorch.org", "gnu.org", "dmtf.org", "slurm.net", "schedmd.com", "rockylinux.org", "suse.com",
     "smartmontools.org", "sourceforge.net", "w3.org", "canonical.com", "openibd.org", "open-mpi.org", "openucx.org",
     "linuxfoundation.org", "oracle.com", "microsoft.com", "sun.com",
 )  # fmt: skip
 # Words that are no name when they are found as one: replaced where they stand, not everywhere.
 WORDS = _words(
-    "absent active amd bmc board chassis compute config container cpu cpus critical cuda data debian degraded"
-    " dell dev disabled disk disks docker down driver enabled error errors etc failed false fan faulted gpu"
-    " gpus health home host hosts hpe intel ipmi job jobs kernel lenovo library link links linux local login"
-    " master memory mnt model models mount name no node nodes none normal null number nvidia nvme ok online"
-    " opt pod pool pools port ports power power_supply present proc psu python python3 read redfish remote"
-    " root run scan scratch scrub self serial server servers slurm socket state status supermicro supply sys"
-    " system tank temperature test tests tmp train training true ubuntu unknown up user users usr var version"
-    " vm warning worker workspace write yes zfs zpool"
+    "absent active amd api auth backup bmc board chassis compute config container cpu cpus critical cuda data db"
+    " debian degraded dell dev disabled disk disks dns docker down driver enabled error errors etc failed false"
+    " fan faulted git gpu gpus health home host hosts hpe intel ipmi job jobs kerberos kernel ldap lenovo library"
+    " link links linux local login logs mail master memory mnt model models monitor mount name nfs no node nodes"
+    " none normal nqn ntp null number nvidia nvme ok online opt pod pool pools port ports power power_supply"
+    " present proc proxy psu python python3 read redfish registry remote root router run scan scratch scrub self"
+    " serial server servers slurm smtp socket sso state status storage supermicro supply sys syslog system tank"
+    " temperature test tests tmp train training true ubuntu unknown up user users usr var version vm warning"
+    " worker workspace write www yes zfs zpool"
 )
 # No counter is replaced because somebody's serial number is as short as it.
 SHORTEST = {

@@ -33,7 +33,7 @@ from mlopsdoc.hosts.archives.tar import CHUNK, Stream
 from mlopsdoc.hosts.base import AnswerStatus, read_key
 from mlopsdoc.hosts.pasted.commands import argv_of, canonical, is_command
 from mlopsdoc.hosts.pasted.dates import NEVER, Moment, moment_of
-from mlopsdoc.hosts.refusals import NO_BUG_REPORT, Cut, Refused
+from mlopsdoc.hosts.refusals import NO_BUG_REPORT, Refused
 
 SEPARATOR = b"_" * 44
 START, END = "Start of NVIDIA bug report log file", "End of NVIDIA bug report log file"
@@ -74,7 +74,7 @@ def is_bug_report(head: bytes) -> bool:
 def read(stream: Stream, spool: Spool, files: Files) -> Report:
     """The answers in a bug report; raises Refused when it is none."""
     start = spool.size
-    is_cut = _spooled(stream, spool)
+    is_cut = bool(spool.fill(stream))
     sections = list(_sections(files, start, spool.size))
     first = next((section for section in sections[:3] if section.header.startswith(START)), None)
     if first is None:
@@ -89,17 +89,6 @@ def read(stream: Stream, spool: Spool, files: Files) -> Report:
     taken, notes = _of_banner(banner)
     rows += _of_uname(banner)
     return Report(list(joined(_of_one_boot(files, rows)).values()), taken, is_complete, notes)
-
-
-def _spooled(stream: Stream, spool: Spool) -> bool:
-    """Take in all of the text; whether some of it is missing."""
-    try:
-        while data := stream.read(16 * CHUNK):
-            if not spool.keep_bytes(data).size:
-                return True
-    except Cut:
-        return True
-    return False
 
 
 def _sections(files: Files, start: int, end: int) -> Iterator[Section]:

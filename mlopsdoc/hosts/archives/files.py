@@ -119,6 +119,16 @@ class Spool:
         start = max(0, kept - MAX_FILE) if is_log else 0
         return self.keep_bytes(b"".join(parts)[start : start + MAX_FILE], whole > MAX_FILE)
 
+    def fill(self, text: Readable) -> str:
+        """Keep all that comes; what is wrong with it where some is missing."""
+        try:
+            while data := text.read(MIB):
+                if not self.keep_bytes(data).size:
+                    return refusals.TOO_LARGE_TEXT.format(MAX_KEPT // MIB)
+        except Cut as cut:
+            return str(cut)
+        return ""
+
     def keep_bytes(self, data: bytes, is_cut: bool = False) -> Piece:
         """All of these."""
         start = self.size

@@ -148,12 +148,10 @@ def _of_text(packed: Stream | None, spool: Spool, spool_fd: int) -> Found:
     path, notes = "/proc/self/fd/0", list[str]()
     if packed is not None:
         path = f"/proc/self/fd/{spool_fd}"
-        try:
-            while data := packed.read(MIB):
-                if not spool.keep_bytes(data).size:
-                    raise Refused(refusals.TOO_LARGE_TEXT.format(transcript.MAX_BYTES // MIB))
-        except Cut as cut:
-            notes = [f"not all of it could be read: {cut}"]
+        why = spool.fill(packed)
+        if spool.is_full:
+            raise Refused(why)
+        notes = [f"not all of it could be read: {why}"] if why else []
     about = transcript.load(path)
     about.notes += notes
     before = about.before.answers.values() if about.before else ()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-TAKE_A_SOURCE = ("checking:bare", "checking:check", "running:run", "profiles:capture")
+TAKE_A_SOURCE = ("checking:bare", "lookups:explain", "checking:check", "running:run", "profiles:capture")
 
 
 def main() -> None:
@@ -36,7 +36,9 @@ def guarded(argv: list[str]) -> int:
     try:
         arguments = parser().parse_args(argv)
         if (arguments.source or arguments.at) and arguments.run not in TAKE_A_SOURCE:
-            raise Stop(USAGE, "--from and --at are for the screen, `check`, `runbook run` and `profile capture`")
+            raise Stop(
+                USAGE, "--from and --at are for the screen, `check`, `explain`, `runbook run` and `profile capture`"
+            )
         module, _, function = arguments.run.partition(":")
         _load_msgspec()
         if arguments.run == "checking:check" and not os.path.exists(__spec__.cached or ""):

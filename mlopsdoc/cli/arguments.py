@@ -51,7 +51,9 @@ def parser() -> Parser:
     _add_source(check, default=argparse.SUPPRESS)  # or it would undo what stands before the verb
 
     verb("list", "lookups:list_checks", "list the checks").add_argument("--json", action="store_true")
-    verb("explain", "lookups:explain", "what a check judges, and why").add_argument("check", metavar="CHECK")
+    explain = verb("explain", "lookups:explain", "what a check judges, and why", EXPLAIN)
+    explain.add_argument("check", metavar="CHECK")
+    _add_source(explain, default=argparse.SUPPRESS)
     new = verb("new", "lookups:new", "start a check: its file, runbook and snapshot", NEW)
     new.add_argument("check", metavar="CHECK")
     new.add_argument("--dir", default=".", help="a folder with checks/, runbooks/ and snapshots/ (default: this one)")
@@ -137,6 +139,8 @@ def parser() -> Parser:
 CHECK = "Run checks on this host or on a recording. Exit code: 2 critical, 1 warning, 3 unknown, 0 otherwise."
 NEW = "Write checks/CHECK.py, runbooks/CHECK.md and snapshots/CHECK_trips/ to start from. No file is changed."
 SHOW = "Print a JSON report as text, JSON or markdown; the exit code is that of the report."
+EXPLAIN = """Prints what a check judges, why, and what may be set; of topology, gpu_pcie and the NVLinks also a drawing
+of this host, or of a recording with --from, on which what is wrong is marked."""
 DEMO = "Open the screen on a recorded bad night that comes with mlopsdoc; without a terminal, print its report."
 SNAPSHOT = (
     "Ask this host everything that checks and vendors ask for, replace names, addresses, serial numbers and secrets, "

@@ -110,7 +110,7 @@ def test_a_state_with_a_comma_in_it() -> None:
     ],
 )
 def test_foreign_text_has_no_sensors(text: str) -> None:
-    for key in (ELIST, "run ipmi-sensors", "run ipmitool sensor"):
+    for key in (ELIST, "run ipmi-sensors", "run ipmitool sensor", "run ipmitool sdr list"):
         assert ipmi.sensors(Answer(key, "ok", text.encode())) == []
         assert judged({key: text}).status.value in ("unknown", "skipped")
 
@@ -130,9 +130,17 @@ BITS = " | na | na | na | na | na | na\n"
     ],
 )
 def test_states_that_are_bits(name: str, bits: str, wanted: list[tuple[str, str, str]]) -> None:
-    text = f"PS1 Status       | 0x1        | discrete   | 0x0100{BITS}{name} | 0x0 | discrete | {bits}{BITS}"
-    result = judged({"run ipmitool sensor": text}, supply_watts=2200)
-    assert [(f.status.value, f.subject, f.code) for f in alarms(result)] == wanted
+    long = f"PS1 Status       | 0x1        | discrete   | 0x0100{BITS}{name} | 0x0 | discrete | {bits}{BITS}"
+    said = "no reading        | ns" if bits == "na" else f"{bits[:4]}              | ok"
+    short = f"PS1 Status       | 0x01              | ok\n{name} | {said}\nPS1 Temp | no reading | ns\n"
+    for key, text in (("run ipmitool sensor", long), ("run ipmitool sdr list", short)):
+        result = judged({key: text}, supply_watts=2200)
+        assert [(f.status.value, f.subject, f.code) for f in alarms(result)] == wanted, key
+
+
+def test_a_list_that_tells_watts_of_supplies_tells_no_state() -> None:
+    text = "Power Supply 1   | 165 Watts         | ok\nPower Supply 2   | 170 Watts         | ok\n"
+    assert judged({"run ipmitool sdr list": text, "link /dev/ipmi0": ("failed", "")}).status.value == "skipped"
 
 
 def test_what_is_drawn() -> None:

@@ -67,8 +67,8 @@ def number(text: str) -> float | None:
 
 
 def sensors(answer: Answer) -> list[Sensor]:
-    """Of either tool, and of either list of ipmitool's."""
-    read = {"run ipmitool sdr elist": _ipmitool, "run ipmitool sensor": _of_list}.get(answer.key, _freeipmi)
+    """Of either tool, and of any list of ipmitool's."""
+    read = READERS.get(answer.key, _freeipmi)
     return [sensor for line in whole_lines(answer) if (sensor := read(line, answer.key))]
 
 
@@ -94,25 +94,26 @@ def _ipmitool(line: str, key: str) -> Sensor | None:
 
 
 def _of_list(line: str, key: str) -> Sensor | None:
-    """A line of ``ipmitool sensor``, whose states are bits and whose types are not told: they go by strict names::
+    """A line of ``ipmitool sensor`` or ``sdr``, whose states are bits and whose types are not told: by strict names::
 
     PS2 Status       | 0x9        | discrete   | 0x0900| na   | na        | na   | na   | na        | na
-    PS Redundancy    | 0xa        | discrete   | 0x0a00| na   | na        | na   | na   | na        | na
     PS2 Input Volt   | 230.000    | Volts      | ok    | na   | 180.000   | na   | na   | 264.000   | na
+    PS2 Status       | 0x09              | ok
+    PS2 Input Volt   | 230 Volts         | ok
     """
     parts = [part.strip() for part in line.split("|", 10)]
-    if len(parts) != 10:
+    if len(parts) not in (3, 10):
         return None
-    name, reading, unit, status = parts[:4]
-    value = number(reading) if unit != "discrete" else None
+    name, reading, unit = parts[:3] if len(parts) == 10 else (parts[0], *parts[1].partition(" ")[::2])
+    match = compiled(r"0x([0-9a-f]{2})(?:[0-9a-f]{2})?").fullmatch(parts[3] if len(parts) == 10 else reading)
     kind, table = next(((kind, table) for named, kind, table in BITS if compiled(named).fullmatch(name)), ("", ()))
-    if unit == "discrete" and not table:
+    value = None if match else number(reading)
+    if value is None and not table:
         return None
-    is_bits = unit == "discrete" and bool(compiled(r"0x[0-9a-f]{4}").fullmatch(status))
-    bits = int(status[2:4], 16) if is_bits else 0
-    states = tuple(state for bit, state in enumerate(table) if bits >> bit & 1)
-    line = " ".join(line.split())
-    return Sensor(name, "", "", kind, is_bits or value is not None, states, value, unit, Line(key, line))
+    kind, table = (kind, table) if value is None else ("", ())  # HPE: `Power Supply 1 | 165 Watts | ok`
+    states = tuple(state for bit, state in enumerate(table) if match and int(match[1], 16) >> bit & 1)
+    is_read = match is not None or value is not None
+    return Sensor(name, "", "", kind, is_read, states, value, unit, Line(key, " ".join(line.split())))
 
 
 def _split(reading: str) -> tuple[str, ...]:
@@ -152,6 +153,13 @@ def _freeipmi(line: str, key: str) -> Sensor | None:
     is_read = value is not None or event != "N/A"
     text = " ".join(line.split()) if "|" in line else line.strip()
     return Sensor(parts[1], "", "", parts[2], is_read, states, value, long_unit, Line(key, text))
+
+
+READERS = {
+    "run ipmitool sdr elist": _ipmitool,
+    "run ipmitool sensor": _of_list,
+    "run ipmitool sdr list": _of_list,
+}
 
 
 def reading(answer: Answer) -> Reading | None:

@@ -17,7 +17,7 @@ TOOLS = (
     (("ipmitool", "sdr", "elist"), ("ipmitool", "dcmi", "power", "reading"), ("ipmitool", "sel", "elist")),
     (("ipmi-sensors",), ("ipmi-dcmi", "--get-system-power-statistics"), ("ipmi-sel",)),
 )
-PASTED = (("ipmitool", "sensor"), *TOOLS[0][1:])  # what people type
+PASTED = tuple((sensors, *TOOLS[0][1:]) for sensors in (("ipmitool", "sensor"), ("ipmitool", "sdr", "list")))
 NO_DEVICE = ("could not open device", "could not find inband device")
 UNSAID = ("absent", "not_captured")
 LOOK = "sudo ipmitool mc info shows whether it answers at all; the runbook has the steps"
@@ -51,7 +51,7 @@ class PowerSupplies(Group, frozen=True):
         if host.is_live and not has_device and not over:
             raise _without_device(has_bmc, machine, hardware.supplies)
         statuses: set[str] = set()
-        for sensors, drawn, log in TOOLS if host.is_live else (*TOOLS, PASTED):
+        for sensors, drawn, log in TOOLS if host.is_live else (*TOOLS, *PASTED):
             answer = host.run(*sensors)
             if answer.status not in UNSAID:
                 found = _by_ipmi(host, answer, (drawn, log), has_bmc, over, machine)

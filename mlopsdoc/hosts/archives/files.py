@@ -106,18 +106,8 @@ class Spool:
         self.is_full = False
 
     def keep(self, body: Readable, *, is_log: bool) -> Piece:
-        """At most MAX_FILE bytes of a file: the last ones of a log, else the first."""
-        parts: list[bytes] = []
-        kept = whole = 0
-        while data := body.read(CHUNK):
-            whole += len(data)
-            if is_log or kept < MAX_FILE:
-                parts.append(data)
-                kept += len(data)
-            if is_log and kept - len(parts[0]) >= MAX_FILE:
-                kept -= len(parts.pop(0))
-        start = max(0, kept - MAX_FILE) if is_log else 0
-        return self.keep_bytes(b"".join(parts)[start : start + MAX_FILE], whole > MAX_FILE)
+        """At most MAX_FILE bytes of a file: see `taken`."""
+        return self.keep_bytes(*taken(body, is_log=is_log))
 
     def fill(self, text: Readable) -> str:
         """Keep all that comes; what is wrong with it where some is missing."""
@@ -140,6 +130,21 @@ class Spool:
             view = view[os.write(self._fd, view) :]
         self.size += len(data)
         return Piece("", start, len(data), is_cut)
+
+
+def taken(body: Readable, *, is_log: bool) -> tuple[bytes, bool]:
+    """At most MAX_FILE bytes of a file, the last ones of a log, else the first; and whether there are more."""
+    parts: list[bytes] = []
+    kept = whole = 0
+    while data := body.read(CHUNK):
+        whole += len(data)
+        if is_log or kept < MAX_FILE:
+            parts.append(data)
+            kept += len(data)
+        if is_log and kept - len(parts[0]) >= MAX_FILE:
+            kept -= len(parts.pop(0))
+    start = max(0, kept - MAX_FILE) if is_log else 0
+    return b"".join(parts)[start : start + MAX_FILE], whole > MAX_FILE
 
 
 def patience(size: int) -> float:
@@ -259,7 +264,7 @@ def _take(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> N
     if not inner or (entry.kind == LINK and len(entry.link) > 4 * MAX_NAME):
         files.left_out += 1
     elif name in files.files or name in files.links:
-        if not _is_again(entry, name, files, spool, under):
+        if not _is_again(entry, name, files, under):
             raise OverLimit(refusals.OTHER_CONTENT.format(entry.name[:200]))
     elif entry.kind == LINK:
         files.links[name] = entry.link
@@ -296,14 +301,16 @@ def _leaves(name: str) -> bool:
     return name.startswith("/") or ".." in name.split("/")
 
 
-def _is_again(entry: Entry, name: str, files: Files, spool: Spool, under: str) -> bool:
+def _is_again(entry: Entry, name: str, files: Files, under: str) -> bool:
     """Whether a member of a name that is known already says the same: tar writes one twice if it is asked twice."""
     if entry.kind == LINK:
         return files.links.get(name) == entry.link
     known = files.files.get(name)
     if entry.kind == HARD_LINK or known is None:
         return known is not None and known == files.files.get(under + clean_name(entry.link))
-    return files.fetch(known) == files.fetch(spool.keep(entry.body, is_log=is_log(name)))
+    if known.is_cut and not known.size:
+        return True  # there was no room for it, the first time
+    return files.fetch(known) == taken(entry.body, is_log=is_log(name))[0]
 
 
 def _take_nested(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> bool:

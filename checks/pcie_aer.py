@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from mlopsdoc import Finding, check, critical, ok, warning
+from mlopsdoc import Before, Finding, check, critical, ok, warning
+from mlopsdoc.facts.aer_counts import AerCount, AerCounts
 from mlopsdoc.facts.gpus import Gpus
 from mlopsdoc.facts.pcie_errors import CORRECTED, FATAL, PcieError, PcieErrors
 from mlopsdoc.facts.quantities import instant, span
@@ -35,7 +36,13 @@ NAMES = {
     params=("PCI",),
 )
 def pcie_aer(
-    errors: PcieErrors, gpus: Gpus | None, *, per_min_warning: int = 16, lookback_h: float = 24.0
+    errors: PcieErrors,
+    counts: AerCounts | None,
+    before: Before[AerCounts],
+    gpus: Gpus | None,
+    *,
+    per_min_warning: int = 16,
+    lookback_h: float = 24.0,
 ) -> Iterator[Finding]:
     """A bad signal between a port and its card costs retries first, and in the end the GPU falls off the bus.
 
@@ -43,12 +50,44 @@ def pcie_aer(
     rate of 1e-12), within one minute. Of a part of a log its own span counts instead, from two errors on. Uncorrected
     ones: fatal is critical, others are a warning, but for requests that a device does not support (edac and AER rules
     of the kernel's documentation). What is older than `lookback_h` is a note.
+
+    The kernel's counters (aer_dev_*) tell of what the log left out, for it is limited and overwritten: by what they
+    grew since an earlier look, by the same rules; without one they are a note, for what they have may be of the start.
     """
     groups: dict[tuple[str, str], list[PcieError]] = {}
     for error in errors.errors:
         groups.setdefault((error.device, error.severity), []).append(error)
     for group in groups.values():
         yield _judged(errors, group, gpus, per_min_warning, lookback_h * 3600)
+    seconds = counts.at - before.fact.at if counts and before.fact else 0.0
+    for one in counts.counts if counts else ():
+        if (one.device, one.severity) not in groups:
+            was = before.fact.same(one) if before.fact else None
+            yield _counted(one, was.counts if was else {}, seconds, gpus, per_min_warning)
+
+
+def _counted(one: AerCount, was: dict[str, int], seconds: float, gpus: Gpus | None, most: int) -> Finding:
+    """A count that fell began anew, with the device."""
+    grown = {k: n - was.get(k, 0) if n >= was.get(k, 0) else n for k, n in one.counts.items()} if seconds > 0 else {}
+    much = {name: n for name, n in grown.items() if n and name not in QUIET}
+    minute = sum(much.values()) * 60 / max(seconds, 60.0)
+    is_much = bool(much) and (one.severity != CORRECTED or minute >= most)
+    level: Level = ok if not is_much else critical if one.severity == FATAL else warning
+    shown = much if is_much else one.counts
+    kinds = ", ".join(f"{NAMES.get(name, name)} (x{n})" for name, n in list(shown.items())[:4])
+    when = f"in the last {span(seconds)}" if is_much else "since boot" + ("" if seconds else ", nothing says when")
+    words = one.severity if one.severity == CORRECTED else f"uncorrected, {one.severity}"
+    label = next((gpu.label for gpu in gpus or () if gpu.pci == one.device), "")
+    total = sum(shown.values())
+    return level(
+        f"{total} PCIe error{'s' * (total > 1)} (AER), {words}, counted {when}: {kinds}",
+        subject=label or f"PCI device {short_pci(one.device)}",
+        code=f"counted_{one.severity}",
+        advice="" if level is ok else SIGNAL if shown.keys() & set(LINK) else PROTOCOL,
+        params={"PCI": one.device},
+        metrics={"errors": total},
+        evidence=[one.line],
+    )
 
 
 def _judged(said: PcieErrors, group: list[PcieError], gpus: Gpus | None, most: int, lookback_s: float) -> Finding:

@@ -6,6 +6,7 @@ import pytest
 
 from mlopsdoc import catalog
 from mlopsdoc.engine import run
+from mlopsdoc.facts.aer_counts import read_counts
 from mlopsdoc.hosts.base import Answer, AnswerStatus
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Result, Status
@@ -85,3 +86,16 @@ def test_a_device_that_does_not_answer_is_no_bad_signal(bit: str, is_signal: boo
     (found,) = judge(BANNER + errors(1, 1, "Uncorrected (Non-Fatal)", bit)).findings
     assert ("the signal on that link is bad" in found.advice) is is_signal
     assert found.summary.startswith("1 PCIe error (AER), uncorrected")
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("RxErr 412\nBadTLP 0\nTOTAL_ERR_COR 412\n", {"RxErr": 412}),
+        ("RxErr 00\nSDES 1", {"SDES": 1}),
+        ("RxErr\nBadTLP -3\nDLP 1 2\nSDES 99999999999999999999999\n\n", {}),
+        ("", {}),
+    ],
+)
+def test_counters(text: str, counts: dict[str, int]) -> None:
+    assert read_counts(text) == counts

@@ -82,6 +82,7 @@ def test_from_the_page_to_green(pane: Tmux, tmp_path: Path) -> None:
     pane.keys("Escape")
     pane.sees(">Checks", ">[ok] disk_space", "was crit")
     pane.types("q")
+    pane.sees("-m mlopsdoc")  # the shell's own screen is back
     pane.types("echo left=$?")
     pane.keys("Enter")
     pane.sees("left=0")

@@ -556,6 +556,15 @@ def test_the_demo_starts_within_nine_kilobytes(open_terminal: Opener) -> None:
     assert ALLOWED.sub(b"", terminal.out).decode().replace("\u2502", "|").isprintable()
 
 
+def test_what_is_typed_ahead_is_meant_for_what_it_opens(open_terminal: Opener) -> None:
+    """Over a slow link a line arrives at once; the letters of a search are no keys of the list."""
+    terminal = open_terminal("demo")
+    terminal.until(lambda out: b"Meaning" in out)
+    os.write(terminal.master, b"/tank: the scrub\rjkb")
+    terminal.until(lambda out: b"Runbook zfs_scrub" in out)
+    assert b"saved already" not in terminal.out and b"choose a finding" not in terminal.out
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_gives_the_terminal_back(open_terminal: Opener, tmp_path: Path, number: signal.Signals) -> None:
     terminal = open_terminal("demo")

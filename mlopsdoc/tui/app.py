@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.events import Key
+from textual.events import Event, Key
 
 from mlopsdoc.clean import one_line
 from mlopsdoc.model import Report
@@ -71,9 +71,16 @@ class Doctor(Frame):
         Binding("ctrl+c", "tell_quit", priority=True),
     ]
 
-    def on_key(self, event: Key) -> None:
-        if self.notice:
-            self.tell("")
+    async def on_event(self, event: Event) -> None:
+        """Each key to its end before the next: over a slow link several come at once, and what was typed ahead is
+        meant for what the key before it has opened, or chosen."""
+        if not isinstance(event, Key) or event.is_forwarded:
+            await super().on_event(event)
+        elif not self.footer.takes(event):
+            if self.notice:
+                self.tell("")
+            if not await self._check_bindings(event.key, priority=True):
+                await self._check_bindings(event.key)
 
     def action_open(self) -> None:
         reachable = PANES if self.body.has_runbook else PANES[:2]

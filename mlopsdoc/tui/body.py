@@ -15,12 +15,12 @@ from mlopsdoc.tui.words import Line
 
 
 class Body(Horizontal):
-    """Shows the board. `row` is what is chosen."""
+    """Shows the board."""
 
     def __init__(self, board: Board, *, id: str) -> None:
         super().__init__(id=id)
         self.board = board
-        self.row: Row | None = None
+        self._shown = ""  # the row whose finding is seen
         self.only_problems = False
         self.checks = Checks(id="checks")
         self.finding, self.runbook = Pane("Finding", id="finding"), Pane("Runbook", id="runbook")
@@ -36,6 +36,11 @@ class Body(Horizontal):
             yield self.runbook
 
     @property
+    def row(self) -> Row | None:
+        """What is chosen."""
+        return self.checks.chosen
+
+    @property
     def has_runbook(self) -> bool:
         return self.row is not None and self.board.runbook(self.row) != ""
 
@@ -49,9 +54,9 @@ class Body(Horizontal):
         self.devices.show("GPUs", lambda width: pages.devices_page(self.board, width), from_top=False)
 
     @on(Chosen)
-    def _choose(self, event: Chosen) -> None:
-        other = (self.row and self.row.key) != (event.row and event.row.key)
-        self.row = event.row
+    def _choose(self) -> None:
+        before, self._shown = self._shown, self.row.key if self.row else ""
+        other = before != self._shown
         self._draw_finding(from_top=other)
         self._draw_runbook(from_top=other)
 

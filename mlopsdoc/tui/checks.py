@@ -28,7 +28,7 @@ class Checks(Pane):
         self._rows = rows
         self._chosen = self._place(before) if self._moved else self._worst()
         self.show(title, self._drawn, from_top=False)
-        self.post_message(Chosen(self.chosen))
+        self.post_message(Chosen())
 
     def _worst(self) -> int:
         """The first finding, or the first check when nothing was found."""
@@ -58,8 +58,12 @@ class Checks(Pane):
         chosen = self._next(goal, 1 if count > 0 else -1)
         if chosen != self._chosen:
             self._chosen = chosen
-            self.post_message(Chosen(self.chosen))
+            self.post_message(Chosen())
         self._lay_out()
+
+    def _said_in(self, line: int) -> str:
+        """All of a row, also what there is no room for."""
+        return f"{self._rows[line].name} {self._rows[line].text}"
 
     def _found_at(self) -> int:
         return self._chosen

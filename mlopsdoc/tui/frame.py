@@ -129,7 +129,7 @@ class Frame(App[int]):
         for name in (*PANES, *OVER):
             self.screen.set_class(name == where, f"-at-{name}", update=False)
         self.screen.update_node_styles()
-        self.pane.focus()
+        self.screen.set_focus(self.pane)
         self.draw_bars(self.size.width)
 
     def tell(self, notice: str) -> None:

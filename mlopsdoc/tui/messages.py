@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from textual.message import Message
 
-from mlopsdoc.tui.board import Row
 from mlopsdoc.tui.wire import Said
 
 
@@ -26,10 +25,6 @@ class EngineEnded(Message):
 
 class Chosen(Message):
     """From the list: another row is selected (or none), or what it stands for has changed."""
-
-    def __init__(self, row: Row | None) -> None:
-        super().__init__()
-        self.row = row
 
 
 class Notice(Message):

@@ -76,9 +76,12 @@ class Pane(Canvas, can_focus=True):
         start = self._found_at()
         for distance in range(1, len(self._lines) + 1):
             n = (start + step * distance) % len(self._lines)
-            if wanted.casefold() in as_text(self._lines[n]).casefold() and self._go_to(n):
+            if wanted.casefold() in self._said_in(n).casefold() and self._go_to(n):
                 return True
         return False
+
+    def _said_in(self, line: int) -> str:
+        return as_text(self._lines[line])
 
     def _found_at(self) -> int:
         return self._marked if self._marked >= 0 else self.top - 1

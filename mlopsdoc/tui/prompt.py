@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from textual.events import Key
-from textual.widget import Widget
 
 from mlopsdoc.tui.canvas import Canvas
 from mlopsdoc.tui.words import Line
@@ -16,7 +15,7 @@ Answered: TypeAlias = Callable[[str | None], None]
 MAX_TYPED = 200
 
 
-class Prompt(Canvas, can_focus=True):
+class Prompt(Canvas):
     """(Textual's own Input blinks, which costs bytes on a slow link for as long as it is open.)"""
 
     def __init__(self, *, id: str) -> None:
@@ -25,7 +24,6 @@ class Prompt(Canvas, can_focus=True):
         self._question = ""
         self._typed = ""
         self._answered: Answered | None = None
-        self._came_from: Widget | None = None
 
     def say(self, lines: Sequence[Line]) -> None:
         """What stands here while nothing is asked."""
@@ -34,9 +32,6 @@ class Prompt(Canvas, can_focus=True):
 
     def ask(self, question: str, answered: Answered) -> None:
         self._question, self._typed, self._answered = question, "", answered
-        if self.screen.focused is not self:  # it still is when one answer leads to the next question
-            self._came_from = self.screen.focused
-        self.focus()
         self._draw()
 
     def _draw(self) -> None:
@@ -45,15 +40,12 @@ class Prompt(Canvas, can_focus=True):
         else:
             self.paint([((f" {self._question} ", "bold"), (self._typed, ""), (" ", "cursor"))])
 
-    def on_key(self, event: Key) -> None:
+    def takes(self, event: Key) -> bool:
+        """Whether something is asked, so that the key is part of the answer."""
         if self._answered is None:
-            return
-        event.stop()
-        event.prevent_default()
+            return False
         if event.key in ("enter", "escape"):
             answered, self._answered = self._answered, None
-            if self._came_from:
-                self._came_from.focus()
             self._draw()
             answered(self._typed if event.key == "enter" else None)
         elif event.key in ("backspace", "ctrl+h"):
@@ -65,3 +57,4 @@ class Prompt(Canvas, can_focus=True):
         elif event.character and event.is_printable and len(self._typed) < MAX_TYPED:
             self._typed += event.character
             self._draw()
+        return True

@@ -213,7 +213,7 @@ def _nodes(numbers: list[int]) -> str:
 
 
 def _finding(place: Place, wrong: list[Wrong], numa: Numa, labels: dict[str, str]) -> Finding:
-    bound, memory, codes = place.bound, place.memory, [what.code for what in wrong]
+    bound, pages, memory, codes = place.bound, place.bound.pages, place.memory, [what.code for what in wrong]
     names = [labels.get(gpu) or gpu_subject(None, gpu) for gpu in bound.gpus]
     at = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} at {_nodes(place.home)}"
     return warning(
@@ -228,11 +228,7 @@ def _finding(place: Place, wrong: list[Wrong], numa: Numa, labels: dict[str, str
             "far_memory_bytes": memory.far if memory else None,
             "far_threads": sum(count for cpus, count in bound.threads if not cpus & place.near_cpus),
         },
-        evidence=[
-            numa.lines.get(bound.gpus[0]),
-            bound.line,
-            memory.pages.line if memory and "memory" in codes else None,
-        ],
+        evidence=[numa.lines.get(bound.gpus[0]), bound.line, pages.line if pages and "memory" in codes else None],
     )
 
 
@@ -294,7 +290,6 @@ def _unseen(unseen: list[Place]) -> Finding:
         f"not known of {_pids(unseen)}: {what} ({'; '.join(whys[:3])})",
         code="unseen",
         advice=fixes[0] if fixes else "",
-        hurts=[],
     )
 
 

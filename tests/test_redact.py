@@ -319,6 +319,15 @@ def test_no_text_takes_long(text: str) -> None:
     redactor.recording(recording)
 
 
+def test_many_values_do_not_take_long() -> None:
+    """Each value held against all text would take an hour: an attack on sshd tries as many names."""
+    lines = [
+        f"Invalid user u{n:05x}x peer_10.{n % 250}.{n // 250}.7 10.9.{n // 250}.{n % 250}\n" for n in range(20_000)
+    ]
+    (made,) = redacted("".join(lines))
+    assert made.count("\n") == len(lines) and "u00007x" not in made and "10.9.0.7\n" not in made
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.kind} {' '.join(rule.signs)}")
 def test_a_rule_is_tried_on_every_line_where_it_finds_something(rule: Rule) -> None:
     """Else what it finds would be in no pass: not in that which replaces, and not in that which proves."""

@@ -37,7 +37,7 @@ class Pseudonyms:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._known: dict[tuple[str, str], str] = {}
-        self._bits: dict[tuple[str, int, int], int] = {}
+        self._trees: dict[tuple[str, int, int], int] = {}
         self.issued: set[str] = {SECRET.lower()}
         self.values: dict[str, set[str]] = {}
         self._make: dict[str, Callable[[str], str]] = {
@@ -138,13 +138,19 @@ class Pseudonyms:
         return made[0] + (second.upper() if made[1] in _UPPER else second) + made[2:]
 
     def _flipped(self, kind: str, number: int, width: int, stay: int) -> int:
-        """Prefix-preserving: whether a bit flips is decided by all bits before it. The first `stay` bits stay."""
+        """Prefix-preserving: whether a bit flips is decided by all bits before it. The first `stay` bits stay.
+
+        One digest for an octet: its bits are a tree, in which the bits of the octet so far lead to the next.
+        """
         made = number >> (width - stay) if stay else 0
         for at in range(stay, width):
-            before = number >> (width - at)
-            flip = self._bits.get((kind, at, before))
-            if flip is None:
-                flip = self._bits[kind, at, before] = self._stream(f"{kind}/{at}", f"{before:x}", 1)[0] & 1
+            before, in_octet = number >> (width - at), at % 8
+            place = kind, at - in_octet, before >> in_octet
+            tree = self._trees.get(place)
+            if tree is None:
+                about = "\0".join(map(str, place)).encode()
+                tree = self._trees[place] = int.from_bytes(hmac.digest(self._key, about, "sha256"), "big")
+            flip = tree >> (1 << in_octet | before & ((1 << in_octet) - 1)) & 1
             made = made << 1 | ((number >> (width - at - 1) & 1) ^ flip)
         return made
 

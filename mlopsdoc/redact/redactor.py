@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from itertools import chain
-from re import Match, Pattern
+from re import Match
 from typing import Any
 
 from mlopsdoc.hosts.base import Answer, link_key, probe_key, read_key, run_key, split, tree_key
@@ -22,27 +21,25 @@ from mlopsdoc.redact.judges import JUDGES, is_address
 from mlopsdoc.redact.pseudonyms import Pseudonyms
 from mlopsdoc.redact.rules import (
     DOMAINS,
-    END,
     KEPT,
     NEVER,
     PACKAGES,
     PUBLIC,
     RULES,
     SHORTEST,
-    START,
-    WORDS,
     Rule,
     compiled,
 )
 from mlopsdoc.redact.tables import cells, columns, siblings
 from mlopsdoc.redact.texts import blocks, decoded, is_binary, parsed, pieces, plain_key, readable, without_serial
+from mlopsdoc.redact.values import Values
 from mlopsdoc.redact.words import Words
 
-RULESET = 2
+RULESET = 3
 LEFT_OUT = "left out of a redacted snapshot"
 _PUBLIC = tuple(f".{name}" for name in PUBLIC)
-_BARE = "(?:(?<![A-Za-z0-9])|(?<=0x))"
 _CONFIG = "read /sys/bus/pci/devices/*/config"
+_FOUR = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
 _BY_FORM = ("ipv4", "ipv6", "uuid", "email")  # found wherever they stand
 
 
@@ -57,9 +54,7 @@ class Redactor:
         self.pseudonyms = Pseudonyms(key)
         self.times: Counter[str] = Counter()
         self.left_out: dict[str, str] = {}
-        self._literals: dict[str, str] = {}  # in small letters -> kind
-        self._by_run: dict[str, list[str]] = {}  # the longest run of letters and digits in a literal -> literals
-        self._spaced: list[str] = []  # literals of more than a word
+        self._values = Values()
 
     # learning
 
@@ -74,59 +69,44 @@ class Redactor:
                 if key.startswith("run "):
                     self._learn_tables(decoded(answer.data), is_csv=key.startswith("run nvidia-smi --query"))
         self._learn_after_underscores(recording)
-        hosts = [literal for literal, kind in self._literals.items() if kind == "host"]
+        hosts = [value for value, kind in self._values.kinds.items() if kind == "host"]
         for answer in recording.answers.values() if hosts else ():
             for block in blocks(answer.data):
                 for host in siblings(hosts, decoded(block)):
-                    self._keep("host", host)
+                    self._values.keep("host", host)
         if recording.before is not None:
             self.learn(recording.before)
 
     def _learn_after_underscores(self, recording: Recording) -> None:
         """``peer_10.20.3.11`` is an address where another answer has the same one, and else a version."""
-        pattern = compiled(r"_((?:[0-9]{1,3}\.){3}[0-9]{1,3})(?![0-9.])")
-        answers = [answer.data for answer in recording.answers.values() if b"_" in answer.data]
-        found = {address for data in answers for block in blocks(data) for address in pattern.findall(decoded(block))}
-        for answer in recording.answers.values() if found else ():
-            for block in blocks(answer.data):
-                text = decoded(block)
-                for address in [one for one in found if one in text]:
-                    bare = compiled(rf"(?<![A-Za-z0-9_.+~-])({address})(?![A-Za-z0-9_+~-]|\.[0-9])")
-                    if any(self._is_named("ipv4", address, match) for match in bare.finditer(text)):
-                        self._keep("ipv4", address)
-                        found.discard(address)
+        texts = [answer.data for answer in recording.answers.values() if b"." in answer.data]
+        after = compiled(rf"_({_FOUR})(?![0-9.])")
+        found = {
+            address
+            for data in texts
+            if b"_" in data
+            for block in blocks(data)
+            for address in after.findall(decoded(block))
+        }
+        bare = compiled(rf"(?<![A-Za-z0-9_.+~-])({_FOUR})(?![A-Za-z0-9_+~-]|\.[0-9])")
+        for data in texts if found else ():
+            for block in blocks(data):
+                for match in bare.finditer(decoded(block)):
+                    if match[1] in found and self._is_named("ipv4", match[1], match):
+                        self._values.keep("ipv4", match[1])
+                        found.discard(match[1])
 
     def _learn_text(self, text: str, key: str) -> None:
         for piece in pieces(text):
             for rule, match in _matches(Words.of(piece), key, _BY_FORM):
                 value = match[1]
                 if self._is_named(rule.kind, value, match):
-                    self._keep(rule.kind, value)
+                    self._values.keep(rule.kind, value)
 
     def _learn_tables(self, text: str, *, is_csv: bool) -> None:
         for kind, value in cells(text) if is_csv else columns(text):
             if compiled(r"[A-Za-z0-9_][A-Za-z0-9_.-]*").fullmatch(value) and value.lower() not in KEPT[kind]:
-                self._keep(kind, value)
-
-    def _keep(self, kind: str, value: str) -> None:
-        if kind == "host" and "." in value:
-            value, _, domain = value.partition(".")
-            if "." in domain:
-                self._keep("domain", domain)
-        if kind == "mac" and len(value := compiled("[:.-]").sub("", value)) != 12:  # its form is found without this
-            return
-        low = value.lower().replace(":", "") if kind == "guid" else value.lower().removeprefix("0x")
-        runs = compiled(r"[a-z0-9]+").findall(low)
-        is_number = value.isdecimal() and len(value) < 9
-        if len(value) < SHORTEST[kind] or low in WORDS or low in self._literals or not runs or is_number:
-            return
-        if kind == "user" and len(value) > 8:
-            self._keep(kind, value[:7] + "+")  # as ps writes it
-        self._literals[low] = kind
-        if " " in low or "\n" in low:
-            self._spaced.append(low)
-        else:
-            self._by_run.setdefault(max(runs, key=len), []).append(low)
+                self._values.keep(kind, value)
 
     # what a value is
 
@@ -158,7 +138,7 @@ class Redactor:
     def _piece(self, piece: str, key: str) -> str:
         if "-----BEGIN" in piece:  # before its words are replaced
             piece = compiled(RULES[0].pattern).sub(self._by_rule(RULES[0]), piece)
-        words = self._by_literal(piece)
+        words = self._by_learned(piece)
         lines = [*words.said]
         changed = set[int]()
         for rule in words.likely(_rules_for(key)):
@@ -170,7 +150,7 @@ class Redactor:
             if made != text:
                 changed.update(_put(lines, rows, made))
         if rows := sorted(changed):
-            for n, line in zip(rows, self._by_literal("\n".join([lines[n] for n in rows])).said, strict=True):
+            for n, line in zip(rows, self._by_learned("\n".join([lines[n] for n in rows])).said, strict=True):
                 lines[n] = line
         return "\n".join(lines)
 
@@ -193,24 +173,19 @@ class Redactor:
     def _is_domain(self, name: str) -> bool:
         """``example.com`` is a domain itself, ``gpu-17.local`` is a host in one."""
         first, _, rest = name.partition(".")
-        return rest.count(".") == 0 and rest in DOMAINS and self._literals.get(first) != "host"
+        return rest.count(".") == 0 and rest in DOMAINS and self._values.kinds.get(first) != "host"
 
-    def _by_literal(self, text: str) -> Words:
+    def _by_learned(self, text: str) -> Words:
         """The words of a text, the values that were learned replaced."""
-        if of_words := self._of_words(text):
+        if of_words := self._values.of_words(text):
             text = of_words.sub(self._by_value(1), text)
         words = Words.of(text)
-        pattern, holding = self._holding(words)
+        pattern, holding = self._values.holding(words)
         if pattern is None:
             return words
         times = words.count(holding)
-        return words.swapped({word: pattern.sub(self._by_value(times[word]), word) for word in holding})
-
-    def _of_words(self, text: str) -> Pattern[str] | None:
-        """The pattern of the learned values in a text that are more than a word."""
-        low = text.lower() if self._spaced else ""
-        found = frozenset(literal for literal in self._spaced if literal in low)
-        return _any_of(found, _has_escapes(text)) if found else None
+        made = {word: pattern.sub(self._by_value(times[word]), word) for word in holding}
+        return words.swapped({word: new for word, new in made.items() if new != word})
 
     def _by_value(self, times: int) -> Callable[[Match[str]], str]:
         """What to put for a learned value that stands at so many places."""
@@ -218,16 +193,9 @@ class Redactor:
         def replaced(match: Match[str]) -> str:
             if self.pseudonyms.is_ours(match[0]):
                 return match[0]
-            return self._made(self._literals[match[0].lower()], match[0], times)
+            return self._made(self._values.kinds[match[0].lower()], match[0], times)
 
         return replaced
-
-    def _holding(self, words: Words) -> tuple[Pattern[str] | None, set[str]]:
-        """The pattern of the learned values in some words, and the words that hold one."""
-        near = [literal for run in words.runs & self._by_run.keys() for literal in self._by_run[run]]
-        found = {literal: holding for literal in near if (holding := words.find(literal))}
-        words_holding = set(chain.from_iterable(found.values()))
-        return (_any_of(frozenset(found), any(map(_has_escapes, words_holding))) if found else None), words_holding
 
     def data(self, data: bytes, key: str) -> bytes:
         """Bytes of an answer, redacted. Raises Leak when something is left in it, or nobody can tell."""
@@ -330,13 +298,9 @@ class Redactor:
             for rule, match in _matches(words, key, () if labels else ("host", "user", "serial", "domain", "secret")):
                 if match[1] is not None and self._is_named(rule.kind, match[1], match):
                     raise Leak(f"a {rule.kind} is left in it")
-            of_words = self._of_words(piece)
-            pattern, holding = self._holding(words)
-            found = [*(of_words.finditer(piece) if of_words else ())]
-            found += [match for word in holding for match in (pattern.finditer(word) if pattern else ())]
-            for match in found:
+            for match in self._values.found(piece, words):
                 if not self.pseudonyms.is_ours(match[0]):
-                    raise Leak(f"a {self._literals[match[0].lower()]} is left in it")
+                    raise Leak(f"a {self._values.kinds[match[0].lower()]} is left in it")
 
     def report(self) -> dict[str, Any]:
         """What was replaced: how many values of each kind, how often, and what was left out. No value."""
@@ -388,35 +352,6 @@ def _rules_for(key: str) -> tuple[Rule, ...]:
         for rule in RULES
         if any(fnmatchcase(key, pattern) for pattern in rule.keys) and not (is_packages and rule.kind == "ipv4")
     )
-
-
-@lru_cache(64)
-def _any_of(literals: frozenset[str], has_escapes: bool) -> Pattern[str]:
-    """One pattern for many literals, those with the same beginning together: else each would be tried everywhere."""
-    import re
-
-    tree: dict[str, Any] = {}
-    for literal in literals:
-        at = tree
-        for char in literal:
-            at = at.setdefault(char, {})
-        at[""] = {}
-
-    def branch(at: dict[str, Any]) -> str:
-        line = ""
-        while len(at) == 1 and "" not in at:  # one way on
-            char, at = next(iter(at.items()))
-            line += re.escape(char)
-        ways = [re.escape(char) + branch(rest) for char, rest in at.items() if char]
-        if not ways:
-            return line
-        return f"{line}(?:{'|'.join(ways)}){'?' if '' in at else ''}"
-
-    return re.compile(f"(?i:{START if has_escapes else _BARE}{branch(tree)}{END})", re.ASCII)
-
-
-def _has_escapes(piece: str) -> bool:
-    return "\\" in piece or "%" in piece
 
 
 def _never(key: str) -> bool:

@@ -16,7 +16,7 @@ SHORT = 512
 MARKS = "#~?"
 _AS_X = {ord(char): "x" for char in "0123456789abcdef"}
 _NO_LETTER = {code: " " for code in range(128) if not chr(code).islower()}
-_RUNS = {code: " " for code in range(128) if not chr(code).isalnum()}
+_RUNS = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) != "\n"}
 
 
 class Words:
@@ -56,11 +56,19 @@ class Words:
     def runs(self) -> set[str]:
         """The runs of letters and digits in the words, those after an escape and ``0x`` too."""
         found = set(self._joined.translate(_RUNS).split())
-        if "\\" in self._joined or "%" in self._joined:
-            escaped = "\n".join([word for word in self._joined.split("\n") if "\\" in word or "%" in word])
-            found.update(compiled(ESCAPE).sub(" ", escaped).translate(_RUNS).split())
+        escaped = "\n".join([word for word in self._joined.split("\n") if "\\" in word or "%" in word])
+        found.update(compiled(ESCAPE).sub(" ", escaped).translate(_RUNS).split())
         found.update([run[2:] for run in found if run[:2] == "0x"])
         return found
+
+    def with_runs(self, runs: set[str]) -> list[str]:
+        """The words that have one of these runs, and those of which an escape or ``0x`` hides what they have."""
+        found = zip(self.plain, self._joined.split("\n"), self._joined.translate(_RUNS).split("\n"), strict=False)
+        return [
+            word
+            for word, low, parts in found
+            if not runs.isdisjoint(parts.split(" ")) or "\\" in low or "%" in low or "0x" in low
+        ]
 
     @cached_property
     def _shapes(self) -> tuple[str, str]:

@@ -25,11 +25,15 @@ class Canonical(NamedTuple):
 
 KEYWORDS = ("for", "while", "if", "until", "case", "{", "(")
 CONTAINER = ("docker", "exec", "container")
-JOURNAL_TAKES = ("-u", "-p", "-n", "-S", "-U", "-g", "-o", "-t", "-c")
-OTHER_JOURNALS = (
-    "-D", "--directory", "--file", "-i", "-m", "--merge", "-M", "--machine", "--root", "--image", "--namespace",
-    "--user",
-)  # fmt: skip
+# An earlier boot, the journal of another place, or a form that holds more than lines: ``-b -1``, ``-kb -1``, ``-xb-1``,
+# ``--boot=-2``; ``-D /mnt/log``, ``--file x.journal``, ``-m``; ``-o export``.
+_FLAGS = "[abd-fh-mq-sv-zA-RTV-Z]{0,12}"  # without a value
+_OTHER_JOURNAL = (
+    r"(?:^| )(?:--(?:directory|file|merge|machine|root|image|namespace|user|list-boots|header|disk-usage|verify)"
+    r"(?=[= ]|$)"
+    rf"|-{_FLAGS}[DimM]|(?:-o ?|--output[= ])(?:export|verbose|json-pretty|json-sse|json-seq)(?= |$)"
+    rf"|(?:--boot[= ]|-{_FLAGS}b ?)(?:[-+]?[1-9][0-9]{{0,4}}|-0[0-9]+|[0-9a-f]{{32}}(?:[-+][0-9]+)?|all)(?= |$))"
+)
 NOISE = ("--no-pager", "--color=always", "--color=never", "--color", "--color=auto")
 PROSE = frozenset(
     word
@@ -89,7 +93,7 @@ def is_command(argv: tuple[str, ...]) -> bool:
 def _canonical(argv: tuple[str, ...]) -> Canonical | None:
     if not argv:
         return None
-    if argv[0] == "journalctl" and _is_other_journal(argv):
+    if argv[0] == "journalctl" and compiled(_OTHER_JOURNAL).search(" ".join(argv[1:])):
         return Canonical(run_key(argv))
     named = _named(argv)
     if named is None:
@@ -107,38 +111,6 @@ def _file(argv: tuple[str, ...]) -> Canonical | None:
     if argv[0] in ("cat", "zcat", "more", "less") and len(argv) == 2 and re.fullmatch(r"/[^*?{}\[\]]+", argv[1]):
         return Canonical(f"read {argv[1]}")
     return None
-
-
-def _is_other_journal(argv: tuple[str, ...]) -> bool:
-    """Whether an earlier boot is meant, or the journal of another place, or a form that holds more than lines.
-
-    ``-b -1``, ``-kb -1``, ``-xb-1``, ``--boot=-2``; ``-D /mnt/log``, ``--file x.journal``, ``-m``; ``-o export``.
-    """
-    for n, word in enumerate(argv[1:], 1):
-        following = argv[n + 1] if n + 1 < len(argv) else ""
-        name, equals, value = word.partition("=")
-        if name in OTHER_JOURNALS or name in ("--list-boots", "--header", "--disk-usage", "--verify"):
-            return True
-        if name == "--boot":
-            value = value if equals else following
-        elif name in ("-o", "--output"):
-            if (value if equals else following) in ("export", "verbose", "json-pretty", "json-sse", "json-seq"):
-                return True
-            continue
-        elif word.startswith("-") and not word.startswith("--"):
-            letters = compiled(r"-([a-zA-Z]*)(.*)").fullmatch(word)
-            head = letters[1] if letters else ""
-            flags = head[: next((m for m, letter in enumerate(head) if f"-{letter}" in JOURNAL_TAKES), len(head))]
-            if any(f"-{letter}" in OTHER_JOURNALS for letter in flags):
-                return True
-            if "b" not in flags:
-                continue
-            value = word[word.index("b") + 1 :] or following
-        else:
-            continue
-        if compiled(r"[-+]?[1-9][0-9]{0,4}|-0[0-9]+|[0-9a-f]{32}([-+][0-9]+)?|all").fullmatch(value):
-            return True
-    return False
 
 
 def _named(argv: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:

@@ -154,9 +154,10 @@ def _said(found: Finding) -> str:
 
 
 def _of_host(a: HostInfo, b: HostInfo) -> Iterator[Change]:
+    """What a host is; it always has all but GPUs, so what is not said of one was not seen."""
     for name in ("kernel", "os", "product", "cpus", "memory", "gpus"):
         before, after = str(getattr(a, name)), str(getattr(b, name))
-        if before != after:
+        if before != after and ((before and after) or (name == "gpus" and a.kernel and b.kernel)):
             yield Change("host", "changed", name, before, after)
 
 

@@ -80,6 +80,12 @@ def test_the_same_on_every_gpu_is_one_line(tmp_path: Path) -> None:
     assert "changed GPU * vbios (4 times): 96.00.89.00.01 -> 88.00.48.00.02" in text
 
 
+def test_checks_that_find_nothing_any_more_are_one_line_and_what_was_not_seen_is_no_change(tmp_path: Path) -> None:
+    pasted = str(REPOSITORY / "snapshots" / "smi_q_h100")
+    text = mlopsdoc("diff", REFERENCE, pasted, place=tmp_path).out
+    assert text.count("ok -> skipped") == 1 and "\nHOST\n" not in text
+
+
 def test_forms(tmp_path: Path) -> None:
     text = mlopsdoc("diff", REFERENCE, BAD_NIGHT, place=tmp_path).out
     assert text.startswith("gpu-17: 2026-11-23T03:10:00Z to ") and "\nFINDINGS\n" in text

@@ -57,13 +57,16 @@ def _text(diff: Diff) -> Iterator[str]:
 
 
 def _alike(changes: list[Change]) -> Iterator[list[Change]]:
-    """Lines of one answer together, and findings of many checks that say the same."""
+    """Lines of one answer together, checks that neither got worse nor better, findings of many that say the same."""
     found: dict[tuple[str, ...], list[Change]] = {}
     for change in changes:
-        is_finding = change.what == "finding"
-        name = change.name.rpartition("/")[0].partition("/")[2] if is_finding else change.name
-        words = (change.how, change.before, change.after) if is_finding else ()
-        found.setdefault((name, *words), []).append(change)
+        said = (change.how, change.before, change.after)
+        key: tuple[str, ...] = (change.name,)
+        if change.what == "finding":
+            key = (change.name.rpartition("/")[0].partition("/")[2], *said)
+        elif change.what == "check" and change.how == "changed":
+            key = said
+        found.setdefault(key, []).append(change)
     yield from found.values()
 
 
@@ -74,6 +77,8 @@ def _lines(same: list[Change]) -> Iterator[str]:
     short = len(first.before) + len(first.after) < 60
     if first.how == "grown":
         yield f"{first.name}{times}: +{int(first.after) - int(first.before)} ({first.before} -> {first.after})"
+    elif first.what == "check":
+        yield f"{first.how:<7} {', '.join(change.name for change in same)}: {first.before} -> {first.after}"
     elif len(same) == 1 and short and first.before and first.after:
         yield f"{first.how:<7} {first.name}{times}: {first.before} -> {first.after}"
     elif first.what == "finding":

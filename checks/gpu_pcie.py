@@ -21,6 +21,7 @@ SLOW = (
     "look whether it stays (`nvidia-smi --query-gpu=index,pcie.link.gen.current,utilization.gpu --format=csv -l 1`), "
     "then at the slot's setting in the BIOS, riser and seat; steps in the runbook"
 )
+UNTOLD = "`nvidia-smi -q`, in full, tells it"
 DETOUR = (
     "if no virtual machine needs it, switch ACS off in the BIOS, or on these ports at boot with setpci (and use "
     "iommu=pt): steps in the runbook; until then NCCL_P2P_LEVEL and NCCL_NET_GDR_LEVEL may keep jobs off that way"
@@ -78,6 +79,8 @@ def gpu_pcie(
         yield _redirect(redirect)
     for subject, what, advice, code in gpus.gaps("the PCIe link") if gpus else ():
         yield unknown(what, subject=subject or "host", advice=advice, code=code)
+    for label in links.untold:
+        yield unknown("its PCIe link is not in what is here", subject=label, code="untold", advice=UNTOLD)
     if links.acs_unseen:
         yield unknown(links.acs_unseen, code="acs", advice=CODES[4][1])
 

@@ -14,12 +14,17 @@ NONE = (
     "see why it starts none: `sudo dmesg | grep -i -e nvrm -e nvidia`; a driver branch or kind of module (open, "
     "proprietary) that does not support this GPU or its firmware is as likely as a broken GPU: steps in the runbook"
 )
+BESIDE = (
+    "see which driver holds it (`lspci -k -d 10de:`): vfio-pci has given it to a virtual machine; with nvidia it could "
+    "not be started or fell off the bus (`sudo dmesg | grep -i -e nvrm -e xid`): steps in the runbook"
+)
 # How bad, and what to do; else critical, and LOST.
 KINDS = {
     "refused": (unknown, "run as root"),
     "none": (critical, NONE),
     "none_given": (unknown, "look from the host, or at what the container was started with (--gpus, nvidia.com/gpu)"),
     "not_always": (warning, NONE),
+    "beside_lspci": (warning, BESIDE),
     "other_model": (warning, "see what was exchanged (`nvidia-smi -L`, `lspci -nn -d 10de:`), or correct the profile"),
 }
 
@@ -58,7 +63,7 @@ def gpu_presence(presence: GpuPresence, processes: GpuProcesses | None) -> Itera
 
 
 def _finding(gpu: Missing, seen: int, processes: GpuProcesses | None) -> Finding:
-    is_of_all = gpu.code in ("not_always", "other_model")
+    is_of_all = gpu.label == "host" and gpu.code in ("not_always", "other_model", "beside_lspci")
     others = f"; {seen} other GPU{'s' * (seen > 1)} answer{'s' * (seen == 1)}" if seen and not is_of_all else ""
     say, advice = KINDS.get(gpu.code, (critical, LOST.format(gpu.pci.rpartition(".")[0] or "nvidia")))
     return say(

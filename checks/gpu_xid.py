@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from mlopsdoc import Finding, check, critical, ok, unknown, warning
+from mlopsdoc.facts.gpu_health import GpuHealths
 from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.gpus import Gpus
 from mlopsdoc.facts.kernel_log import KernelLine
@@ -37,7 +38,9 @@ class Look(NamedTuple):
     gpus: Gpus | None
     processes: GpuProcesses | None
     links: NvLinks | None
+    calm: frozenset[str]  # GPUs of which the driver says that nothing must be done
     lookback_s: float
+    cleared_s: float
 
     def label(self, pci: str) -> str:
         if self.gpus is not None:
@@ -56,6 +59,11 @@ class Look(NamedTuple):
             return f"it works again: pid {later.pid} started on it at {instant(later.started)}"
         answers = self.gpus is not None and self.gpus.at > line.at and any(gpu.pci == pci for gpu in self.gpus)
         return "it is on the bus again" if number == 79 and answers else ""
+
+    def is_cleared(self, pci: str, line: KernelLine, number: int) -> bool:
+        """Whether the driver has wanted nothing of it for long enough. It does not ask so for its memory and links."""
+        is_long_ago = line.at is not None and self.said.log.now - line.at > self.cleared_s
+        return is_long_ago and pci in self.calm and number not in (*ECC, *NVLINK)
 
     def over(self, pci: str, n: int, line: KernelLine, number: int = 0) -> str:
         """Why what was reported is history, or nothing."""
@@ -78,8 +86,10 @@ def gpu_xid(
     gpus: Gpus | None,
     processes: GpuProcesses | None,
     links: NvLinks | None,
+    health: GpuHealths | None,
     *,
     lookback_h: float = 72.0,
+    cleared_h: float = 1.0,
     programs: int = 3,
     covered_h: float = 24.0,
 ) -> Iterator[Finding]:
@@ -92,12 +102,16 @@ def gpu_xid(
     registers of Xid 74 are decoded; those of peers of a dead GPU are its echo. Xid 154 is the driver's own verdict.
 
     Only this boot counts. What a reset, a reload of the driver or a later program on that GPU has ended is a note, and
-    so is a warning older than `lookback_h` (GPUd looks back 3 days). The same critical code before the last reboot or
-    reset asks for an inspection. SXids of NVSwitches count by class (Fabric Manager User Guide, appendix D).
+    so is a warning older than `lookback_h` (GPUd looks back 3 days). Where the GPU answers and the driver wants nothing
+    of it (recovery action none) `cleared_h` after its last line, critical becomes a warning. The same critical code
+    before the last reboot or reset asks for an inspection. SXids of NVSwitches count by class (Fabric Manager User
+    Guide, appendix D).
 
     A log that was filtered proves no absence: unknown. One that reaches back `covered_h` without a gap is good enough.
     """
-    look = Look(said, gpus, processes, links, lookback_h * 3600)
+    answer = {gpu.pci for gpu in gpus or ()}
+    calm = frozenset(gpu.pci for gpu in health or () if gpu.number("recovery") == 0 and gpu.pci in answer)
+    look = Look(said, gpus, processes, links, calm, lookback_h * 3600, cleared_h * 3600)
     found = [*_xids(look, programs), *_switches(look)]
     serious = {f.subject for f in found if f.status.is_alarm}
     found += _troubles(look, serious)
@@ -136,13 +150,15 @@ def _judged(look: Look, group: list[Episode], *, is_suspect: bool) -> Finding:
     is_program = main.rank == PROGRAM
     level: Level = {SERIOUS: critical, MINOR: warning}.get(main.rank, ok)
     level = warning if main.follows or (is_program and is_suspect) else level
-    level = level if code.is_known else unknown
+    is_cleared = level is critical and not again and look.is_cleared(pci, last.last.line, number)
+    level = warning if is_cleared else level if code.is_known else unknown
     if over or (level is warning and look.is_old(last.last.line)):
         level = ok
     words = [f"Xid {code.number}: {code.meaning}{_detail(main)}{_whom(main)}", *_more(look, group, main)]
     words += ["the program's own error, as far as it shows"] if is_program and not is_suspect else []
     words += ["different programs fail so on this GPU and on no other"] if is_program and is_suspect else []
     words += ["the same came before, and a reset or reboot did not end it"] if again else []
+    words += ["the driver wants nothing of it any more"] if is_cleared and not over else []
     words += [f"over: {over}"] if over else []
     hurts = look.processes.hurts(pci) if look.processes and level in (critical, warning) else []
     return level(

@@ -20,7 +20,7 @@ def fold(results: Sequence[Result], checks: Mapping[str, Check[...]]) -> list[Re
                 cause.status.is_alarm
                 and effect.status.is_trouble
                 and _explains(checks, cause_check, effect_check)
-                and _reaches(cause, effect.subject)
+                and _reaches(cause, effect, is_named=_names(checks, effect_check, cause_check))
                 and not _leads_back(causes, cause.key, effect.key)
             ):
                 causes[effect.key] = cause.key
@@ -43,10 +43,23 @@ def _leads_back(causes: Mapping[str, str], cause: str, effect: str) -> bool:
 
 
 def _explains(checks: Mapping[str, Check[...]], cause: str, effect: str) -> bool:
-    return (cause in checks and effect in checks[cause].explains) or (
-        effect in checks and cause in checks[effect].explained_by
+    return (cause in checks and effect in checks[cause].explains) or _names(checks, effect, cause)
+
+
+def _names(checks: Mapping[str, Check[...]], effect: str, cause: str) -> bool:
+    """Whether the check of the effect names the other as its cause."""
+    return effect in checks and cause in checks[effect].explained_by
+
+
+def _reaches(cause: Finding, effect: Finding, *, is_named: bool) -> bool:
+    """Whether it is of the same: of all that the effect covers, or of any of it where the effect's check says so.
+
+    A job hangs for one GPU of its four; that all four are hot is not for the Xid of one.
+    """
+    reached = {cause.subject, *cause.covers}
+    covered = reached & set(effect.covers)
+    return (
+        effect.subject in reached
+        or HOST in cause.covers
+        or (bool(covered) and (is_named or len(covered) == len(set(effect.covers))))
     )
-
-
-def _reaches(cause: Finding, subject: str) -> bool:
-    return subject == cause.subject or subject in cause.covers or HOST in cause.covers

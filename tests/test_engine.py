@@ -210,7 +210,7 @@ def result(id: str, *findings: Finding) -> Result:
     return Result(id=id, area="gpu", title="", status=Status.WARNING, duration_s=0, findings=named)
 
 
-def caused(cause: Finding, effect: Finding, **declared: Any) -> str:
+def caused(cause: Finding, effect: Finding, *, explained_by: bool = False, **declared: Any) -> str:
     def cause_check() -> Iterator[Finding]:
         yield cause
 
@@ -221,6 +221,8 @@ def caused(cause: Finding, effect: Finding, **declared: Any) -> str:
         "cause_check": check(area="gpu", title="", **declared)(cause_check),
         "effect_check": check(area="gpu", title="")(effect_check),
     }
+    if explained_by:
+        checks["effect_check"] = check(area="gpu", title="", explained_by=("cause_check",))(effect_check)
     folded = fold([result("cause_check", cause), result("effect_check", effect)], checks)
     return folded[1].findings[0].caused_by
 
@@ -235,6 +237,16 @@ def test_a_finding_folds_under_its_cause_on_the_same_subject() -> None:
     everything = critical("hot", subject="rack", covers=["host"])
     assert caused(everything, warning("slow", subject="GPU 2"), explains=("effect_check",)) != ""
     assert caused(ok("fine", subject="GPU 1"), slow, explains=("effect_check",)) == "", "what is fine explains nothing"
+
+
+def test_one_for_several_folds_under_the_cause_of_all_or_of_any_where_its_check_says_so() -> None:
+    lost, both = critical("lost", subject="GPU 1"), critical("both", covers=["GPU 1", "GPU 2"])
+    hang = warning("hangs", covers=["GPU 1", "GPU 2"])
+    assert caused(lost, hang, explained_by=True) != ""
+    assert caused(critical("lost", subject="GPU 3"), hang, explained_by=True) == "", "of another job"
+    assert caused(lost, hang, explains=("effect_check",)) == "", "the other GPU is not explained by it"
+    assert caused(both, hang, explains=("effect_check",)) != ""
+    assert caused(lost, warning("of the host"), explained_by=True) == "", "covers nothing"
 
 
 def test_two_that_explain_each_other_do_not_hide_each_other() -> None:

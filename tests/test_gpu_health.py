@@ -252,3 +252,29 @@ def test_what_is_done_once_for_all_gpus_is_said_once(host: Recording) -> None:
     change(host, 3, recovery=1, mig=[0, 0])
     assert [found.subject[:5] for found in judge(host, "gpu_recovery").findings] == ["host", "GPU 3"]
     assert [found.subject[:5] for found in judge(host, "gpu_mig").findings] == ["GPU 0", "GPU 1", "GPU 2"]
+
+
+BOARD = "3D controller: NVIDIA Corporation GH100 [H100 SXM5 80GB] (rev a1)"
+LSPCI = f"1b:00.0 {BOARD}\n{{0}}43:00.0 {BOARD}\n{{1}}"
+DRIVER = "\tKernel driver in use: {0}\n"
+ONE = "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-5f0c9a1e-7b34-4d2f-9a61-0e8c2b7d4f10)\n"
+
+
+@pytest.mark.parametrize(
+    ("drivers", "listed", "expected"),
+    [
+        (("", ""), ONE, "warning"),
+        ((DRIVER.format("nvidia"), DRIVER.format("vfio-pci")), ONE, "ok"),  # given to a virtual machine
+        ((DRIVER.format("nvidia"), DRIVER.format("nvidia")), ONE + ONE.replace("0", "1"), "ok"),
+        (("", ""), ONE[:40], "warning"),
+    ],
+)
+def test_lspci_shows_more_than_nvidia_smi(drivers: tuple[str, str], listed: str, expected: str) -> None:
+    host = Recording(NOW, unlisted="not_captured")
+    for key, text in (("run nvidia-smi -L", listed), ("run lspci -k", LSPCI.format(*drivers))):
+        host.answers[key] = Answer(key, "ok", text.encode())
+    (result,) = run([catalog.find(drop_ins=False).checks["gpu_presence"]], Replay(host), Profile())
+    assert result.status.value == expected
+    host.answers["run nvidia-smi -L"] = Answer("run nvidia-smi -L", "truncated", listed.encode())
+    (result,) = run([catalog.find(drop_ins=False).checks["gpu_presence"]], Replay(host), Profile())
+    assert result.status.value in ("skipped", "unknown"), "a part proves no absence"

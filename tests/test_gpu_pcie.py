@@ -145,3 +145,18 @@ def test_superchips_copy_over_nvlink(name: str, status: str) -> None:
     csv = "index, name, pci.bus_id, pcie.link.width.max, pcie.link.width.current\n0, {}, 00000009:01:00.0, 16, 1\n"
     result = pasted("nvidia-smi --query-gpu", csv.format(name))
     assert [found.status.value for found in result.findings if found.code == "width"] == [status]
+
+
+def test_a_gpu_of_which_a_cut_output_says_nothing_is_unknown() -> None:
+    query = (
+        "Attached GPUs                             : 2\n"
+        "GPU 00000000:1B:00.0\n    Product Name                          : NVIDIA H100 80GB HBM3\n    PCI\n"
+        "        GPU Link Info\n            PCIe Generation\n                Max                       : 5\n"
+        "                Current                   : 5\n            Link Width\n"
+        "                Max                       : 16x\n                Current                   : 16x\n"
+        "    Temperature\n        GPU Current Temp                  : 41 C\n"
+        "GPU 00000000:43:00.0\n    Product Name                          : NVIDIA H100 80GB HBM3\n    PCI\n"
+    )
+    result = pasted("nvidia-smi -q", query, "truncated")
+    assert result.status.value == "unknown"
+    assert [f.subject for f in result.findings] == ["GPU 1 (43:00.0)"]

@@ -10,6 +10,7 @@ from mlopsdoc.facts.machine import NVIDIA_NAMES, Machine
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
 from mlopsdoc.hosts.recorder import Replay
 
+DISPLAYS = ("3D controller", "VGA compatible controller")
 NO_DEVICES = -2  # of facts/smi.py
 INFORMATION = "/proc/driver/nvidia/gpus/*/information"
 # NVML codes of nvmlInit that speak of a GPU, and not of the driver or of permissions.
@@ -55,6 +56,8 @@ class GpuPresence(Fact, frozen=True):
                 _raise_again(host, pci, hardware)
         else:
             missing += _at_another_moment(host, gpus)
+            if not host.is_live and not pci and not machine.container and not (gpus.is_part or gpus.missing):
+                missing += _beside_lspci(host, gpus, {one.pci for one in missing})
         held = [gpu for gpu in pci.gpus() if gpu.driver == "nvidia"] if pci else []
         if sees_all_gpus(host):
             for path, answer in host.tree(INFORMATION).items():
@@ -185,6 +188,38 @@ def _smi_failure(host: Host) -> int | None:
     return printed.failure[0] if printed and printed.failure else None
 
 
+def _beside_lspci(host: Host, gpus: Gpus, named: set[str]) -> list[Missing]:
+    """GPUs that lspci shows and a whole output of nvidia-smi does not; one that another driver holds is none::
+
+    9b:00.0 3D controller: NVIDIA Corporation GH100 [H100 SXM5 80GB] (rev a1)
+            Kernel driver in use: vfio-pci
+    """
+    shown: dict[str, Line] = {}
+    held: set[str] = set()
+    for answer in asked(host, "lspci"):
+        slot = ""
+        for text in answer.text.split("\n") if answer.said else ():
+            line = text[:400]
+            if line[:1].strip():
+                slot = line.split(" ")[0].lower()
+                slot = slot if slot.count(":") == 2 else f"0000:{slot}"
+                if "NVIDIA" in line and any(kind in line for kind in DISPLAYS):
+                    shown.setdefault(slot, Line(answer.key, line.strip()))
+            elif "Kernel driver in use:" in line and "nvidia" in line:
+                held.add(slot)
+            elif "Kernel driver in use:" in line:
+                shown.pop(slot, None)
+    known = {gpu.pci for gpu in gpus} | named
+    if len(shown) <= len(gpus.gpus) + len(gpus.lost):
+        return []
+    if all(gpu.pci for gpu in gpus):
+        what = "lspci shows it, nvidia-smi does not list it"
+        kinds = {one: "not_listed" if one in held else "beside_lspci" for one in shown if one not in known}
+        return [Missing(label_of(None, one), one, kind, what, shown[one]) for one, kind in kinds.items()]
+    what = f"lspci shows {len(shown)} NVIDIA GPUs, nvidia-smi lists {len(gpus.gpus)} of them"
+    return [Missing("host", "", "beside_lspci", what, line) for line in list(shown.values())[:1]]
+
+
 def _dead(host: Host, known: set[str]) -> list[Missing]:
     """What lspci shows of a device that does not answer any more. Those of laptops sleep so::
 
@@ -200,7 +235,7 @@ def _dead(host: Host, known: set[str]) -> list[Missing]:
                 slot, head = line.split(" ")[0].lower(), line
                 slot = slot if slot.count(":") == 2 else f"0000:{slot}"
             is_dead = "(rev ff)" in line or "Unknown header type 7f" in line
-            is_gpu = "NVIDIA" in head and any(kind in head for kind in ("3D controller", "VGA compatible controller"))
+            is_gpu = "NVIDIA" in head and any(kind in head for kind in DISPLAYS)
             if (
                 is_dead
                 and is_gpu

@@ -88,6 +88,7 @@ class PcieLinks(Fact, frozen=True):
     is_virtual: bool = False
     is_portable: bool = False
     acs_unseen: str = ""
+    untold: tuple[str, ...] = ()  # GPUs of which an output that was cut says nothing, and of others it does
 
     @classmethod
     def read(cls, host: Host, gpus: Gpus | None, pci: PciDevices | None, machine: Machine) -> PcieLinks:
@@ -98,6 +99,7 @@ class PcieLinks(Fact, frozen=True):
         rows = {nvml.identity(row): row for row in said}
         links = [_of_gpu(host, gpu, rows.get((gpu.pci, gpu.uuid), _nameless(said, gpu)), listed) for gpu in gpus or ()]
         links = links or _without_nvml(host, pci, listed)
+        untold = tuple(link.label for link in links if not link.is_told and not link.error and link.gpu)
         links = [link for link in links if link.is_told or link.error not in (0, *nvml.NOT_OFFERED)]
         is_virtual = bool(machine.virtual or machine.is_wsl)
         redirects, unseen = ([], "") if is_virtual else _redirects(host, links, pci, listed)
@@ -105,7 +107,9 @@ class PcieLinks(Fact, frozen=True):
             if gpus is None:
                 Gpus.read(host, pci)  # raises what stands in the way
             raise NothingHere("the PCIe links of the GPUs are not told here")
-        return cls(tuple(links), tuple(redirects), answer.at, is_virtual, machine.is_portable, unseen)
+        return cls(
+            tuple(links), tuple(redirects), answer.at, is_virtual, machine.is_portable, unseen, untold if links else ()
+        )
 
     def same(self, link: PcieLink) -> PcieLink | None:
         """That GPU's link among these."""

@@ -15,7 +15,7 @@ from mlopsdoc.facts.power import PowerSupplies
 from mlopsdoc.facts.power_words import redundancy
 from mlopsdoc.facts.supplies import Supply, at_once, label
 from mlopsdoc.hosts.base import Answer, AnswerStatus
-from mlopsdoc.hosts.recorder import Recording, Replay
+from mlopsdoc.hosts.recorder import Recorder, Recording, Replay
 from mlopsdoc.model import Result
 from mlopsdoc.profile import Profile
 
@@ -193,6 +193,14 @@ def test_part_of_an_output_is_never_ok() -> None:
     result = judged({ELIST: ("truncated", TWO), DCMI: dcmi(700)}, supply_watts=2200)
     assert result.status.value == "unknown"
     assert not alarms(result)
+
+
+@pytest.mark.parametrize("said", [("timeout", ""), ("failed", "Error: Unable to establish IPMI v2 / RMCP+ session")])
+def test_a_bmc_that_stops_midway_is_not_asked_further(said: tuple[AnswerStatus, str]) -> None:
+    asked = Recorder(host({ELIST: TWO.replace("10.2 | P", "10.2 | Failure detected, P"), DCMI: said}))
+    found: PowerSupplies = Ledger(asked).get(PowerSupplies)
+    assert "the BMC stopped answering: ipmitool dcmi power reading" in found.unseen
+    assert not {"run ipmitool sel elist", FRU} & set(asked.recording.answers)
 
 
 def test_one_problem_is_one_finding() -> None:

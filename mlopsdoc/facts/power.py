@@ -19,6 +19,7 @@ TOOLS = (
 )
 PASTED = tuple((sensors, *TOOLS[0][1:]) for sensors in (("ipmitool", "sensor"), ("ipmitool", "sdr", "list")))
 NO_DEVICE = ("could not open device", "could not find inband device")
+NO_SESSION = "Unable to establish"
 UNSAID = ("absent", "not_captured")
 LOOK = "sudo ipmitool mc info shows whether it answers at all; the runbook has the steps"
 BY_LAN = "see whether address, user and password of [bmc] in config.toml are right; the runbook has the steps"
@@ -55,7 +56,8 @@ class PowerSupplies(Group, frozen=True):
             answer = host.run(*sensors)
             if answer.status not in UNSAID:
                 found = _by_ipmi(host, answer, (drawn, log), has_bmc, over, machine)
-                return cls(*astuple(_rated(host, found, hardware, by_ipmi=answer.status in ("ok", "truncated"))))
+                still_answers = not found.unseen or answer.status == "truncated"
+                return cls(*astuple(_rated(host, found, hardware, by_ipmi=still_answers)))
             statuses.add(answer.status)
         if not host.is_live and (found := redfish_power.group(host)):
             return cls(*astuple(_rated(host, found, hardware, by_ipmi=False)))
@@ -99,8 +101,11 @@ def _by_ipmi(
     if answer.status in ("timeout", "failed"):
         why = "it did not end" if answer.status == "timeout" else _words(answer)
         return replace(group, unseen=f"the BMC told of only a part of its sensors: {why}")
-    reading = ipmi.reading(host.run(*more[0]))
-    group = ipmi_power.group(sensors, reading)
+    said = host.run(*more[0])
+    group = ipmi_power.group(sensors, ipmi.reading(said))
+    if said.status == "timeout" or (said.status == "failed" and NO_SESSION in _words(said)):
+        why = _words(said)  # asked for more, it would cost a deadline each time
+        return replace(group, unseen=f"the BMC stopped answering: {said.key.removeprefix('run ')}: {why}")
     if any(supply.troubles or supply.presence != "present" for supply in group.supplies):
         group = sel.with_times(group, host.run(*more[1]), host.now())
     if answer.status == "truncated":

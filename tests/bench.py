@@ -25,6 +25,7 @@ from mlopsdoc.hosts.base import Answer, split
 from mlopsdoc.hosts.recorder import Replay
 from mlopsdoc.profile import Profile
 
+from . import nvml_cost
 from .program import REPOSITORY, environment, shim, with_shims
 from .terminal import Terminal
 
@@ -117,6 +118,7 @@ def rows(group: Group, place: Path) -> Iterator[tuple[str, str, str, bool]]:
     )
     yield _with_a_hang(group, place, program, passed)
     yield _replayed()
+    yield _nvml(place)
     yield from _screen(place, program, passed, env)
 
 
@@ -224,6 +226,13 @@ def _replayed() -> tuple[str, str, str, bool]:
     once()
     best = median(once() for _ in range(ROUNDS)) * 1000
     return "the reference snapshot replayed", f"{best:.1f} ms", "10 ms", best <= 10
+
+
+def _nvml(place: Path) -> tuple[str, str, str, bool]:
+    if shutil.which("gcc") is None:
+        return "8 GPUs with 18 NVLinks each, CPU beyond NVML's", "needs gcc", "40 ms", True
+    spent = nvml_cost.measured(place)
+    return "8 GPUs with 18 NVLinks each, CPU beyond NVML's", f"{spent:.1f} ms", "40 ms", spent <= 40
 
 
 def main() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import split, words
-from mlopsdoc.hosts.merged import short_name
+from mlopsdoc.hosts.merged import Differ, short_name
 from mlopsdoc.hosts.pasted.commands import CONTAINER
+from mlopsdoc.hosts.pasted.places import SHELLS, Placed
+from mlopsdoc.hosts.pasted.prompts import Prompt
 
 
 class Where(NamedTuple):
@@ -60,3 +64,64 @@ def keys_of(where: Where, main: Where, key: str) -> Iterator[str]:
         yield "run " + words(("ssh", where.name or "host", *asked))
     else:
         yield key
+
+
+class Whereabouts:
+    """Where one is, as prompts, `ssh` and `exec` tell it. names: of hosts, by their prompts."""
+
+    def __init__(self) -> None:
+        self.here = HERE
+        self.names: dict[str, None] = {}
+        self._entered: list[Where] = []  # where one came from, of each ssh or exec that opened a shell
+
+    def arrive(self, prompt: Prompt) -> None:
+        """Where a prompt stands: one without a name where the last one stood."""
+        name = prompt.host if re.search(r"[A-Za-z]", prompt.host) else ""
+        while name and self._entered and self._entered[-1].name == name:
+            self.here = self._entered.pop()  # it has come back
+        if re.search(r"container|docker|\bpod\b", prompt.label) is not None:
+            self.here = Where(name, self.here.container or "container")
+        elif re.search(r"\(container\)|\(pod\)|^container$", self.here.container) or (name and not self.here.container):
+            self.here = Where(name)  # the label has gone
+        if name and not self.here.container:
+            self.names[name] = None
+
+    def enter(self, placed: Placed) -> None:
+        """Follow ``ssh gpu-17``, ``kubectl exec -it job-0 -- bash`` and ``exit`` to where the next prompt stands."""
+        argv, there = placed.words, None
+        if argv[:1] == ("ssh",) and placed.target:
+            there = Where(placed.target)
+        elif placed.container.startswith("step of"):
+            return  # the next prompt names the node
+        elif placed.container and argv and argv[0].rpartition("/")[2] in SHELLS and "-c" not in argv:
+            there = Where(placed.host or self.here.name, placed.container)
+        elif argv[:1] in (("exit",), ("logout",)) and self._entered:
+            self.here = self._entered.pop()
+        if there is not None:
+            self._entered.append(self.here)
+            self.here = there
+
+
+def judged(said: Iterable[tuple[Where, str]], names: Iterable[str]) -> Where | None:
+    """The machine whose answers are judged, None where nothing is; raises Differ where there would be several."""
+    found = [where for where, key in said if is_evidence(key)]
+    hosts = different([where for where in found if not where.container], set(names))
+    must_be_one([where.name or "the one where they were typed" for where in hosts])
+    containers = list(dict.fromkeys(where for where in found if where.container))
+    if not hosts:
+        must_be_one([where.container for where in containers], "place")
+    return next(iter(hosts or containers), None)
+
+
+def most(said: Iterable[tuple[Where, str]]) -> Where:
+    """The host that said most."""
+    counts = Counter(where for where, _ in said if where.name and not where.container)
+    return counts.most_common(1)[0][0] if counts else next((where for where, _ in said), HERE)
+
+
+def must_be_one(names: Sequence[str], what: str = "host") -> None:
+    """Raises Differ."""
+    if len(names) > 1:
+        raise Differ(
+            f"these are outputs of more than one {what}: {names[0]} and {names[1]}; give the text of one alone"
+        )

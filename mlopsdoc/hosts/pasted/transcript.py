@@ -18,16 +18,25 @@ from itertools import chain
 from typing import TextIO
 
 from mlopsdoc.hosts.base import Answer, read_key
-from mlopsdoc.hosts.merged import Differ
 from mlopsdoc.hosts.pasted import outputs, shapes
 from mlopsdoc.hosts.pasted.dates import NEVER, NO_ZONE, moment_of, newest_moment, stated_in
 from mlopsdoc.hosts.pasted.files import Said
 from mlopsdoc.hosts.pasted.json_shapes import journal_line
 from mlopsdoc.hosts.pasted.latest import WEAK, joined
-from mlopsdoc.hosts.pasted.machines import HERE, HERE_TOO, Where, different, is_evidence, is_one, keys_of
+from mlopsdoc.hosts.pasted.machines import (
+    HERE_TOO,
+    Where,
+    Whereabouts,
+    is_evidence,
+    is_one,
+    judged,
+    keys_of,
+    most,
+    must_be_one,
+)
 from mlopsdoc.hosts.pasted.margins import LOOKED_AT, Margin, alike, heading_of, is_fence, margin_of, script_time, shown
 from mlopsdoc.hosts.pasted.outputs import typed_key
-from mlopsdoc.hosts.pasted.places import SHELLS, Placed, bmc_of, is_shared, place
+from mlopsdoc.hosts.pasted.places import bmc_of, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
 from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log
 from mlopsdoc.hosts.pasted.whole import is_ended
@@ -92,7 +101,7 @@ def parse(text: str) -> Recording:
 def _read(text: TextIO) -> Reader:
     first = [line for _ in range(LOOKED_AT) if (line := text.readline(MAX_LINE))]
     margin = margin_of(first)
-    _must_be_one(margin.hosts)
+    must_be_one(margin.hosts)
     reader = Reader()
     for line in unwrapped(_shown(chain(["".join(first)], _chunks(text)), margin, reader)):
         reader.add(line)
@@ -152,15 +161,13 @@ class Reader:
         self._said: dict[tuple[Where, str], list[Said]] = {}
         self._gone: dict[tuple[Where, str], list[Said]] = {}  # said before the last reboot
         self._orders: dict[tuple[Where, str], int] = {}
-        self._where: Where = HERE
-        self._entered: list[Where] = []  # where one came from, of each ssh or exec that opened a shell
+        self._at = Whereabouts()
         self._typed: _Typed | None = None
         self._more: list[str] = []  # of a command line that goes on
         self._waiting: Prompt | None = None
         self._segments = Segments(self._keep)
         self.in_log = False
         self._folder = ""
-        self._names: dict[str, int] = {}
         self._bmcs: dict[str, None] = {}  # of other machines, which ipmitool asked
         self._is_root = False
         self._date = NEVER
@@ -213,7 +220,7 @@ class Reader:
                 self._segments.end()
                 self._heading = name
             if is_host:
-                self._where = Where(name)
+                self._at.here = Where(name)
                 return
             if is_remark(line) and not self._segments.takes_remark(line):
                 return
@@ -261,8 +268,8 @@ class Reader:
         if prompt.date:
             self._date = max(self._date, moment_of(prompt.date))
         self.is_full = self.is_full or self._seen >= MAX_COMMANDS
-        self._arrive(prompt)
-        self._is_root = self._is_root or (prompt.is_root and not self._where.container)
+        self._at.arrive(prompt)
+        self._is_root = self._is_root or (prompt.is_root and not self._at.here.container)
         if prompt.folder.startswith("/"):
             self._folder = prompt.folder
         if not prompt.command:
@@ -271,34 +278,6 @@ class Reader:
             self._waiting, self._more = prompt, [prompt.command]
         else:
             self._typed = _Typed(prompt, prompt.command)
-
-    def _arrive(self, prompt: Prompt) -> None:
-        """Where a prompt stands: one without a name where the last one stood."""
-        name = prompt.host if re.search(r"[A-Za-z]", prompt.host) else ""
-        while name and self._entered and self._entered[-1].name == name:
-            self._where = self._entered.pop()  # it has come back
-        if re.search(r"container|docker|\bpod\b", prompt.label) is not None:
-            self._where = Where(name, self._where.container or "container")
-        elif re.search(r"\(container\)|\(pod\)", self._where.container) or self._where.container == "container":
-            self._where = Where(name)  # the label has gone
-        elif name and not self._where.container:
-            self._where = Where(name)
-        if name and not self._where.container:
-            self._names[name] = self._names.get(name, 0)
-
-    def _enter(self, placed: Placed) -> None:
-        """Follow ``ssh gpu-17``, ``kubectl exec -it job-0 -- bash`` and ``exit`` to where the next prompt stands."""
-        argv = placed.words
-        if argv[:1] == ("ssh",) and placed.target:
-            self._entered.append(self._where)
-            self._where = Where(placed.target)
-        elif placed.container.startswith("step of"):
-            pass  # the next prompt names the node
-        elif placed.container and argv and argv[0].rpartition("/")[2] in SHELLS and "-c" not in argv:
-            self._entered.append(self._where)
-            self._where = Where(placed.host or self._where.name, placed.container)
-        elif argv[:1] in (("exit",), ("logout",)) and self._entered:
-            self._where = self._entered.pop()
 
     def _end_output(self, *, is_last: bool = False) -> None:
         self._segments.end()
@@ -311,14 +290,14 @@ class Reader:
 
     def _take(self, typed: _Typed, is_last: bool) -> None:
         """Keep what a command and its output say. is_last: no prompt tells that the output has ended."""
-        command, here = typed.command, self._where
+        command, here = typed.command, self._at.here
         folder = _changed_folder(command, self._folder)
         try:
             placed = place(pipelines(command)[0][0].words)
         except (ValueError, IndexError):
             placed = place(())
         if placed.host or placed.container:
-            self._where = Where(placed.host or here.name, placed.container or here.container)
+            self._at.here = Where(placed.host or here.name, placed.container or here.container)
         heard = outputs.hear(command, typed.lines, folder, is_cut=typed.is_cut or typed.lines.is_cut)
         self._folder = folder
         if (bmc := bmc_of(placed.words)) and any(said.text for said in heard.said):
@@ -326,7 +305,7 @@ class Reader:
         if not heard.is_silent:
             self._seen += 1
         for said in heard.said:
-            if is_last and not said.text and said.status == "ok" and (self._where, said.key) in self._said:
+            if is_last and not said.text and said.status == "ok" and (self._at.here, said.key) in self._said:
                 continue  # typed, and what it printed was not copied
             if is_last and said.status == "ok" and not is_ended(said.key, said.text):
                 said = said._replace(status="truncated", is_anew=True)
@@ -336,11 +315,11 @@ class Reader:
         if not heard.is_silent and not heard.is_known:
             self._strange.append(command)
         if heard.is_reboot:
-            gone = {place: said for place, said in self._said.items() if is_one(place[0].name, self._where.name)}
+            gone = {place: said for place, said in self._said.items() if is_one(place[0].name, self._at.here.name)}
             self._gone = gone | self._gone
             self._said = {place: said for place, said in self._said.items() if place not in gone}
-        self._where = here
-        self._enter(placed)
+        self._at.here = here
+        self._at.enter(placed)
 
     def _look_at(self, command: str, lines: Sequence[str]) -> None:
         """Output that its command does not explain: kept as it was typed, and read for what it is."""
@@ -355,7 +334,7 @@ class Reader:
             self._date = max(self._date, moment_of(said.text))
         said = said._replace(at=stated_in(said.key, said.text) or self._date.at)
         for one in (said, *outputs.derived(said)):
-            place = (self._where, one.key)
+            place = (self._at.here, one.key)
             if self._heading and is_evidence(one.key):
                 self._under.setdefault(self._heading, set()).add(one.key)
             self._said.setdefault(place, []).append(one)
@@ -381,7 +360,10 @@ class Reader:
             self._keep(Said("run text", "truncated", strangers.text))
         recording = Recording(0.0)
         recording.complete = False
-        main = self._judged()
+        must_be_one(alike(self._under))
+        must_be_one(list(self._bmcs))
+        unknown = {typed_key(text) for text in self._strange}
+        main = judged([place for place in self._said if place[1] not in unknown], self._at.names) or most(self._said)
         for (where, key), parts in self._said.items():
             for one in keys_of(where, main, key):
                 answer = joined(one, parts)
@@ -425,29 +407,6 @@ class Reader:
                 recording.answers[key] = Answer(key, "truncated", answer.data, why=f"said in {where.container}")
                 recording.answers[key].order = self._orders[where, key]
 
-    def _judged(self) -> Where:
-        """The machine whose answers are judged; raises Differ where there would be several."""
-        _must_be_one(alike(self._under))
-        _must_be_one(list(self._bmcs))
-        unknown = {typed_key(text) for text in self._strange}
-        found = [where for where, key in self._said if key not in unknown and is_evidence(key)]
-        hosts = different([where for where in found if not where.container], set(self._names))
-        containers = list(dict.fromkeys(where for where in found if where.container))
-        if len(hosts) > 1:
-            raise _several_places([where.name or "the one where they were typed" for where in hosts], "host")
-        if hosts or not containers:
-            return hosts[0] if hosts else self._main_host()
-        if len(containers) > 1:
-            raise _several_places([where.container for where in containers], "place")
-        return containers[0]
-
-    def _main_host(self) -> Where:
-        """The machine that said most, where nothing was said that is judged."""
-        counts: dict[Where, int] = {}
-        for where, _ in self._said:
-            counts[where] = counts.get(where, 0) + (where.name != "" and not where.container)
-        return max(counts, key=lambda where: counts[where], default=HERE)
-
     def _tell_host(self, recording: Recording, main: Where) -> None:
         key = read_key(HOSTNAME)
         if main.container:
@@ -455,7 +414,7 @@ class Reader:
             at = f", reached from {main.name}" if main.name else ""
             recording.notes.append(f"what is judged was said in {main.container}{at}: it is not all of its host")
             return
-        names = [name for name in (main.name, *self._names) if re.fullmatch(r"[\w.-]*[A-Za-z][\w.-]*", name)]
+        names = [name for name in (main.name, *self._at.names) if re.fullmatch(r"[\w.-]*[A-Za-z][\w.-]*", name)]
         if names and key not in recording.answers:
             recording.answers[key] = Answer(key, "ok", f"{names[0]}\n".encode())
         key = read_key(STATUS)
@@ -508,12 +467,3 @@ def _changed_folder(command: str, folder: str) -> str:
     return (
         target.rstrip("/") if target.startswith("/") else f"{folder}/{target}" if folder and ".." not in target else ""
     )
-
-
-def _must_be_one(names: Sequence[str]) -> None:
-    if len(names) > 1:
-        raise _several_places(names, "host")
-
-
-def _several_places(names: Sequence[str], what: str) -> Differ:
-    return Differ(f"these are outputs of more than one {what}: {names[0]} and {names[1]}; give the text of one alone")

@@ -6,17 +6,19 @@ Every sign of a rule is looked for once in each word, and what the rule finds on
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, cached_property, lru_cache
 from itertools import chain
 
 from mlopsdoc.redact.rules import ESCAPE, RULES, Rule, compiled
 
-SHORT = 512
+SHORT, LONG = 512, 256
 MARKS = "#~?"
+MOST = 1 << 17  # words that are remembered
 _AS_X = {ord(char): "x" for char in "0123456789abcdef"}
 _NO_LETTER = {code: " " for code in range(128) if not chr(code).islower()}
 _RUNS = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) != "\n"}
+_plain_words: set[str] = set()  # those of late that hold no sign: what is redacted is proven next
 
 
 class Words:
@@ -71,46 +73,14 @@ class Words:
         ]
 
     @cached_property
-    def _shapes(self) -> tuple[str, str]:
-        """The words with every hexadecimal digit written x, and with one x for many."""
-        shape = thin = self._joined.translate(_AS_X)
-        for many in ("xxxxxxxx", "xxxx", "xx", "xx"):
-            thin = thin.replace(many, "x")
-        while "xx" in thin:
-            thin = thin.replace("xx", "x")
-        return shape, thin
-
-    @cached_property
-    def _letters(self) -> str:
-        """The runs of letters in the words."""
-        return "\n".join(set(self._joined.translate(_NO_LETTER).split()))
-
-    def find(self, part: str) -> list[str]:
-        """The words in which this stands, in small letters."""
-        return self._at(self._joined, _places(self._joined, part))
-
-    def _at(self, joined: str, places: Iterable[int]) -> list[str]:
-        """The words that stand at these places of all words joined."""
-        found = list[str]()
-        number, last, end = 0, 0, -1
-        for at in places:
-            if at > end:
-                number += joined.count("\n", last, at)
-                found.append(self.plain[number])
-                last, end = at, joined.find("\n", at)
-                if end < 0:
-                    break
-        return found
-
-    @cached_property
     def _with(self) -> dict[str, list[str]]:
         """The words that hold a sign, by sign; signs that none holds are not named."""
-        found = {sign: self.find(sign) for sign, letters in _signs("") if letters in self._letters}
-        for mark, joined in zip("#~", self._shapes, strict=True):
-            found |= {sign: self._at(joined, _places(joined, sign[1:])) for sign, _ in _signs(mark)}
-        for sign, _ in _signs("?"):
-            found[sign] = self._at(self._joined, [at.start() for at in compiled(sign[1:]).finditer(self._joined)])
-        return {sign: words for sign, words in found.items() if words}
+        fresh = {*self.plain} - _plain_words
+        found = _Signs([*fresh]).found()
+        if len(_plain_words) > MOST:
+            _plain_words.clear()
+        _plain_words.update([word for word in fresh.difference(*found.values()) if len(word) < LONG])
+        return found
 
     @cached_property
     def _rows(self) -> dict[str, list[int]]:
@@ -139,18 +109,52 @@ class Words:
         return sorted({n for sign in rule.signs for n in self._rows.get(sign, ())})
 
 
+class _Signs:
+    """Looks for the signs of all rules in some words."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+        self._joined = "\n".join([*words, ""]).lower()
+
+    def found(self) -> dict[str, list[str]]:
+        """The words that hold a sign, by sign."""
+        letters = "\n".join(set(self._joined.translate(_NO_LETTER).split()))
+        shape = self._joined.translate(_AS_X)
+        thin = shape
+        while "xx" in thin:
+            thin = thin.replace("xxxx", "x").replace("xx", "x")
+        found = {sign: self._at(self._joined, sign) for sign, part in _signs("") if part in letters}
+        found |= {sign: self._at(shape, sign[1:]) for sign, _ in _signs("#")}
+        found |= {sign: self._at(thin, sign[1:]) for sign, _ in _signs("~")}
+        for sign, _ in _signs("?"):
+            found[sign] = self._words_at(self._joined, [at.start() for at in compiled(sign[1:]).finditer(self._joined)])
+        return {sign: words for sign, words in found.items() if words}
+
+    def _at(self, joined: str, part: str) -> list[str]:
+        """The words in which this stands."""
+        places = list[int]()
+        at = joined.find(part)
+        while at >= 0:
+            places.append(at)
+            at = joined.find(part, at + 1)
+        return self._words_at(joined, places)
+
+    def _words_at(self, joined: str, places: list[int]) -> list[str]:
+        found = list[str]()
+        number, last, end = 0, 0, -1
+        for at in places:
+            if at > end:
+                number += joined.count("\n", last, at)
+                found.append(self._words[number])
+                last, end = at, joined.find("\n", at)
+        return found
+
+
 @cache
 def _signs(mark: str) -> list[tuple[str, str]]:
     """The signs of all rules that have a mark, or none, and the longest run of letters in each."""
     signs = {sign for rule in RULES for sign in rule.signs if (sign[0] if sign[0] in MARKS else "") == mark}
     return [(sign, max(compiled("[a-z]*").findall(sign), key=len)) for sign in sorted(signs)]
-
-
-def _places(text: str, part: str) -> Iterator[int]:
-    at = text.find(part)
-    while at >= 0:
-        yield at
-        at = text.find(part, at + 1)
 
 
 @lru_cache(4096)

@@ -313,6 +313,32 @@ def test_without_dmesg_the_journal_is_the_kernel_log(tmp_path: Path) -> None:
     assert load(tmp_path, files).answers["run dmesg"].text == journal
 
 
+@pytest.mark.parametrize(
+    ("date", "at", "is_sure"),
+    [
+        ("Mon Nov 23 03:10:00 UTC 2026", 1795403400.0, True),
+        ("lundi 23 novembre 2026, 04:10:00 (UTC+0100)", 1795403400.0, True),
+        ("Mon Nov 23 03:10:00 CST 2026", 1795403400.0, False),
+    ],
+)
+def test_a_zone_that_is_a_number_counts(tmp_path: Path, date: str, at: float, is_sure: bool) -> None:
+    recording = load(tmp_path, {"sos_commands/date/date": f"{date}\n", "etc/hostname": "gpu17\n"})
+    assert (recording.taken_at, NO_ZONE not in recording.notes) == (at, is_sure)
+
+
+def test_what_pools_and_arrays_say_of_themselves(tmp_path: Path) -> None:
+    names = "NAME  SIZE  ALLOC  FREE  CKPOINT  EXPANDSZ  FRAG  CAP  DEDUP  HEALTH  ALTROOT\n"
+    files = {
+        "sos_commands/zfs/zpool_status_-vx": "all pools are healthy\n",
+        "sos_commands/zfs/zpool_list": f"{names}tank  54.5T  31.9T  22.6T  -  -  12%  58%  1.00x  ONLINE  -\n",
+        "sos_commands/md/mdadm_-D_.dev.md0": "/dev/md0:\n        Raid Level : raid1\n      Raid Devices : 2\n"
+        "             State : clean, degraded\n    Active Devices : 1\n",
+    }
+    ended = check(folder(tmp_path, files), tmp_path)
+    said = {id: ended.check(id)["status"] for id in ("zfs_pools", "zfs_scrub", "md_raid")}
+    assert said == {"zfs_pools": "ok", "zfs_scrub": "unknown", "md_raid": "critical"}
+
+
 def test_a_date_that_is_not_of_its_manifest_does_not_count(tmp_path: Path) -> None:
     recording = load(tmp_path, WITH_MANIFEST | {"sos_commands/date/date": "Mon Nov 23 03:10:00 UTC 2099\n"})
     assert recording.taken_at == 1795403400.0

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from codecs import getincrementaldecoder
+from functools import partial
 from typing import ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
+from textual.drivers import linux_driver
 from textual.events import Event, Key
 
 from mlopsdoc.clean import one_line
@@ -31,6 +34,8 @@ def show(feed: Feed, recalled: tuple[Report, float] | None) -> int:
     app = Doctor(feed)
     if recalled:
         app.board.recall(*recalled)
+    # One byte that is no UTF-8 (a paste, a key with Meta) would end textual's reader of keys, and with it the screen.
+    linux_driver.getincrementaldecoder = lambda name: partial(getincrementaldecoder(name), errors="replace")  # type: ignore[attr-defined]
     leaving.on_signals(app.leave)
     try:
         app.run(mouse=False)

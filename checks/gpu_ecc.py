@@ -193,12 +193,5 @@ def _several(gpus: list[GpuHealth]) -> str:
 def _finding(
     level: Level, code: str, what: str, advice: str, gpu: GpuHealth, processes: GpuProcesses | None
 ) -> Finding:
-    return level(
-        what,
-        subject=gpu.label,
-        code=code,
-        advice=advice,
-        hurts=processes.hurts(gpu.id) if processes else (),
-        params={"GPU": gpu.pci},
-        evidence=[gpu.line(SINCE, EVER, "ecc_now", "sram", "unrep", "channel", "tpc", "retired")],
-    )
+    quoted = gpu.about(processes, SINCE, EVER, "ecc_now", "sram", "unrep", "channel", "tpc", "retired")
+    return level(what, code=code, advice=advice, **quoted)

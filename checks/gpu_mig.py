@@ -67,12 +67,9 @@ def _waits(gpu: GpuHealth, processes: GpuProcesses | None) -> Finding:
         why += ", which was refused: in use by another client"
     return warning(
         f"MIG mode is pending: to be {'on' if gpu.number('mig_then') else 'off'} and not yet in effect; {why}",
-        subject=gpu.label,
         code="pending",
         advice=STOP.format(gpu.pci or "GPU"),
-        hurts=processes.hurts(gpu.id) if processes else (),
-        params={"GPU": gpu.pci},
-        evidence=[gpu.line("mig")],
+        **gpu.about(processes, "mig"),
     )
 
 

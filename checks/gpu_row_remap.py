@@ -60,23 +60,13 @@ def _judged(gpu: GpuHealth, processes: GpuProcesses | None, most: int, low: int)
         trouble = (warning, "banks", what, PLAN)
     elif rows + corrected >= most:
         trouble = (warning, "many", f"{count} were remapped, the table holds {most}", PLAN)
-    evidence = [gpu.line("remap", "banks")]
     metrics = {"remap_uncorrected": rows, "remap_corrected": corrected}
     if trouble:
         level, code, what, advice = trouble
-        yield level(
-            what,
-            subject=gpu.label,
-            code=code,
-            advice=advice,
-            hurts=processes.hurts(gpu.id) if processes else (),
-            params={"GPU": gpu.pci},
-            metrics=metrics,
-            evidence=evidence,
-        )
+        yield level(what, code=code, advice=advice, metrics=metrics, **gpu.about(processes, "remap", "banks"))
     elif rows + corrected and gpu.number("remap_pending") is not None:
         said = f"{count} remapped and in effect: keep it in service"
-        yield ok(said, subject=gpu.label, code="remapped", metrics=metrics, evidence=evidence)
+        yield ok(said, subject=gpu.label, code="remapped", metrics=metrics, evidence=[gpu.line("remap", "banks")])
 
 
 def _rows(count: int) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from mlopsdoc import Before, Fact, Host, Line, NothingHere
+from mlopsdoc import Before, Fact, Host, Hurt, Line, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts import nvml
-from mlopsdoc.facts.gpus import VGPU_GUEST, Gpu, Gpus, Lost, label_of
+from mlopsdoc.facts.gpu_processes import GpuProcesses
+from mlopsdoc.facts.gpus import VGPU_GUEST, Gpu, Gpus, Lost, Named
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.model import short_pci
 
@@ -51,7 +52,16 @@ class Gap(NamedTuple):
     code: str
 
 
-class GpuHealth(Fact, frozen=True):
+class OfGpu(TypedDict):
+    """What every finding about one GPU says."""
+
+    subject: str
+    hurts: Sequence[Hurt]
+    params: Mapping[str, str]
+    evidence: Sequence[Line]
+
+
+class GpuHealth(Named, frozen=True, kw_only=True):
     """One GPU. `values` by name, `errors` the NVML code of what was refused; what is in neither was not told.
 
     Of ECC: ecc_now, ecc_then (after the next reset); ecc_{corrected,uncorrected}_{volatile,aggregate}_{dram,sram,
@@ -63,23 +73,10 @@ class GpuHealth(Fact, frozen=True):
     of the firmware, gsp_now, gsp_usual. vbios, part, name.
     """
 
-    index: int | None
-    pci: str
-    uuid: str
-    place: int
     values: dict[str, Any]
     errors: dict[str, int]
     mig_names: tuple[str, ...]
     key: str
-
-    @property
-    def label(self) -> str:
-        return label_of(self.index, self.pci, self.uuid, self.place)
-
-    @property
-    def id(self) -> str:
-        """What processes name it by."""
-        return self.pci or self.label
 
     @property
     def short(self) -> str:
@@ -111,6 +108,15 @@ class GpuHealth(Fact, frozen=True):
         """The values whose names begin so, to be quoted."""
         said = [f"{name}={value}" for name, value in {**self.values, **self.errors}.items() if name.startswith(starts)]
         return Line(self.key, " ".join((f"{self.pci or self.label}:", *said)))
+
+    def about(self, processes: GpuProcesses | None, *starts: str) -> OfGpu:
+        """Of a finding about this GPU alone: its subject, whom it hurts, its address, and the values to quote."""
+        return {
+            "subject": self.label,
+            "hurts": processes.hurts(self.id) if processes else (),
+            "params": {"GPU": self.pci},
+            "evidence": [self.line(*starts)],
+        }
 
 
 class GpuHealths(Fact, frozen=True):
@@ -198,7 +204,7 @@ def _of_nvml(row: Table, gpu: Gpu, key: str) -> GpuHealth:
             errors |= dict.fromkeys(parts.values(), errors.pop(name))
     devices = tuple(one_line(str(name), 96) for name in nvml.items(row, "mig_devices"))
     values |= {"mig_devices": len(devices)} if "mig_devices" in row else {}
-    return GpuHealth(gpu.index, gpu.pci, gpu.uuid, 0, values, errors, devices, key)
+    return _health(gpu, values, errors, devices, key)
 
 
 def _of_smi(row: Row, gpu: Gpu, printed: Printed) -> GpuHealth:
@@ -214,7 +220,20 @@ def _of_smi(row: Row, gpu: Gpu, printed: Printed) -> GpuHealth:
         values["recovery"] = ACTIONS.get(said.casefold(), said)
     if gpu.pci and gpu.pci in printed.corrupt:
         values["inforom"] = nvml.CORRUPT
-    return GpuHealth(gpu.index, gpu.pci, gpu.uuid, gpu.place, values, errors, (), printed.key)
+    return _health(gpu, values, errors, (), printed.key)
+
+
+def _health(gpu: Gpu, values: dict[str, Any], errors: dict[str, int], mig: tuple[str, ...], key: str) -> GpuHealth:
+    return GpuHealth(
+        index=gpu.index,
+        pci=gpu.pci,
+        uuid=gpu.uuid,
+        place=gpu.place,
+        values=values,
+        errors=errors,
+        mig_names=mig,
+        key=key,
+    )
 
 
 def _pairs(rows: list[Row], gpus: Gpus) -> list[tuple[Row, Gpu]]:

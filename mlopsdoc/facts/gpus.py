@@ -61,7 +61,25 @@ class Slowed(Fact, frozen=True):
     thermal_ns: int | None = None
 
 
-class Gpu(Fact, frozen=True):
+class Named(Fact, frozen=True, kw_only=True):
+    """A GPU by what is known of it: some outputs of nvidia-smi have no address."""
+
+    index: int | None
+    pci: str
+    uuid: str
+    place: int = 0
+
+    @property
+    def label(self) -> str:
+        return label_of(self.index, self.pci, self.uuid, self.place)
+
+    @property
+    def id(self) -> str:
+        """What processes name it by: its address, else its label."""
+        return self.pci or self.label
+
+
+class Gpu(Named, frozen=True, kw_only=True):
     """One GPU as NVML sees it. `pci`: 0000:1b:00.0, the identity (an index shifts when a GPU falls off the bus).
 
     What could not be read is None, `errors` has the NVML code by name. `reasons` are the clocks event reasons
@@ -73,9 +91,6 @@ class Gpu(Fact, frozen=True):
     `pcie_bytes` as well, both ways.
     """
 
-    index: int | None
-    pci: str
-    uuid: str
     name: str
     virtualization: int | None
     temperature_c: int | None
@@ -92,7 +107,6 @@ class Gpu(Fact, frozen=True):
     errors: dict[str, int]
     line: Line
     untold: tuple[str, ...] = ()
-    place: int = 0
     pstate: int | None = None
     persistence: int | None = None
     power_default_w: float | None = None
@@ -101,15 +115,6 @@ class Gpu(Fact, frozen=True):
     memory_use: int | None = None
     energy_mj: int | None = None
     pcie_bytes: int | None = None
-
-    @property
-    def label(self) -> str:
-        return label_of(self.index, self.pci, self.uuid, self.place)
-
-    @property
-    def id(self) -> str:
-        """What processes name it by: its address, else its label."""
-        return self.pci or self.label
 
     @property
     def is_consumer(self) -> bool:

@@ -11,11 +11,15 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mlopsdoc import catalog, examination, opening
+from mlopsdoc.audit import Log
 from mlopsdoc.engine import Ledger
 from mlopsdoc.tui import wire
 
+from .test_audit import started
+from .test_history import NOW, hot, ran, still
 from .test_tui import Stage, plan_of, play
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -73,8 +77,38 @@ def test_screens_look_as_they_did(name: str, size: tuple[int, int], monkeypatch:
             await stage.press("escape")
 
     play(story, *heard(name), at=size)
+    compare(name, size, pages)
+
+
+def compare(name: str, size: tuple[int, int], pages: list[str]) -> None:
     golden = GOLDENS / f"{name}-{size[0]}x{size[1]}.txt"
     if os.environ.get("MLOPSDOC_ACCEPT"):
         GOLDENS.mkdir(exist_ok=True)
         golden.write_text("".join(pages))
     assert golden.read_text() == "".join(pages), "if it is meant so: make accept, and read the difference"
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_what_was_looks_as_it_did(size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Difference, history and audit log, of a machine whose state was written by the functions that write it."""
+    state = str(tmp_path / "state")
+    monkeypatch.setenv("STATE_DIRECTORY", state)
+    monkeypatch.setattr("mlopsdoc.seen.time.clock_gettime", still)
+    for at in range(40):
+        ran([state], NOW + at * 300, *[replace(hot(), metrics={"temperature_c": 60 + at})] * (at % 9 > 2))
+    for number in range(3):
+        Log(state).append(started(number, step=f"step-{number}"))
+    monkeypatch.chdir(SNAPSHOTS)
+    pages: list[str] = []
+
+    async def story(stage: Stage) -> None:
+        for typed in ("diff zfs_raidz_expanded zfs_degraded_offline", "history", "audit show"):
+            await stage.sees(">Checks")
+            await stage.press("colon", *typed, "enter")
+            await stage.sees(f">mlopsdoc {typed}")
+            pages.append(f"=== {typed}\n{shown(await at_rest(stage))}")
+            await stage.press("escape")
+
+    plan, made = heard("bad_night")
+    play(story, replace(plan, live=True), wire.Made(replace(made.report, sources=[])), at=size)
+    compare("what-was", size, pages)

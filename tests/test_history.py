@@ -19,6 +19,7 @@ from mlopsdoc.facts.quantities import instant
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Counts, Finding, HostInfo, Report, Result, Status, Tool, finding
 from mlopsdoc.report import history as rendered
+from mlopsdoc.report.sparkline import sparkline
 
 from .program import all_gone, environment, mlopsdoc, start
 
@@ -123,7 +124,7 @@ def test_numbers_over_time(states: list[str]) -> None:
     assert [series.name for series in found.metrics] == ["GPU 2 (9b:00.0) temperature_c"]
     assert found.metrics[0].values == [60.0 + at for at in range(40)]
     assert history.read(states, "*_c").metrics == found.metrics
-    assert rendered.sparkline([1, 2, 3, 8]) == "▁▂▃█" and rendered.sparkline([5, 5]) == "▁▁"
+    assert sparkline([1, 2, 3, 8]) == "▁▂▃█" and sparkline([5, 5]) == "▁▁"
     assert "▁" in rendered.render(found, "text") and rendered.render(found, "text", plain=True).isascii()
 
 

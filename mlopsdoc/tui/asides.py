@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from mlopsdoc.again import program
 from mlopsdoc.clean import clean
 from mlopsdoc.tui.pane import Pane
-from mlopsdoc.tui.words import Line, literal
+from mlopsdoc.tui.words import Line, literal, paragraph, size
 
 LONGEST_S = 300.0
 MAX_BYTES = 1 << 20
@@ -66,6 +66,15 @@ def show(pane: Pane, title: str, text: str) -> None:
     """Put what a verb printed into a pane."""
 
     def page(width: int) -> list[Line]:
-        return literal(text.rstrip("\n"), width)
+        return [line for row in text.rstrip("\n").split("\n") for line in _row(row, width)]
 
     pane.show(title, page, from_top=True)
+
+
+def _row(row: str, width: int) -> list[Line]:
+    """As it is where it fits, else wrapped at blanks below where it begins."""
+    words = row.strip()
+    indent = row[: len(row) - len(row.lstrip())]
+    if size(row) <= width or len(indent) > width // 2:
+        return literal(row, width)
+    return paragraph(words, width, "", (indent, ""))

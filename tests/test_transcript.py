@@ -717,6 +717,7 @@ def test_what_is_pasted_below_an_output() -> None:
 def test_rows_of_the_journal_in_json() -> None:
     row = '{"__REALTIME_TIMESTAMP":"1794826809000000","_TRANSPORT":"kernel","_HOSTNAME":"gpu-9","MESSAGE":%s}\n'
     line = "2026-11-16T11:00:09+0000 gpu-9 kernel: NVRM: Xid\n"
+    assert said(row % '"\\ud800"')["run dmesg"][1] == "2026-11-16T11:00:09+0000 gpu-9 kernel: ?\n"
     for message in ('"NVRM: Xid"', str(list(b"NVRM: Xid"))):
         pretty = json.dumps(json.loads(row % message), indent=4)
         for text in (

@@ -190,7 +190,7 @@ def words(parts: tuple[str, ...]) -> str:
 
 
 def _percent(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode())
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
 
 
 def split(text: str) -> tuple[str, ...]:

@@ -108,4 +108,4 @@ def line_of(row: dict[str, Any]) -> str:
     said = row.get("MESSAGE", "")
     if isinstance(said, list):  # bytes that are no UTF-8
         said = bytes(code for code in cast(Sequence[Any], said) if code in range(256)).decode("utf-8", "replace")
-    return " ".join(f"{head}{name}: {said}".splitlines())
+    return " ".join(f"{head}{name}: {said}".splitlines()).encode("utf-8", "replace").decode()

@@ -454,6 +454,8 @@ def test_no_form_leaks(kind: str, form: str) -> None:
         ("run smartctl -x", "SAS address = 500605b00a1b2c3d\n", "500605b00a1b2c3d"),
         ("run smartctl -x", "IEEE EUI-64:            002538 b111a0c2f4\n", "b111a0c2f4"),
         ("run lspci", "\t\t[V3] Vendor specific: 3a0d4e6b8f1ce811800098039b9f1234\n", "3a0d4e6b8f1c"),
+        ("run ipmitool lan print", "SNMP Community String   : s3crcomm\n", "s3crcomm"),
+        ("run ip link", "portid 043f72aa0062 switchid 043f72aa0063\n", "043f72aa006"),
         ("run ip link", "wlx043f72aa0005 HWaddr=043f72aa0006\n", "043f72aa000"),
         ("run zpool status", "nvme-nvme.144d-53364b4e5730-53414d-00000001 ONLINE\n", "53364b4e5730"),
         ("read /etc/resolv.conf", "nameserver 10.9.9.53\n", "10.9.9.53"),

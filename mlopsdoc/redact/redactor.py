@@ -105,7 +105,8 @@ class Redactor:
 
     def _learn_tables(self, text: str, *, is_csv: bool) -> None:
         for kind, value in cells(text) if is_csv else columns(text):
-            if compiled(r"[A-Za-z0-9_][A-Za-z0-9_.-]*").fullmatch(value) and value.lower() not in KEPT[kind]:
+            is_name = compiled(r"[A-Za-z0-9_][A-Za-z0-9_.-]*").fullmatch(value) and not is_address(value)
+            if is_name and value.lower() not in KEPT[kind]:
                 self._values.keep(kind, value)
 
     # what a value is

@@ -20,8 +20,9 @@ def _words(text: str) -> frozenset[str]:
 class Rule(NamedTuple):
     """`kind` of what group 1 of `pattern` is.
 
-    signs: one of them, in small letters and without a blank, is in every match (at the end of a word before ``\\n``); after ``#`` with every hexadecimal digit
-    written x, after ``~`` with one x for many; after ``?`` it is a pattern. Without a sign, or for matches of more than a line, all text is searched.
+    signs: one of them, in small letters and without a blank, is in every match (before ``\\n``: at the end of a word);
+    after ``#`` with every hexadecimal digit written x, after ``~`` with one x for many; after ``?`` it is a pattern.
+    Without a sign, or for matches of more than a line, all text is searched.
     """
 
     kind: str

@@ -389,7 +389,7 @@ def test_processes_of_each_form() -> None:
     assert processes_of(host(PMON=old + "    1          -     -     -     -     -     -   -\n")) == [
         ("GPU 0", 1811, "a b [c]", None)
     ]
-    with pytest.raises(CannotSee):
+    with pytest.raises(NothingHere):
         processes_of(host(Q=HEAT.format(**WELL)))
 
 

@@ -33,6 +33,15 @@ def test_what_a_verb_prints_is_shown_and_a_refusal_is_one_line() -> None:
     play(story, *bad_night())
 
 
+def test_the_ways_to_the_gpus_are_those_of_the_recording() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 2")
+        await stage.press("t")
+        await stage.sees("NUMA node 1", "GPU 3 (c3:00.0)", "NVLink 18 of 18")
+
+    play(story, *bad_night())
+
+
 def test_the_difference_to_another_recording() -> None:
     async def story(stage: Stage) -> None:
         await stage.sees("CRITICAL GPU 2")

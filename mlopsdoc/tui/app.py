@@ -69,6 +69,7 @@ class Doctor(Frame):
         Binding("s", "snapshot"),
         Binding("d", "diff"),
         Binding("m", "mute"),
+        Binding("t", "ways"),
         Binding("colon,ctrl+p", "command"),
         Binding("question_mark", "help"),
         Binding("ctrl+z", "suspend_process"),
@@ -219,6 +220,9 @@ class Doctor(Frame):
 
             self.footer.ask("mute it for how long, and why? (4h the new disk comes today)", mute)
 
+    def action_ways(self) -> None:
+        self._aside(["explain", "topology"])
+
     def action_command(self) -> None:
         self.footer.ask(":", self._command)
 
@@ -241,7 +245,9 @@ class Doctor(Frame):
         self.run_worker(self._run_aside(words), group="aside", exclusive=True, exit_on_error=False)
 
     async def _run_aside(self, words: list[str]) -> None:
-        code, out, last = await asides.output(words, max(self.size.width - 3, 40))
+        sources = self.board.report.sources if self.board.report and not self.board.plan.live else []
+        about = [f"--from={source.path}" for source in sources] if words[0] == "explain" else []
+        code, out, last = await asides.output([*about, *words], max(self.size.width - 3, 40))
         if words[0] in ("snapshot", "mute") and not code:
             self.tell(f"saved {out.strip()}; {last}" if words[0] == "snapshot" else out.strip())
             self.action_again() if words[0] == "mute" else None
@@ -249,6 +255,8 @@ class Doctor(Frame):
             asides.show(self.aside, f"mlopsdoc {' '.join(words)}", out)
             if self.at != "aside":
                 self.over("aside")
+            if words == ["explain", "topology"]:
+                self.aside.action_move(1 << 20)  # the drawing stands last
             self.tell("")
         else:
             self.tell(last or f"{words[0]} has nothing to say")

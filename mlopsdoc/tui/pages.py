@@ -31,6 +31,7 @@ y                copy what is looked at: to tmux or the clipboard, and into a fi
 s                save a snapshot of this machine, redacted, to send away
 d                what has changed since a snapshot
 m                mute the finding for a while: it stays in sight and does not count
+t                how GPUs, switches, network cards and NUMA nodes are joined
 : ctrl+p         other verbs: explain CHECK, history, audit show, diff A B, ...
 S                save the screen as a picture (SVG) and as text
 i                what could not be seen, and how to change that

@@ -6,9 +6,11 @@ import asyncio
 import os
 import sys
 from time import monotonic
+from typing import ClassVar
 
 from textual import on
 from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
 from textual.events import Resize
 
 from mlopsdoc.report.sparkline import PLAIN_BARS
@@ -34,6 +36,7 @@ class Frame(App[int]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+l", "redraw")]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-medium"), (140, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (20, "-tall"), (40, "-high")]
 
@@ -79,6 +82,12 @@ class Frame(App[int]):
 
     def on_resize(self, event: Resize) -> None:
         self.draw_bars(event.size.width)
+        if event.size == self.size:  # the terminal is ours again (ctrl+z and fg, sudo), and textual takes it as drawn
+            self.action_redraw()
+
+    def action_redraw(self) -> None:
+        """All of it: on a console the kernel writes over what stands there."""
+        self.screen.refresh()
 
     def leave(self, code: int) -> None:
         """Called by a signal, between any two instructions."""

@@ -118,8 +118,8 @@ class Board:
 
 def _numbers(device: list[str]) -> dict[str, int]:
     """Temperature and power, of ``92 C`` and ``418 W``."""
-    words = {name: text.partition(" ")[0] for name, text in zip(("", "", "temperature", "power"), device) if name}
-    return {name: int(word) for name, word in words.items() if word.isdecimal()}
+    words = zip(("temperature", "power"), (text.partition(" ")[0] for text in device[2:4]))
+    return {name: int(word) for name, word in words if word.isdecimal()}
 
 
 def _counted(result: Result) -> Status | None:

@@ -11,7 +11,6 @@ from mlopsdoc.tui.board import Board, Row, rows
 from mlopsdoc.tui.checks import Checks
 from mlopsdoc.tui.messages import Chosen
 from mlopsdoc.tui.pane import Pane, no_page
-from mlopsdoc.tui.words import Line
 
 
 class Body(Horizontal):
@@ -24,7 +23,6 @@ class Body(Horizontal):
         self.only_problems = False
         self.checks = Checks(id="checks")
         self.finding, self.runbook = Pane("Finding", id="finding"), Pane("Runbook", id="runbook")
-
         self.devices = Pane("GPUs", id="devices")
 
     def compose(self) -> ComposeResult:
@@ -57,26 +55,21 @@ class Body(Horizontal):
     def _choose(self) -> None:
         before, self._shown = self._shown, self.row.key if self.row else ""
         other = before != self._shown
-        self._draw_finding(from_top=other)
-        self._draw_runbook(from_top=other)
+        self._draw_finding(self.row, from_top=other)
+        self._draw_runbook(self.row, from_top=other)
 
-    def _draw_finding(self, *, from_top: bool) -> None:
-        row = self.row
+    def _draw_finding(self, row: Row | None, *, from_top: bool) -> None:
         if row is None:
             why = "nothing is wrong" if self.board.results else "nothing is known yet"
             self.finding.show("Finding", lambda width: [((why, "dim"),)], from_top=True)
         else:
             self.finding.show("Finding", lambda width: pages.finding_page(self.board, row, width), from_top=from_top)
 
-    def _draw_runbook(self, *, from_top: bool) -> None:
-        self.screen.set_class(not self.has_runbook, "-no-runbook")
-        if self.row is None or not self.has_runbook:
+    def _draw_runbook(self, row: Row | None, *, from_top: bool) -> None:
+        name = self.board.runbook(row) if row else ""
+        self.screen.set_class(not name, "-no-runbook")
+        if row is None or not name:
             self.runbook.show("Runbook", no_page, from_top=True)
             return
-        name = self.board.runbook(self.row)
-        path, params = self.board.plan.runbooks[name], self.board.params(self.row)
-
-        def page(width: int) -> list[Line]:
-            return pages.runbook_file(path, params, width)
-
-        self.runbook.show(f"Runbook {name}", page, from_top=from_top)
+        path, params = self.board.plan.runbooks[name], self.board.params(row)
+        self.runbook.show(f"Runbook {name}", lambda width: pages.runbook_file(path, params, width), from_top=from_top)

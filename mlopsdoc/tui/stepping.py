@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 
 KEPT = 400  # lines of output; the log has all
 REDRAWN_S = 0.5
-OUTCOMES = {"fine": "ok", "failed": "critical", "not_ok": "warning", "not_known": "unknown", "refused": "warning"}
+YES = ("y", "yes")
+# What came of a run: in words, and their style.
+OUTCOMES = {
+    "fine": ("done", "ok"),
+    "failed": ("it failed", "critical"),
+    "not_ok": ("done, and it is not ok yet", "warning"),
+    "not_known": ("not known", "unknown"),
+    "refused": ("refused", "warning"),
+}
 
 
 class StepPane(Pane):
@@ -112,8 +120,8 @@ class StepPane(Pane):
         is_root = os.geteuid() == 0
         missing = wrong_values(step, self._values, undo=self._is_undo)
         if missing:
-            rows = [f"{name} {why}: {about(name)}" for name, why in missing.items()]
-            return "".join(f"needs    {row}\n" for row in rows) + f"\n{step.command}\n"
+            needs = "".join(f"needs    {name} {why}: {about(name)}\n" for name, why in missing.items())
+            return f"{needs}\n{step.undo if self._is_undo else step.command}\n"
         return preview(
             step,
             self._values,
@@ -170,17 +178,16 @@ class StepPane(Pane):
     def _consent(self, step: Step) -> None:
         self.shown()
         host = os.uname().nodename
+        asked = {
+            "tune": ("Run it? y/N", YES),
+            "jobs": ("Jobs notice. Run it? y/N", YES),
+            "kills": (f"This kills. To run it type the name of this host, {host}:", (host,)),
+        }
         if step.touch == "look":
             self._go()
-        elif step.touch == "kills":
-            question = f"This {step.touch}. To run it type the name of this host, {host}:"
-            self._prompt.ask(question, lambda typed: self._go() if typed == host else self._tell("nothing was run"))
         else:
-            hurt = "Jobs notice. " if step.touch == "jobs" else ""
-            self._prompt.ask(
-                f"{hurt}Run it? y/N",
-                lambda typed: self._go() if typed in ("y", "yes") else self._tell("nothing was run"),
-            )
+            question, yes = asked[step.touch]
+            self._prompt.ask(question, lambda typed: self._go() if typed in yes else self._tell("nothing was run"))
 
     def _tell(self, notice: str) -> None:
         self._said = [(notice, "warning")]
@@ -277,12 +284,12 @@ class StepPane(Pane):
                 self.post_message(StepDone())
 
     def _ending(self, done: Done) -> tuple[str, str]:
-        words = {"fine": "done", "failed": "it failed", "not_ok": "done, and it is not ok yet"}
-        text = words.get(done.outcome, done.outcome.replace("_", " ")) + (f": {done.why}" if done.why else "")
+        text, style = OUTCOMES[done.outcome]
+        text += f": {done.why}" if done.why else ""
         step = self.step
         if done.outcome in ("failed", "not_ok") and step and step.undo and not self._is_undo:
             text += "; U takes it back"
-        return text, OUTCOMES[done.outcome]
+        return text, style
 
     def _soon(self) -> None:
         """Output is shown twice a second at most, however fast it comes: a line costs bytes on a slow link."""

@@ -1,4 +1,4 @@
-"""What travels between the process that asks and the one that draws: eleven kinds of message, each with its length."""
+"""What travels between the process that asks and the one that draws: messages, each with its length."""
 
 from __future__ import annotations
 

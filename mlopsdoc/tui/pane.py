@@ -64,6 +64,8 @@ class Pane(Canvas, can_focus=True):
         return max(self.size.height - 1, 1)
 
     def draw(self) -> None:
+        if not self.size.height:  # it has no place yet; where it is to begin stands
+            return
         self.top = max(0, min(self.top, len(self._lines) - self.rows))
         # All that follows, not only what fits: the layout may be about to give more room.
         seen: list[Line] = [((self.INDENT, ""), *line) for line in self._lines[self.top :]]

@@ -178,7 +178,7 @@ def _number(path: str) -> int:
 
 
 def _distances(numbers: list[int], words: list[str]) -> dict[int, int]:
-    """None where it is not one number a node."""
+    """Empty where it is not one number a node."""
     if len(words) != len(numbers) or not all(is_number(word, 5) for word in words):
         return {}
     return dict(zip(numbers, map(int, words)))

@@ -6,7 +6,7 @@ from mlopsdoc import Fact, Host, Line, NothingHere
 from mlopsdoc.facts.asked import asked
 from mlopsdoc.facts.cpu_topology import CpuTopology
 from mlopsdoc.facts.lspci import ports
-from mlopsdoc.facts.numa import number_list
+from mlopsdoc.facts.numa import is_number, number_list
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
 from mlopsdoc.hosts.recorder import Replay
 from mlopsdoc.model import short_pci
@@ -50,7 +50,7 @@ class NumaPlaces(Fact, frozen=True):
         for slot, kind in (_kinds(host, pci) or _picked(host)).items():
             answer = host.read(f"{DEVICES}/{slot}/numa_node")
             word = answer.text.strip() if answer.said else ""
-            if word == "-1" or (word.isascii() and word.isdigit() and len(word) < 5):
+            if word == "-1" or is_number(word, 4):
                 places.append(Place(slot, kind, int(word), Line(answer.key, f"{slot}: numa_node {word}")))
         if len(places) < 2:
             raise NothingHere("no GPUs or RDMA network cards whose NUMA node is told")

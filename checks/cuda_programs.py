@@ -186,7 +186,11 @@ def _several_nccl(job: list[Loaded]) -> Iterator[Finding]:
     """Two NCCLs in one process; different ones in the ranks of one job; wheels that overwrite each other."""
     twice = next((found for loaded in job if len(found := _distinct(loaded.of("libnccl"))) > 1), None)
     first = [found[0] for loaded in job if (found := loaded.of("libnccl"))]
-    versions = {library.version: library for library in first if library.version}
+    programs: dict[str, dict[str, Mapped]] = {}
+    for loaded in job:
+        programs.setdefault(loaded.program, {}).update({one.version: one for one in loaded.of("libnccl")[:1]})
+    told = [{version: one for version, one in found.items() if version} for found in programs.values()]
+    versions = max(told, key=len, default={})
     clash = next((library for library in first if len({w.partition("-")[0] for w in library.wheels}) > 1), None)
     if twice:
         yield _of_job(
@@ -205,6 +209,14 @@ def _several_nccl(job: list[Loaded]) -> Iterator[Finding]:
             "have to have the same, or they hang or fail when they meet",
             "start all ranks from one environment or image",
             *(library.line for library in versions.values()),
+        )
+    elif len(together := {version: one for found in told for version, one in found.items()}) > 1:
+        yield ok(
+            f"the programs of job {job[0].process.job} have loaded different NCCLs: "
+            f"{' and '.join(one.shown for one in together.values())}; that is "
+            "wrong only if they talk to each other",
+            code="programs",
+            evidence=[one.line for one in together.values()],
         )
     if clash:
         yield _of_job(

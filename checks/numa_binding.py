@@ -84,7 +84,7 @@ def numa_binding(
     bindings: Bindings,
     gpus: Gpus,
     *,
-    near_distance: int = 15,
+    near_distance: int = 17,
     far_percent: int = 50,
     part_percent: int = 20,
     far_floor_mib: int = 128,

@@ -14,10 +14,10 @@ LOGGED = "what the BMC logged: sudo ipmitool sel elist"
 RESEAT = "Reseat it once; if it stays so, replace it while the host runs (hot-swap), by one of the same model"
 COMPARE = "Compare the models and firmware of all supplies: sudo ipmitool fru print"
 # What is wrong with one supply: how bad (IPMI 2.0 table 42-3, type 08h; Redfish Status, LineInputStatus), in words, and
-# what to do. The worst comes first.
+# what to do. The worst comes first; without input many say that they failed, too.
 TROUBLES = {
-    "failed": (critical, "has failed", RESEAT),
     "no_input": (critical, "has no input power", FEED),
+    "failed": (critical, "has failed", RESEAT),
     "lost_or_out_of_range": (critical, "has no input power, or of a wrong voltage", FEED),
     "offline": (critical, "is offline: no input power, or switched off", FEED),
     "out_of_range": (warning, "has input power of a wrong voltage", "Have the voltage of that feed measured"),

@@ -316,3 +316,24 @@ def _only(said: Any, pid: int) -> None:
     """This process on the first GPU, none on the others."""
     for number, gpu in enumerate(said["gpus"]):
         gpu["values"]["compute"] = [] if number else [{"pid": pid, "usedGpuMemory": 1 << 33}]
+
+
+def test_ranks_that_one_rank_started_are_no_loaders() -> None:
+    recording = reference()
+    of_ranks = {"41232": "56-111,168-223", "41233": "56-111,168-223"}
+    of_ranks |= {str(pid): "56-111,168-223" for pid in range(41320, 41324)}  # the loaders of 41232
+
+    def edit(said: Any) -> None:
+        said["children"] |= of_ranks
+
+    change(recording, "probe bindings 41230", edit)
+    assert judged(recording).status.value == "ok"
+
+
+def test_the_farther_part_of_a_socket_is_near() -> None:
+    """Three parts a socket: 10, 15, 17; the other socket from 21 on (Linux, x86/topology: SNC-3)."""
+    recording = snapshot.load(str(REPOSITORY / "snapshots/numa_binding_sub_numa"))
+    for number in range(4):
+        key = f"read /sys/devices/system/node/node{number}/distance"
+        answer(recording, key, recording.answers[key].text.replace("12", "17"))
+    assert judged(recording).status.value == "ok"

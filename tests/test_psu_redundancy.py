@@ -143,6 +143,48 @@ def test_a_list_that_tells_watts_of_supplies_tells_no_state() -> None:
     assert judged({"run ipmitool sdr list": text, "link /dev/ipmi0": ("failed", "")}).status.value == "skipped"
 
 
+HPE = """Power Supply 1   | 31h | ok  | 10.1 | 615 Watts, Presence detected
+Power Supply 2   | 32h | ok  | 10.2 | 0 Watts, Presence detected, Failure detected, Power Supply AC lost
+Power Supplies   | 33h | ok  | 10.3 | Redundancy Lost
+"""
+HPE_FREEIPMI = """49 | Power Supply 1 | Power Supply | Nominal  | 615.00 | W | 'Presence detected'
+50 | Power Supply 2 | Power Supply | Critical | 0.00 | W | 'Presence detected' 'Power Supply input lost (AC/DC)'
+"""
+NAMED = """PSU1 PWR Detect  | D0h | ok  | 10.1 | State Asserted
+PSU1 AC Lost     | D1h | ok  | 10.1 | State Deasserted
+PSU2 PWR Detect  | D4h | ok  | 10.2 | State Asserted
+PSU2 AC Lost     | D5h | ok  | 10.2 | State Asserted
+"""
+MEASURED = """PSU1 VIN         | 54h | ok  | 10.1 | 230 Volts
+PSU2 VIN         | 55h | ok  | 10.2 | 0 Volts
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [(ELIST, HPE), ("run ipmi-sensors", HPE_FREEIPMI), (ELIST, NAMED), (ELIST, TWO + MEASURED)],
+)
+def test_a_lost_input_however_it_is_told(key: str, text: str) -> None:
+    [found] = alarms(judged({key: text}, supply_watts=2200))
+    assert (found.status.value, found.subject, found.code) == ("critical", "PSU 2", "no_input")
+    assert found.advice.startswith("Look at its cord")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HPE.replace(", Failure detected, Power Supply AC lost", "").replace("Redundancy Lost", "Fully Redundant"),
+        NAMED.replace("10.2 | State Asserted\nPSU2 AC Lost     | D5h | ok  | 10.2 | State A", "10.2 | State Asserted\n"
+                      "PSU2 AC Lost     | D5h | ok  | 10.2 | State Dea"),
+        TWO + MEASURED.replace("230 Volts", "0 Volts"),  # nothing is measured
+        TWO + MEASURED.replace("VIN", "VOUT"),
+        TWO + MEASURED + "PSU2 PIN         | 56h | ok  | 10.2 | 410 Watts\n",
+    ],
+)  # fmt: skip
+def test_no_lost_input(text: str) -> None:
+    assert not alarms(judged({ELIST: text, DCMI: dcmi(700)}, supply_watts=2200))
+
+
 def test_what_is_drawn() -> None:
     assert power({ELIST: TWO, DCMI: dcmi(1640)}).drawn == 1640
     assert power({ELIST: TWO, DCMI: dcmi(1640, "deactivated")}).drawn is None

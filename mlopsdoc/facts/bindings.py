@@ -16,9 +16,9 @@ from mlopsdoc.facts.quantities import size
 
 # Walking page tables takes 1 s for 100 GB and holds a lock of the process meanwhile: a third of a second at most.
 WALKED_KB = 32 << 20
-# Files that are memory: shared mappings without a file of their own, /dev/shm, System V segments, huge pages.
 CGROUPS = "/sys/fs/cgroup"
 PAGE = 4096
+# Files that are memory: shared mappings without a file of their own, /dev/shm, System V segments, huge pages.
 SHARED = ("/dev/zero", "/dev/shm/", "/SYSV", "/memfd:", "/anon_hugepage", "/dev/hugepages/", "/[aio]")
 
 
@@ -38,7 +38,8 @@ class Binding(Fact, frozen=True):
     """One process, on one GPU or several. What a list of CPUs or nodes does not tell is None.
 
     main: CPUs of its main thread. threads: the CPUs of its threads, and how many have these. mems: nodes that it may
-    take memory from. cpuset: CPUs that it may be given (cgroup). children: the CPUs of each process it made.
+    take memory from. cpuset: CPUs that it may be given (cgroup). children: the CPUs of each process it made that is on
+    no GPU itself.
     hidden: why its memory was not seen. `is_seen` is false where not even its CPUs were.
     """
 
@@ -80,7 +81,7 @@ class Bindings(Fact, frozen=True):
             raise NothingHere("no process is on a GPU")
         rows = {pid: _row(host, pid) for pid in sorted(found)}
         pages = _of_cgroups(host, numa, found, rows)
-        bound = [_binding(host, group, rows[pid], pages) for pid, group in sorted(found.items())]
+        bound = [_binding(host, group, rows, pages) for _, group in sorted(found.items())]
         return cls(tuple(bound), host.now())
 
 
@@ -106,8 +107,18 @@ def _of_status(host: Host, pid: int) -> Table:
     return {"main": cpus, "cpus": {cpus: 1}, "mems": said.get("Mems_allowed_list", "").strip()} if cpus else {}
 
 
-def _binding(host: Host, group: list[GpuProcess], row: Table, pages: dict[int, Pages]) -> Binding:
+def _children(pid: int, rows: dict[int, Table]) -> Table:
+    """Without those that are on a GPU themselves, ranks that it started, and without theirs."""
+    found = dict(nvml.part(rows[pid], "children"))
+    for rank in [other for other in rows if str(other) in found]:
+        for child in (str(rank), *nvml.part(rows[rank], "children")):
+            found.pop(child, None)
+    return found
+
+
+def _binding(host: Host, group: list[GpuProcess], rows: dict[int, Table], pages: dict[int, Pages]) -> Binding:
     pid, gpus = group[0].pid, tuple(process.pci for process in group)
+    row = rows[pid]
     main = number_list(nvml.text(row, "main", 4096))
     threads = [
         (cpus, count)
@@ -128,7 +139,7 @@ def _binding(host: Host, group: list[GpuProcess], row: Table, pages: dict[int, P
         threads=tuple(threads),
         mems=number_list(nvml.text(row, "mems", 4096)) or None,
         cpuset=_cpuset(host, row),
-        children=tuple(cpus for text in nvml.part(row, "children").values() if (cpus := number_list(str(text)))),
+        children=tuple(cpus for text in _children(pid, rows).values() if (cpus := number_list(str(text)))),
         pages=found,
         hidden=hidden,
         fix=fix,

@@ -62,6 +62,13 @@ class Loaded(Fact, frozen=True):
     def hurt(self) -> Hurt:
         return Hurt(self.process.pid, self.process.user, self.process.job, self.process.command)
 
+    @property
+    def program(self) -> str:
+        """What ranks have in common: ``/opt/x/bin/python3 train.py`` of ``/opt/x/bin/python3 -u train.py --rank 3``."""
+        first, *rest = self.process.command.split() or [""]
+        script = next((word for word in rest if word[:1] != "-"), "")
+        return f"{first} {script}".rstrip("0123456789 ")  # workers are named `VLLM::Worker_TP3`, too
+
     def of(self, kind: str) -> list[Mapped]:
         return [library for library in self.libraries if library.kind == kind]
 

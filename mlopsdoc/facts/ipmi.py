@@ -80,6 +80,7 @@ def _ipmitool(line: str, key: str) -> Sensor | None:
     PS3 Status       | CAh | ok  | 10.3 |
     PS4 Status       | CBh | ns  | 10.4 | No Reading
     PS1 Input Volt   | 07h | ok  | 10.1 | 230 Volts
+    Power Supply 1   | 31h | ok  | 10.1 | 165 Watts, Presence detected
     """
     parts = [part.strip() for part in line.split("|", 4)]
     if len(parts) != 5 or not compiled(r"[0-9A-Fa-f]{2}h").fullmatch(parts[1]):
@@ -88,8 +89,8 @@ def _ipmitool(line: str, key: str) -> Sensor | None:
     place, _, instance = entity.partition(".")
     is_read = status in READ_AS and reading.lower() not in UNREAD_WORDS
     value = number(reading) if is_read else None
-    unit = reading.partition(" ")[2] if value is not None else ""
-    states = () if value is not None or not is_read else _split(reading)
+    unit, _, told = reading.partition(" ")[2].partition(", ") if value is not None else ("", "", reading)
+    states = _split(told) if is_read else ()
     return Sensor(name, place, _instance(instance), "", is_read, states, value, unit, Line(key, line.strip()))
 
 

@@ -12,7 +12,11 @@ from mlopsdoc.facts.power_words import UNIT as UNIT_STATES
 from mlopsdoc.facts.supplies import SANE_VOLTS, SANE_WATTS, Group, Presence, Supply, label, sane
 from mlopsdoc.patterns import compiled
 
-FAULT_NAMES = ("fail", "fault", "alert", "error", "mismatch")
+# Words in the name of a sensor of one fault -> what it means where that is asserted.
+FAULT_NAMES = {
+    "fail": "failed", "fault": "failed", "alert": "failed", "error": "failed", "mismatch": "failed",
+    "ac lost": "no_input", "input lost": "no_input", "over temp": "warns", "slow fan": "warns",
+}  # fmt: skip
 TOTALS = ("pwr consumption", "power consumption", "total power", "sys power", "system power", "total pwr", "sys pwr")
 
 
@@ -23,7 +27,8 @@ def group(sensors: Sequence[Sensor], reading: Reading | None) -> Group:
     for sensor in sensors:
         if sensor not in together and (bay := _bay(sensor)):
             bays.setdefault(bay, []).append(sensor)
-    supplies = tuple(supply for bay, own in bays.items() if (supply := _supply(bay, own)))
+    is_measured = any(_volts(own) for own in bays.values())
+    supplies = tuple(supply for bay, own in bays.items() if (supply := _supply(bay, own, is_measured=is_measured)))
     state = redundancy(tuple(state for sensor in together for state in sensor.states))
     said = next((sensor for sensor in together if redundancy(sensor.states) == state), None) if state else None
     drawn = reading.now if reading and sane(reading.now, SANE_WATTS) else None
@@ -59,9 +64,12 @@ def _bay(sensor: Sensor) -> str:
     return sensor.name if sensor.kind == "Power Supply" and sensor.value is None else ""
 
 
-def _supply(bay: str, sensors: Sequence[Sensor]) -> Supply | None:
-    """One supply; None where no sensor of this bay tells a state (temperatures and the like)."""
-    telling = [s for s in sensors if s.value is None and s.kind in ("", "Power Supply", "Entity Presence")]
+def _supply(bay: str, sensors: Sequence[Sensor], *, is_measured: bool) -> Supply | None:
+    """One supply; None where no sensor of this bay tells a state (temperatures and the like).
+
+    is_measured: whether any supply has a voltage of mains. Then 0 V and no watts are a lost input, whatever the state.
+    """
+    telling = [s for s in sensors if s.kind in ("", "Power Supply", "Entity Presence") and _is_state(s)]
     status = [sensor for sensor in telling if not _is_fault(sensor)]
     if not telling:
         return None
@@ -69,8 +77,11 @@ def _supply(bay: str, sensors: Sequence[Sensor]) -> Supply | None:
     troubles = tuple(dict.fromkeys(m for m in meanings if m and m not in ("present", "absent", "standby")))
     head = next((sensor for sensor in telling if any(_is_bad(_means(sensor, s)) for s in sensor.states)), None)
     head = head or (status or telling)[0]
-    volts = [s.value for s in sensors if s.unit == "Volts" and sane(s.value, SANE_VOLTS)]
+    volts = _volts(sensors)
     drawn = [s.value for s in sensors if s.unit == "Watts" and "out" not in plain(s.name) and s.value is not None]
+    zero = next((s for s in sensors if s.unit == "Volts" and s.value == 0 and "out" not in plain(s.name)), None)
+    if is_measured and zero and not (volts or any(drawn) or {"no_input", "lost_or_out_of_range"} & set(troubles)):
+        troubles, head = ("no_input", *troubles), zero
     named = (status or telling)[0].name
     return Supply(
         label=label(named, bay) if label(named, bay)[-1:].isdecimal() else bay,
@@ -84,19 +95,35 @@ def _supply(bay: str, sensors: Sequence[Sensor]) -> Supply | None:
     )
 
 
+def _volts(sensors: Sequence[Sensor]) -> list[float | None]:
+    """Those of its input."""
+    return [s.value for s in sensors if s.unit == "Volts" and sane(s.value, SANE_VOLTS)]
+
+
+def _is_state(sensor: Sensor) -> bool:
+    """HPE has both in one: the watts of a supply, and its states."""
+    return sensor.value is None or any(meaning(state, STATES) is not None for state in sensor.states)
+
+
 def _is_bad(means: str | None) -> bool:
     return bool(means) and means not in ("present", "standby")
 
 
 def _is_fault(sensor: Sensor) -> bool:
-    return any(word in plain(sensor.name) for word in FAULT_NAMES)
+    return bool(_fault(sensor))
+
+
+def _fault(sensor: Sensor) -> str:
+    return next((means for word, means in FAULT_NAMES.items() if word in plain(sensor.name)), "")
 
 
 def _means(sensor: Sensor, state: str) -> str | None:
     if state.lower() in ("0x1", "0x01"):
         return "present"  # boards that have a type of their own print the first bit bare
     known = meaning(state, STATES)
-    return meaning(state, FAULT) if known is None and _is_fault(sensor) else known
+    if known is not None or not (named := _fault(sensor)):
+        return known
+    return named if (means := meaning(state, FAULT)) == "failed" else means
 
 
 def _presence(meanings: Sequence[str | None], status: Sequence[Sensor], telling: Sequence[Sensor]) -> Presence:

@@ -41,15 +41,17 @@ def gpu_processes(
     sharing: SlurmSharing | None,
     *,
     unowned_gib: float = 1.0,
+    waits_s: float = 60.0,
 ) -> Iterator[Finding]:
     """What a job left keeps memory of a GPU, and the next one fails for want of it, far from the cause.
 
     A warning: memory in use (`unowned_gib`, without what the driver keeps for itself: an idle GPU uses a few MiB)
     and no process; a process that the driver lists and the kernel does not know; a zombie that still holds memory, or
-    one that was killed and does not end (SIGKILL waits for it), or waits in the kernel (D) without any CPU time. All of
-    these in an earlier look too, for what ends takes a moment, or where there was no look and no moment explains it. A
-    worker (multiprocessing, vLLM, SGLang, Ray) that init adopted, for nothing gives it work any more. Several Slurm
-    jobs on a GPU that no shard or MPS shares (without Slurm's configuration a note), or a stranger beside a job.
+    one that was killed and does not end (SIGKILL waits for it), or waits in the kernel (D) without any CPU time for
+    `waits_s` (a slow file server is no fault of a GPU). All of these in an earlier look too, for what ends takes a
+    moment, or where there was no look and no moment explains it. A worker (multiprocessing, vLLM, SGLang, Ray) that
+    init adopted, for nothing gives it work any more. Several Slurm jobs on a GPU that no shard or MPS shares (without
+    Slurm's configuration a note), or a stranger beside a job.
 
     Left alone: a program that was started to outlive its shell, whatever it does; services, displays, pods and
     containers that share a GPU (time slicing); MPS, MIG, vGPU hosts and guests. Not seen from within a container,
@@ -62,7 +64,7 @@ def gpu_processes(
     for process in processes.processes:
         by_pid.setdefault(process.pid, []).append(process)
     for its in by_pid.values():
-        yield from _leftover(its, before, labels)
+        yield from _leftover(its, before, labels, waits_s)
     split = {gpu.id for gpu in health or () if gpu.number("mig_now") == 1}
     for gpu in gpus:
         here = [process for process in processes.processes if process.pci == gpu.id]
@@ -76,12 +78,15 @@ def gpu_processes(
         yield unknown(what, subject=subject or "host", advice=advice, code=code)
 
 
-def _leftover(its: Sequence[GpuProcess], before: Before[GpuProcesses], labels: dict[str, str]) -> Iterator[Finding]:
+def _leftover(
+    its: Sequence[GpuProcess], before: Before[GpuProcesses], labels: dict[str, str], waits_s: float
+) -> Iterator[Finding]:
     one = its[0]
     was = _earlier(one, before)
     if before.fact and was is None:
         return  # what is new may be about to end
     is_worker = one.command.startswith(TITLES) or any(sign in one.command for sign in WORKERS)
+    is_still = was is not None and one.cpu_s is not None and one.cpu_s == was.cpu_s and one.state == was.state == "D"
     is_dead, was_dead = one.state in ("Z", "X"), was is not None and was.state in ("Z", "X")
     since = f", {span(before.seconds)} ago too" if was else ""
     if one.gone:
@@ -93,7 +98,7 @@ def _leftover(its: Sequence[GpuProcess], before: Before[GpuProcesses], labels: d
     elif one.is_killed and (was is None or was.is_killed):
         waits = " and waits in the kernel (state D)" if one.state == "D" else ""
         yield _finding(its, "killed", f"was killed and does not end{waits}{since}", STUCK, labels)
-    elif one.state == "D" and was and was.state == "D" and one.cpu_s is not None and one.cpu_s == was.cpu_s:
+    elif is_still and before.seconds >= waits_s:
         what = f"waits in the kernel (state D) and has not run in the last {span(before.seconds)}"
         yield _finding(its, "waits", what, STUCK, labels)
     elif one.is_adopted and is_worker and (was is None or was.is_adopted):

@@ -35,37 +35,43 @@ class PowerSupplies(Group, frozen=True):
     Asked over the network by Redfish or IPMI where [bmc] says so, else in band, which only root may: `ipmitool sdr
     elist`, `dcmi power reading`, `fru print` where there are two supplies or more (and `dmidecode -t 39` where neither
     that nor the profile tells what they can give), `sel elist` where something is wrong; FreeIPMI where ipmitool is
-    not installed. In band ipmitool waits 15 s for each answer, whatever -N and -R
-    say: what bounds it is the deadline of the question. A BMC that let one pass is not asked again.
+    not installed. In band ipmitool waits 15 s for each answer, whatever -N and -R say: what bounds it is the
+    deadline of the question. A BMC that let one pass is not asked again.
     """
 
     @classmethod
     def read(cls, host: Host, machine: Machine | None, hardware: Hardware) -> PowerSupplies:
         """Raises NothingHere without a BMC or a supply, CannotSee when it does not tell, or the profile wants some."""
-        over = _over(host)
-        if over == "redfish":
-            if found := redfish_power.group(host, is_demanded=True):
-                return cls(*astuple(_rated(host, found, hardware, by_ipmi=False)))
-            raise NothingHere("Redfish lists no power supply: they are the enclosure's, or not monitored")
-        has_device = any(host.link(path).status not in UNSAID for path in DEVICES)
-        has_bmc = has_device or bool(over) or host.link(SMBIOS).status not in UNSAID
-        if host.is_live and not has_device and not over:
-            raise _without_device(has_bmc, machine, hardware.supplies)
-        statuses: set[str] = set()
-        for sensors, drawn, log in TOOLS if host.is_live else (*TOOLS, *PASTED):
-            answer = host.run(*sensors)
-            if answer.status not in UNSAID:
-                found = _by_ipmi(host, answer, (drawn, log), has_bmc, over, machine)
-                still_answers = not found.unseen or answer.status == "truncated"
-                return cls(*astuple(_rated(host, found, hardware, by_ipmi=still_answers)))
-            statuses.add(answer.status)
-        if not host.is_live and (found := redfish_power.group(host)):
-            return cls(*astuple(_rated(host, found, hardware, by_ipmi=False)))
-        if not has_device and not over:
-            raise _without_device(has_bmc, machine, hardware.supplies)
-        if "absent" not in statuses:
-            raise CannotSee("the host has a BMC; what it says was not recorded")
-        raise CannotSee("the host has a BMC, and neither ipmitool nor FreeIPMI is installed to ask it", INSTALL)
+        group, by_ipmi = _group(host, machine, hardware.supplies)
+        supplies = power_capacity.rated(host, group.supplies, by_ipmi=by_ipmi, by_smbios=not hardware.supply_w)
+        return cls(*astuple(replace(group, supplies=supplies)))
+
+
+def _group(host: Host, machine: Machine | None, wanted: int | None) -> tuple[Group, bool]:
+    """What a BMC tells, and whether its inventory may be asked for too; raises NothingHere, CannotSee."""
+    over = _over(host)
+    if over == "redfish":
+        if found := redfish_power.group(host, is_demanded=True):
+            return found, False
+        raise NothingHere("Redfish lists no power supply: they are the enclosure's, or not monitored")
+    has_device = any(host.link(path).status not in UNSAID for path in DEVICES)
+    has_bmc = has_device or bool(over) or host.link(SMBIOS).status not in UNSAID
+    if host.is_live and not has_device and not over:
+        raise _without_device(has_bmc, machine, wanted)
+    statuses: set[str] = set()
+    for sensors, drawn, log in TOOLS if host.is_live else (*TOOLS, *PASTED):
+        answer = host.run(*sensors)
+        if answer.status not in UNSAID:
+            found = _by_ipmi(host, answer, (drawn, log), has_bmc, over, machine)
+            return found, not found.unseen or answer.status == "truncated"
+        statuses.add(answer.status)
+    if not host.is_live and (found := redfish_power.group(host)):
+        return found, False
+    if not has_device and not over:
+        raise _without_device(has_bmc, machine, wanted)
+    if "absent" not in statuses:
+        raise CannotSee("the host has a BMC; what it says was not recorded")
+    raise CannotSee("the host has a BMC, and neither ipmitool nor FreeIPMI is installed to ask it", INSTALL)
 
 
 def _over(host: Host) -> str:
@@ -90,7 +96,8 @@ def _without_device(has_bmc: bool, machine: Machine | None, wanted: int | None) 
 def _by_ipmi(
     host: Host, answer: Answer, more: tuple[tuple[str, ...], ...], has_bmc: bool, over: str, machine: Machine | None
 ) -> Group:
-    """The supplies by the sensors in an answer; raises NothingHere, CannotSee."""
+    """The supplies by the sensors in an answer; raises NothingHere, CannotSee. more: what tells watts, and the log."""
+    drawn, log = more
     sensors = ipmi.sensors(answer)
     group = ipmi_power.group(sensors, None)
     if not group.supplies and not group.redundancy:
@@ -101,22 +108,16 @@ def _by_ipmi(
     if answer.status in ("timeout", "failed"):
         why = "it did not end" if answer.status == "timeout" else _words(answer)
         return replace(group, unseen=f"the BMC told of only a part of its sensors: {why}")
-    said = host.run(*more[0])
+    said = host.run(*drawn)
     group = ipmi_power.group(sensors, ipmi.reading(said))
     if said.status == "timeout" or (said.status == "failed" and NO_SESSION in _words(said)):
         why = _words(said)  # asked for more, it would cost a deadline each time
         return replace(group, unseen=f"the BMC stopped answering: {said.key.removeprefix('run ')}: {why}")
     if any(supply.troubles or supply.presence != "present" for supply in group.supplies):
-        group = sel.with_times(group, host.run(*more[1]), host.now())
+        group = sel.with_times(group, host.run(*log), host.now())
     if answer.status == "truncated":
         return replace(group, unseen="only a part of what the BMC says is here: there may be other supplies")
     return group
-
-
-def _rated(host: Host, group: Group, hardware: Hardware, *, by_ipmi: bool) -> Group:
-    """With what the supplies can give. by_ipmi: whether the BMC's inventory may be asked for too."""
-    supplies = power_capacity.rated(host, group.supplies, by_ipmi=by_ipmi, by_smbios=not hardware.supply_w)
-    return replace(group, supplies=supplies)
 
 
 def _refusal(answer: Answer, is_list: bool, has_bmc: bool, over: str, machine: Machine | None) -> Exception:

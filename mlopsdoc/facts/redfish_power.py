@@ -20,12 +20,12 @@ from mlopsdoc.patterns import compiled
 
 ROOT = "/redfish/v1/Chassis"
 MAX_MEMBERS = 64
-GONE = ("Absent",)
+GONE = "Absent"
 MISSING = ("absent", "not_captured")
 EXTRA = (*MISSING, "failed", "denied", "ok", "truncated")  # of what only adds to a supply: many BMCs break there
 HANGS = "no answer in time, so it was not asked further"
 LOOK = "see whether address, user and password of [bmc] in config.toml are right; the runbook has the steps"
-OFFLINE = ("UnavailableOffline",)
+OFFLINE = "UnavailableOffline"
 HEALTH = {"OK": "full", "Warning": "degraded", "Critical": "lost"}
 ORDER = ("", "none", "full", "degraded", "lost")
 Object: TypeAlias = Mapping[str, Any]
@@ -48,7 +48,7 @@ def group(host: Host, *, is_demanded: bool = False) -> Group | None:
             return replace(found, unseen=service.said())
     if is_demanded and service.refused:
         raise CannotSee(service.said(), LOOK)
-    return _cut_out(host)
+    return None if host.is_live else _cut_out(host)
 
 
 class _Service:
@@ -101,35 +101,32 @@ def _of_subsystem(service: _Service, chassis: Object) -> Group | None:
 def _of_power(service: _Service, chassis: Object, spared: tuple[str, ...] = MISSING) -> Group | None:
     """The older model: everything in one resource."""
     address = _link(chassis.get("Power"))
-    return _of_one(service.get(address, spared), f"read {address}", "")
+    return _of_one(service.get(address, spared), f"read {address}")
 
 
-def _of_one(power: Object, key: str, unseen: str) -> Group | None:
+def _of_one(power: Object, key: str) -> Group | None:
     """``{"PowerControl": [..], "PowerSupplies": [..], "Redundancy": [..]}``"""
     given = _dicts(power.get("PowerSupplies"))
     if not given:
         return None
-    supplies = [_supply(one, NOTHING, key, number) for number, one in enumerate(given)]
-    supplies = [_without_input(supply, one, given) for supply, one in zip(supplies, given, strict=True)]
+    supplies = [_without_input(_supply(one, NOTHING, key, number), one, given) for number, one in enumerate(given)]
     control = next(iter(_dicts(power.get("PowerControl"))), NOTHING)
     drawn = sane(_number(control.get("PowerConsumedWatts")), SANE_WATTS)
     metrics = _dict(control.get("PowerMetrics"))
     most = sane(_number(metrics.get("MaxConsumedWatts")), SANE_WATTS)
     line = Line(key, f"PowerConsumedWatts: {drawn:g}") if drawn else None
     group = _together(_dicts(power.get("Redundancy")), "Mode", key)
-    return Group(tuple(supplies), *group, drawn=drawn, drawn_line=line, most=most, unseen=unseen)
+    return Group(tuple(supplies), *group, drawn=drawn, drawn_line=line, most=most)
 
 
 def _cut_out(host: Host) -> Group | None:
     """Resources that somebody copied without their address; part of a whole."""
+    power, single = host.run("redfish", "Power"), host.run("redfish", "PowerSupply")
+    found = next(filter(None, (_of_one(value, power.key) for value in _values(power))), None)
+    if found is None:
+        found = Group(tuple(_supply(one, NOTHING, single.key, number) for number, one in enumerate(_values(single))))
     unseen = "only a part of what Redfish says is here: whether there are other supplies is not known"
-    power = host.run("redfish", "Power")
-    for value in _values(power):
-        if found := _of_one(value, power.key, unseen):
-            return found
-    single = host.run("redfish", "PowerSupply")
-    supplies = [_supply(value, NOTHING, single.key, number) for number, value in enumerate(_values(single))]
-    return Group(tuple(supplies), unseen=unseen) if supplies else None
+    return replace(found, unseen=unseen) if found.supplies else None
 
 
 def _supply(given: Object, metrics: Object, key: str, number: int = 0) -> Supply:
@@ -145,7 +142,7 @@ def _supply(given: Object, metrics: Object, key: str, number: int = 0) -> Supply
     line_state = _text(given.get("LineInputStatus"))
     watts, at_line = _watts(given, volts)
     said = [("State", state), ("Health", health), ("LineInputStatus", line_state)]
-    words = ", ".join(f"{name} {value}" for name, value in said if value)
+    words = ", ".join(f"{field} {value}" for field, value in said if value)
     return Supply(
         label=label(name, identity),
         name=name,
@@ -169,20 +166,20 @@ def _feed(names: Any) -> str:
 
 
 def _presence(state: str, health: str) -> Presence:
-    if state in GONE:
+    if state == GONE:
         return "absent"
     return "present" if state or health else "unread"
 
 
 def _troubles(state: str, health: str, line_state: str) -> tuple[str, ...]:
-    if state in GONE:
+    if state == GONE:
         return ()
     found: list[str] = []
     if line_state == "LossOfInput":
         found.append("no_input")
     elif line_state == "OutOfRange":
         found.append("out_of_range")
-    elif state in OFFLINE and health != "OK":
+    elif state == OFFLINE and health != "OK":
         found.append("offline")
     elif health == "Critical":
         found.append("failed")

@@ -26,7 +26,7 @@ def test_what_a_verb_prints_is_shown_and_a_refusal_is_one_line() -> None:
         await stage.press("colon", *"explain zfs_scrub", "enter")
         await stage.sees("mlopsdoc explain zfs_scrub", "threshold")
         await stage.press("escape", "colon", *"explain zfs_scrap", "enter")
-        await stage.sees("do you mean zfs_scrub?")
+        await stage.sees("do you mean", "zfs_scrub?")
         await stage.press("colon", *"runbook run zfs_scrub", "enter")
         await stage.sees("only what changes nothing is run here")
 

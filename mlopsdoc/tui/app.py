@@ -11,7 +11,7 @@ from typing import ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.drivers import linux_driver
-from textual.events import Event, Key
+from textual.events import Event, Key, Paste
 
 from mlopsdoc.clean import one_line
 from mlopsdoc.model import Report
@@ -21,7 +21,7 @@ from mlopsdoc.tui.exporting import exported
 from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.frame import PANES, Frame
 from mlopsdoc.tui.messages import DryRun, Notice, StepDone
-from mlopsdoc.tui.wire import Again, Pause, Touch
+from mlopsdoc.tui.wire import Again, Order, Pause, Touch
 
 BUG = 70
 OFF = "this is a recording: it does not change, and actions are off"
@@ -80,7 +80,9 @@ class Doctor(Frame):
     async def on_event(self, event: Event) -> None:
         """Each key to its end before the next: over a slow link several come at once, and what was typed ahead is
         meant for what the key before it has opened, or chosen."""
-        if not isinstance(event, Key) or event.is_forwarded:
+        if isinstance(event, Paste):
+            self.footer.paste(event.text)
+        elif not isinstance(event, Key) or event.is_forwarded:
             await super().on_event(event)
         elif not self.footer.takes(event):
             if self.notice:
@@ -139,7 +141,7 @@ class Doctor(Frame):
 
     @on(DryRun)
     def _dry_run(self, event: DryRun) -> None:
-        self.feed.order(Touch(*event.question))
+        self._order(Touch(*event.question))
 
     @on(StepDone)
     def _step_done(self) -> None:
@@ -270,14 +272,21 @@ class Doctor(Frame):
     def _ask(self, check: str) -> None:
         if not self.board.plan.live:
             self.tell(OFF)
-        elif self.feed.order(Again(check)):
+        elif self._order(Again(check)):
             self.board.awaited = {check} if check else {planned.id for planned in self.board.plan.checks}
             self.draw_all()
+
+    def _order(self, order: Order) -> bool:
+        """Whether it is heard; if not, the reader is told."""
+        heard = self.feed.order(order)
+        if not heard:
+            self.tell("nothing is asked any more: q, then start again")
+        return heard
 
     def action_pause(self) -> None:
         if not self.board.plan.live:
             self.tell(OFF)
-        elif self.feed.order(Pause(not self.board.paused)):
+        elif self._order(Pause(not self.board.paused)):
             self.board.paused = not self.board.paused
             self.draw_all()
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from mlopsdoc.model import HostInfo, Source, Status
 from mlopsdoc.report.text import age
-from mlopsdoc.tui.board import Board
-from mlopsdoc.tui.words import Line, Span, fitted, size
+from mlopsdoc.tui.board import GLYPHS, Board
+from mlopsdoc.tui.words import Line, Span, fitted, paragraph, size
 
+# The last two are kept where there is no room for all.
 _LIVE_KEYS = ("j/k move", "Enter open", "b runbook", "x step", "f problems", "r again", "? help", "q quit")
 _RECORDED_KEYS = ("j/k move", "Enter open", "b runbook", "f problems", "? help", "q quit")
+_OVER_KEYS = ("j/k move", "/ find", "y copy", "Esc back", "? help")
 _STEP_KEYS = ("X run", "D dry run", "[ ] others", "U undo", "^x stop", "y copy", "Esc back", "? help")
+_RECORDED_STEP_KEYS = ("D dry run", "[ ] others", "y copy", "Esc back", "? help")
 
+MAX_LINES = 6  # of a word to the reader
 SILENT_S = 45.0  # the slowest question has 30 s, and a round rests for 2
 
 
@@ -19,9 +23,11 @@ def header(board: Board, width: int) -> list[Line]:
     host = board.report.host if board.report else HostInfo("")
     name = host.name or ("a host without a name" if board.report else "mlopsdoc")
     word, rest, style = _state(board)
+    counts = _counts(board, width - size(word) - min(size(name), 12))
+    name = fitted(name, max(min(size(name), width - size(word) - _size(counts) - 4), 1))
     about = ", ".join(part for part in (host.gpus, host.product, host.os, host.cpus, host.memory) if part)
     return [
-        _between([(f" {name} ", "bold"), (f" {word}", style)], _counts(board), width),
+        _between([(f" {name} ", "bold"), (f" {word}", style)], counts, width),
         _between([(f" {rest}", "")], [(about, "dim")] if about else [], width),
     ]
 
@@ -40,15 +46,15 @@ def _between(left: list[Span], right: list[Span], width: int) -> Line:
 
 def _state(board: Board) -> tuple[str, str, str]:
     """In a word, in a sentence, and its style."""
-    if board.trouble:
-        return "TROUBLE", board.trouble, "critical"
     report = board.report
+    clock = (report.taken_at or "")[11:16] if report else ""
+    if board.trouble:
+        return "TROUBLE", (f"of {clock} UTC; " if clock else "") + board.trouble, "critical"
     if report is None:
         done = f"{len(board.results)} of {len(board.plan.checks)} checks" if board.plan.checks else ""
         return "LOOKING", done, "value"
     if report.sources and not board.plan.live:
         return "RECORDING", _recorded(report.sources[0]), "value"
-    clock = (report.taken_at or "")[11:16]
     if board.recalled_s is not None:
         return "LAST RUN", f"{clock} UTC, {age(board.recalled_s)} ago: looking again", "warning"
     if board.paused:
@@ -64,26 +70,38 @@ def _recorded(source: Source) -> str:
     return f"of {taken} UTC, {age(source.age_s)} old{whole}; actions are off"
 
 
-def _counts(board: Board) -> list[Span]:
-    """``1 critical``, ``2 warning``, ``1 ok``, ``1 muted``."""
+def _counts(board: Board, room: int) -> list[Span]:
+    """``1 muted``, ``1 critical``, ``2 warning``, ``1 ok``; where there is no room ``[X]1``, ``[!]2``, ``[ok]1``."""
     muted: list[Span] = [(f"{board.muted()} muted", "dim")] if board.muted() else []
-    return muted + [
-        (f"{count} {status.value}", status.value)
-        for status, count in board.counts().items()
-        if count and status is not Status.SKIPPED
-    ]
+    found = [(status, count) for status, count in board.counts().items() if count and status is not Status.SKIPPED]
+    counts = muted + [(f"{count} {status.value}", status.value) for status, count in found]
+    if _size(counts) + 4 <= room:
+        return counts
+    return [(f"{GLYPHS[status]}{count}", status.value) for status, count in found] + muted
+
+
+def _size(spans: list[Span]) -> int:
+    """With the blanks before each."""
+    return sum(2 + size(text) for text, _ in spans)
 
 
 def footer(board: Board, at: str, notice: str, width: int) -> list[Line]:
     """The keys that matter most, or a word about what has just been pressed."""
     if notice:
-        return [((fitted(f" {notice}", width), "warning"),)]
+        return paragraph(notice, width - 1, "warning", (" ", ""))[:MAX_LINES]
+    *keys, help_key, last = _keys(board, at)
+    while keys and sum(len(entry) + 2 for entry in (*keys, help_key, last)) > width + 1:
+        keys.pop()
     spans: list[Span] = []
-    used = 1
-    for entry in _STEP_KEYS if at == "step" else _LIVE_KEYS if board.plan.live else _RECORDED_KEYS:
-        if used + len(entry) + 2 > width + 1:
-            break
+    for entry in (*keys, help_key, last):
         key, _, word = entry.partition(" ")
         spans += [("  " if spans else " ", ""), (key, "bold"), (" ", ""), (word, "dim")]
-        used += len(entry) + 2
     return [tuple(spans)]
+
+
+def _keys(board: Board, at: str) -> tuple[str, ...]:
+    if at == "step":
+        return _STEP_KEYS if board.plan.live else _RECORDED_STEP_KEYS
+    if at in ("book", "help", "doctor", "aside"):
+        return _OVER_KEYS
+    return _LIVE_KEYS if board.plan.live else _RECORDED_KEYS

@@ -100,6 +100,7 @@ class Frame(App[int]):
     def _hear(self, event: EngineSaid) -> None:
         if isinstance(event.said, Touched):
             self.step.touches(event.said.rows)
+            self.tell("")  # that it was on its way
             return
         self.board.hear(event.said)
         self.heard = monotonic()

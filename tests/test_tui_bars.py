@@ -1,0 +1,76 @@
+"""The lines above and below the panes, where there is little room, and what is typed there."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+from textual.events import Paste
+
+from mlopsdoc.model import HostInfo, Status
+from mlopsdoc.tui import bars, wire
+from mlopsdoc.tui.words import as_text
+
+from .test_tui import Stage, bad_night, board_of, found, plan_of, play, report, result
+
+
+@pytest.mark.parametrize("at", ["checks", "step", "book", "help"])
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_last_line_keeps_how_to_get_on_and_away(at: str, width: int) -> None:
+    (line,) = bars.footer(board_of(result("disks", "storage")), at, "", width)
+    assert len(as_text(line)) <= width
+    assert as_text(line).endswith("?" + (" help  q quit" if at == "checks" else " help"))
+    assert at == "checks" or "Esc back" in as_text(line)
+    assert "X run" not in as_text(line)  # it is a recording
+
+
+def test_no_name_is_so_long_that_the_counts_are_not_seen() -> None:
+    made = report(result("heat", "gpu", found("heat", Status.CRITICAL, "GPU 1")), result("disks", "storage"))
+    for name in ("gpu-17", "gpu-node-0017.rack-12.pod-3.cluster.example.com", "\u6f22" * 40):
+        board = board_of()
+        board.hear(wire.Made(replace(made, host=HostInfo(name))))
+        for width in (30, 40, 80):
+            first = as_text(bars.header(board, width)[0])
+            assert "1 critical  1 ok" in first or "[X]1  [ok]1" in first, (name, width, first)
+            assert name[:2] in first
+
+
+def test_an_engine_that_ended_says_of_when_the_screen_is_and_answers_no_key_with_silence() -> None:
+    made = report(result("disks", "storage"))
+
+    async def story(stage: Stage) -> None:
+        await stage.sees("TROUBLE", "of 03:10 UTC; what runs the checks has ended")
+        for key in ("r", "R", "p"):
+            await stage.press(key)
+            await stage.sees("nothing is asked any more")
+            await stage.press("j")
+
+    play(story, plan_of(made, live=True), wire.Made(made), hang_up=True)
+
+
+def test_what_is_typed_and_pasted_is_seen_where_the_question_is_long() -> None:
+    heat = found("heat", Status.CRITICAL, "GPU 1")
+    made = report(result("heat", "gpu", heat))
+
+    async def story(stage: Stage) -> None:
+        await stage.sees("LIVE", "CRITICAL GPU 1" if stage.app.size.width > 60 else "GPU 1")
+        stage.app.post_message(Paste("rq"))  # nothing was asked
+        await stage.press("m", *"4h a new")
+        await stage.sees("today)", " 4h a new")
+        stage.app.post_message(Paste(" one\x1b[31m comes\r\ntoday\r\n"))
+        await stage.sees(" 4h a new one comes today")
+        await stage.press("escape")
+        await stage.until(lambda text: "one comes" not in text and "? help  q quit" in text)
+
+    for at in ((80, 24), (60, 16), (40, 20)):
+        play(story, plan_of(made, live=True), wire.Made(made), at=at)
+
+
+def test_a_long_word_to_the_reader_is_read_whole() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("[X]")
+        stage.app.tell(f"saved /{'very/long/' * 9}mlopsdoc.svg and .txt")
+        await stage.sees("mlopsdoc.svg and .txt")
+        await stage.press("j")
+        await stage.until(lambda text: "saved" not in text)
+
+    play(story, *bad_night(), at=(60, 16))

@@ -36,12 +36,14 @@ class Ledger:
 
     def get(self, fact: FactType) -> Any:
         """The fact; raises what its reading raised."""
-        with self._lock:
-            turn = self._turns.setdefault(fact, threading.RLock())
-        with turn:
-            if fact not in self._outcome:
-                self._outcome[fact] = self._read(fact)
-            outcome = self._outcome[fact]
+        outcome = self._outcome.get(fact)
+        if outcome is None:
+            with self._lock:
+                turn = self._turns.setdefault(fact, threading.RLock())
+            with turn:
+                if fact not in self._outcome:
+                    self._outcome[fact] = self._read(fact)
+                outcome = self._outcome[fact]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

@@ -94,19 +94,20 @@ class Replay(Host):
         key = tree_key(pattern)
         paths = self.recording.trees.get(key)
         if paths is None:
-            start = "read " + re.split(r"[*?[]", pattern, maxsplit=1)[0]
-            matches = _pattern(pattern).fullmatch
-            paths = [key[len("read ") :] for key in self.keys(start) if matches(key, len("read "))]
+            start, matches = _pattern(pattern)
+            answers = self.recording.answers
+            files = {key[len("read ") :]: answers[key] for key in self.keys(start) if matches(key, len("read "))}
             listing = self._answer(key)
             if listing.status == "absent":  # a host that was written by hand is whole
                 listing = Answer(key, "ok", at=self.recording.taken_at)
-            elif paths:
+            elif files:
                 listing = Answer(
                     key, "truncated", why="there may be more than was recorded", at=self.recording.taken_at
                 )
         else:
+            files = {path: self.read(path) for path in paths}
             listing = self._answer(key)
-        return Tree(listing, {path: self.read(path) for path in paths})
+        return Tree(listing, files)
 
     def keys(self, start: str) -> list[str]:
         """The keys of all answers that begin so, sorted."""
@@ -123,13 +124,13 @@ class Replay(Host):
 
 
 @cache
-def _pattern(pattern: str) -> re.Pattern[str]:
-    """The pattern of a tree: ``*``, ``?`` and ``[a-z]``, none of which goes beyond a slash."""
+def _pattern(pattern: str) -> tuple[str, Callable[[str, int], object]]:
+    """How the keys of a tree's files begin, and whether one from a place on matches its pattern: ``*``, ``?`` and
+    ``[a-z]``, none of which goes beyond a slash."""
     wild = {"*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*|\?|\[!?[^]]+\])", pattern)
-    return re.compile(
-        "".join(wild.get(p) or (p.replace("[!", "[^") if p.startswith("[") else re.escape(p)) for p in parts)
-    )
+    source = "".join(wild.get(p) or (p.replace("[!", "[^") if p.startswith("[") else re.escape(p)) for p in parts)
+    return "read " + re.split(r"[*?[]", pattern, maxsplit=1)[0], re.compile(source).fullmatch
 
 
 class Recorder(Host):

@@ -1,4 +1,4 @@
-"""nvlink_links and nvlink_errors beyond their snapshots: thresholds at their edges, pasted output, hosts that must stay silent."""
+"""nvlink_links and nvlink_errors beyond their snapshots: thresholds at their edges, pasted output, silent hosts."""
 
 import json
 from pathlib import Path

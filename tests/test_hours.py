@@ -34,11 +34,10 @@ def after(rounds: int, terminal: Terminal, counter: Path) -> tuple[int, float]:
         before, held = held, int(counter.read_text() or 0) if counter.exists() else 0
         silent = silent + 1 if held == before else 0
         assert terminal.process.poll() is None and silent < 300, terminal.out[-1000:]
-    pids: list[int] = []
+    pids = {*family(terminal.process.pid)}
     for _ in range(20):  # a tool that runs at the moment is not left behind
         terminal.take(0.1)
-        found = family(terminal.process.pid)
-        pids = found if not pids or len(found) < len(pids) else pids
+        pids &= {*family(terminal.process.pid)}
     return len(pids), sum(own_mb(pid) for pid in pids)
 
 

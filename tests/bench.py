@@ -173,11 +173,12 @@ def _screen(
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it."""
-    found = [pid]
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += family(int(child))
-    return found
+    """A process and all below it; nothing of one that has ended meanwhile."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(one for child in children for one in family(int(child)))]
 
 
 def _resident_mb(pid: int) -> float:

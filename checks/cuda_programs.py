@@ -62,7 +62,7 @@ def _used(cuda: CudaLibraries | None) -> list[str]:
 
 def _of(level: Callable[..., Finding], code: str, summary: str, advice: str, *lines: Line | None) -> Finding:
     """A finding about no single job."""
-    return level(summary, subject=DRIVER, code=code, advice=advice, evidence=lines)
+    return level(summary, subject=DRIVER, code=code, advice=advice, evidence=[*dict.fromkeys(lines)])
 
 
 def _compat(driver: Driver, files: DriverFiles | None, is_consumer: bool, name: str) -> Iterator[Finding]:
@@ -190,7 +190,7 @@ def _several_nccl(job: list[Loaded]) -> Iterator[Finding]:
     for loaded in job:
         programs.setdefault(loaded.program, {}).update({one.version: one for one in loaded.of("libnccl")[:1]})
     told = [{version: one for version, one in found.items() if version} for found in programs.values()]
-    versions = max(told, key=len, default={})
+    versions = max(told, key=len)
     clash = next((library for library in first if len({w.partition("-")[0] for w in library.wheels}) > 1), None)
     if twice:
         yield _of_job(

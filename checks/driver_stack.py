@@ -15,6 +15,11 @@ NOT_LOADED = 9
 DRIVER = "driver"  # the subject of what does not keep NVML from working now; the rest is of the host
 ANSWERS = "nvidia-smi can talk to the driver, so module and library fit; more is not in this recording"
 RELOAD = "drain the node, end every GPU process and reload the modules, or reboot: the runbook has the steps"
+UNSEEN = (
+    "`modinfo -F version nvidia` says which module is on disk: where it is that of the libraries, drain the node and "
+    "reload the modules, or reboot; else install the same version of both first: the runbook has the steps"
+)
+BUILD = "`dkms status`, then `sudo dkms autoinstall{}`, or install the module package for this kernel"
 LEGACY = "install the same version of both, then reload the modules or reboot: the runbook has the steps"
 
 
@@ -71,13 +76,14 @@ def _module(driver: Driver, files: DriverFiles | None, is_root: bool) -> Iterato
     elif not loaded and (is_refused or (driver.on_disk and driver.is_unloaded and not driver.in_container)):
         yield _not_loaded(driver, files)
     elif driver.code == MISMATCH:
-        is_updated = not library or not loaded or is_same(library.version, driver.on_disk.version)
-        yield _mismatch(driver, RELOAD if is_updated else LEGACY)
+        disk = driver.on_disk.version
+        is_updated = not library or not loaded or is_same(library.version, disk) or may_be(library.version, disk)
+        yield _mismatch(driver, RELOAD if is_updated else LEGACY if driver.on_disk else UNSEEN)
     elif loaded and library and not is_same(loaded.version, library.version) and not driver.in_container:
         if is_same(library.version, driver.on_disk.version):
             yield _pending(driver)
         elif driver.code != 0:
-            yield _mismatch(driver, LEGACY)
+            yield _mismatch(driver, LEGACY if driver.on_disk else UNSEEN)
     elif loaded and driver.libcuda and not is_same(loaded.version, driver.libcuda.version):
         what = (
             f"libcuda is {driver.libcuda.version}, but the loaded kernel module and libnvidia-ml are {loaded.version}: "
@@ -130,6 +136,7 @@ def _not_loaded(driver: Driver, files: DriverFiles | None) -> Finding:
         f"the nvidia kernel module is not loaded{f': {why}' if why else gone}: no program can use a GPU",
         code="not_loaded",
         advice=advice
+        or (f"{BUILD.format(f' -k {driver.kernel}')}; then sudo modprobe nvidia" if driver.is_missing_on_disk else "")
         or "sudo modprobe nvidia; where that fails `sudo dmesg | grep -i -e nvrm -e nvidia -e nouveau -e lockdown` and "
         "`dkms status` say why: the runbook has the steps",
         covers=["host"],
@@ -190,9 +197,7 @@ def _next_boot(driver: Driver, files: DriverFiles | None) -> Iterator[Finding]:
             "not_on_disk",
             f"kernel module {loaded.version} is loaded, but {why or f'none is on disk for kernel {driver.kernel}'}: "
             "after the next boot no program can use a GPU",
-            advice
-            or "build it before the host reboots: `dkms status`, then `sudo dkms autoinstall`, or install the module "
-            "package for this kernel",
+            advice or f"build it before the host reboots: {BUILD.format('')}",
             loaded.line,
             line,
         )

@@ -131,8 +131,9 @@ def numa_binding(
             yield _part(place, memory)
     if loose:
         yield _loose(loose)
-    if unseen:
-        yield _unseen(unseen)
+    for is_seen in (False, True):
+        if places := [place for place in unseen if place.bound.is_seen == is_seen]:
+            yield _unseen(places, is_seen=is_seen)
 
 
 def _place(bound: Binding, numa: Numa, distance: int, floor: int) -> Place | None:
@@ -177,7 +178,7 @@ def _cpus(place: Place, numa: Numa) -> Iterator[Wrong]:
     count, away = (sum(count for _, count in threads) for threads in (bound.threads, far))
     if away * 2 > count:
         whose = "all its" if away == count else f"{away} of its"
-        threads = "its one thread" if count == 1 else f"{whose} {count} threads"
+        threads = "its main thread" if count == 1 else f"{whose} {count} threads"
         yield Wrong("cpus", f"{threads} can run on {_where([cpus for cpus, _ in far], numa)} only")
     elif not bound.main & place.near_cpus:
         yield Wrong("main_thread", f"its main thread can run on {_where([bound.main], numa)} only")
@@ -281,14 +282,15 @@ def _loose(loose: list[Place]) -> Finding:
     )
 
 
-def _unseen(unseen: list[Place]) -> Finding:
+def _unseen(unseen: list[Place], *, is_seen: bool) -> Finding:
     whys = sorted({place.bound.hidden or "they cannot be looked at from here" for place in unseen})
     fixes = [place.bound.fix for place in unseen if place.bound.fix]
-    blind = [place for place in unseen if not place.bound.is_seen]
-    what = "where they run and where their memory is" if blind else "on which NUMA node their memory is"
+    one = len(unseen) == 1
+    memory = f"on which NUMA node {'its' if one else 'their'} memory is"
+    what = memory if is_seen else f"where {'it runs' if one else 'they run'}, and {memory}"
     return unknown(
         f"not known of {_pids(unseen)}: {what} ({'; '.join(whys[:3])})",
-        code="unseen",
+        code="unseen_memory" if is_seen else "unseen",
         advice=fixes[0] if fixes else "",
     )
 

@@ -313,3 +313,29 @@ def test_headers_are_asked_for_only_where_a_module_lacks(reference: Recording) -
     put(reference, {"run dkms status": "zfs/2.2.7, 6.8.0-87-generic, x86_64: installed\n"})
     (finding,) = [finding for finding in judge(reference).findings if finding.status.is_alarm]
     assert "none is on disk" in finding.summary
+
+
+LOADED, KERNEL = "read /proc/driver/nvidia/version", "read /proc/sys/kernel/osrelease"
+SMI = "Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 580.105\n"
+DKMS = "nvidia/580.95.05, 6.8.0-85-generic, x86_64: installed\nnvidia/580.105.08, 6.8.0-87-generic, x86_64: installed\n"
+MODINFO = (
+    "filename: /lib/modules/6.8.0-87-generic/updates/dkms/nvidia.ko.zst\nversion:        {}\nsupported: external\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "wanted"),
+    [
+        ("run dkms status", DKMS, "drain the node"),
+        ("run modinfo nvidia", MODINFO.format("580.105.08"), "drain the node"),
+        ("run modinfo nvidia", MODINFO.format("580.95.05"), "install the same version"),
+        ("run modinfo -k 6.8.0-90-generic nvidia", MODINFO.format("580.105.08"), "`modinfo -F version nvidia` says"),
+        ("run modinfo nvidia_fs", MODINFO.format("2.24.3"), "`modinfo -F version nvidia` says"),
+        ("run dkms status", DKMS.replace("-87-", "-90-"), "`modinfo -F version nvidia` says"),
+    ],
+)
+def test_the_module_on_disk_as_people_ask_for_it(key: str, text: str, wanted: str) -> None:
+    loaded = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\n"
+    result = pasted({LOADED: loaded, "!run nvidia-smi": SMI, KERNEL: "6.8.0-87-generic\n", key: text})
+    found = next(found for found in result.findings if found.code == "mismatch")
+    assert found.advice.startswith(wanted)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mlopsdoc import catalog
+from mlopsdoc import catalog, opening
 from mlopsdoc.engine import run
 from mlopsdoc.facts.bindings import numa_maps, numa_stat, numastat
 from mlopsdoc.facts.numa import Numa, number_list, ranges, topology
@@ -308,7 +308,7 @@ def test_a_real_process_on_the_wrong_cpus_is_found_live(tmp_path: Path, library:
             process.kill()
     [found] = report["checks"][0]["findings"]
     assert (found["status"], found["subject"]) == ("warning", f"pid {pid}")
-    assert f"its one thread can run on node 1 (CPUs {cpu}) only" in found["summary"]
+    assert f"its main thread can run on node 1 (CPUs {cpu}) only" in found["summary"]
     assert f"sudo taskset -acp {cpu + 1}-223 {pid}" in found["advice"]
 
 
@@ -337,3 +337,27 @@ def test_the_farther_part_of_a_socket_is_near() -> None:
         key = f"read /sys/devices/system/node/node{number}/distance"
         answer(recording, key, recording.answers[key].text.replace("12", "17"))
     assert judged(recording).status.value == "ok"
+
+
+PASTED = """$ taskset -p 41230
+pid 41230's current affinity mask: {mask}
+$ head -1 /proc/41230/numa_maps
+7f8d30b4c000 default anon=9 dirty=9 active=0 N0=9 kernelpagesize_kB=4
+$ numastat -p 41230
+
+Per-node process memory usage (in MBs) for PID 41230 (python3)
+                           Node 0          Node 1           Total
+                  --------------- --------------- ---------------
+Private                    112.40        36142.01        36254.41
+Total                      112.40        36142.01        36254.41
+$
+"""
+
+
+@pytest.mark.parametrize(("mask", "codes"), [("fffffff", ["memory"]), ("3f00000000000000", ["cpus"])])
+def test_masks_and_counted_pages_that_somebody_pasted(tmp_path: Path, mask: str, codes: list[str]) -> None:
+    (tmp_path / "pasted.txt").write_text(PASTED.format(mask=mask))
+    recording = reference()
+    del recording.answers["probe bindings 41230"]
+    recording.answers |= opening.recording(str(tmp_path / "pasted.txt"))[0].recording.answers
+    assert [found.code for found in judged(recording).findings if found.status.is_alarm] == codes

@@ -8,6 +8,7 @@ from typing import cast
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.authoring import NEEDS_ROOT
 from mlopsdoc.facts import nvml
+from mlopsdoc.facts.asked import asked
 from mlopsdoc.facts.gpu_processes import GpuProcess, GpuProcesses
 from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.facts.numa import Numa, is_number, number_list
@@ -222,9 +223,8 @@ def _of_numa_maps(host: Host, pid: int, rss_kb: int) -> tuple[Pages | None, str,
         why = f"counting the pages of {size(rss_kb * 1024)} would hold it up"
         return None, why, f"`sudo numastat -p {pid}` counts them, once"
     answer = host.read(f"/proc/{pid}/numa_maps")
-    if not answer.said and not host.is_live:
-        counted = host.run("numastat", "-p")
-        if found := numastat(counted.text if counted.said else "", pid):
+    for counted in asked(host, "numastat") if answer.status != "ok" else ():
+        if counted.said and (found := numastat(counted.text, pid)):
             return Pages(found, "", (pid,), Line(counted.key, f"pid {pid}: {_in_words(found)}")), "", ""
     if answer.status != "ok":
         is_denied = answer.status == "denied"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import decode, one_line
 from mlopsdoc.facts import driver_words, nvml
+from mlopsdoc.facts.asked import asked
 from mlopsdoc.facts.driver_versions import is_driver, is_same, may_be
 from mlopsdoc.facts.driver_words import Word
 from mlopsdoc.facts.gpu_signs import nothing_here
@@ -93,7 +94,7 @@ class Driver(Fact, frozen=True):
         in_container = bool(machine.container)
         operator = not in_container and host.read(f"{OPERATOR}/etc/os-release").said
         near = not in_container and not operator
-        on_disk, missing = _on_disk(host) if near else (Part(), False)
+        on_disk, missing = _on_disk(host, machine.kernel) if near else (Part(), False)
         below = OPERATOR if operator else ""
         linked, libcuda = (Part() if in_container else _library(host, below, name) for name in LIBRARIES)
         if code == 0 or may_be(library.version, linked.version):
@@ -152,7 +153,7 @@ def _refused(host: Host) -> tuple[Part, Part]:
     return Part(versions[0], line), Part(versions[1], line)
 
 
-def _on_disk(host: Host) -> tuple[Part, bool]:
+def _on_disk(host: Host, kernel: str) -> tuple[Part, bool]:
     """What modinfo finds for the running kernel, and whether it found that there is none. Debian names it otherwise::
 
     modinfo: ERROR: Module nvidia not found.
@@ -163,8 +164,32 @@ def _on_disk(host: Host) -> tuple[Part, bool]:
         if answer.said and is_driver(word):
             return Part(word, Line(answer.key, word)), False
         if answer.status != "failed" or "not found" not in decode(answer.stderr) + answer.text:
-            return Part(), False
+            return (Part(), False) if host.is_live else _as_typed(host, kernel)
     return Part(), True
+
+
+def _as_typed(host: Host, kernel: str) -> tuple[Part, bool]:
+    """The same of a recording of others: of `modinfo nvidia`, else of what DKMS has installed for the running kernel::
+
+    version:        580.95.05
+    nvidia/580.95.05, 6.8.0-87-generic, x86_64: installed
+    """
+    is_missing = False
+    for answer in asked(host, "modinfo"):
+        words = answer.key.split(" ")
+        text = answer.text + decode(answer.stderr)
+        if words[-1] not in ("nvidia", "nvidia-current") or "-k" in words:
+            continue
+        is_missing = is_missing or "Module nvidia not found" in text
+        for line in text.splitlines():
+            if (name := line.partition(":"))[0] == "version" and is_driver(name[2].strip()):
+                return Part(name[2].strip(), Line(answer.key, " ".join(line.split()))), False
+    dkms = host.run("dkms", "status")
+    for line in dkms.text.splitlines() if dkms.said and kernel else ():
+        words = line.replace("/", " ", 1).replace(",", " ").replace(":", " ").split()
+        if words[2:3] == [kernel] and words[0].startswith("nvidia") and "installed" in words and is_driver(words[1]):
+            return Part(words[1], Line(dkms.key, line)), False
+    return Part(), is_missing
 
 
 def _library(host: Host, below: str, name: str) -> Part:

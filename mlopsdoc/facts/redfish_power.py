@@ -195,7 +195,8 @@ def _without_input(supply: Supply, given: Object, all_given: Sequence[Object]) -
     if supply.presence != "present" or _number(given.get("LineInputVoltage")) != 0 or not measured:
         return supply
     left = tuple(trouble for trouble in supply.troubles if trouble not in ("offline", "failed", "warns"))
-    return replace(supply, troubles=("no_input", *left))
+    said = f"{supply.line.text}, LineInputVoltage 0"
+    return replace(supply, troubles=("no_input", *left), line=Line(supply.line.answer, said))
 
 
 def _watts(given: Object, volts: float | None) -> tuple[float | None, bool]:

@@ -475,3 +475,7 @@ def derived(said: Said) -> Iterator[Said]:
     if said.key.startswith("run taskset "):
         for match in re.finditer(r"pid ([0-9]{1,9})'s current affinity list: ([0-9,-]{1,400})", text):
             yield Said(read_key(f"/proc/{match[1]}/status"), "truncated", f"Cpus_allowed_list:\t{match[2]}\n")
+        for match in re.finditer(r"pid ([0-9]{1,9})'s current affinity mask: ([0-9a-f]{1,512})(?![0-9a-f])", text):
+            bits = f"{int(match[2], 16):b}"[::-1]
+            cpus = ",".join(f"{run.start()}-{run.end() - 1}" for run in re.finditer("1+", bits))
+            yield Said(read_key(f"/proc/{match[1]}/status"), "truncated", f"Cpus_allowed_list:\t{cpus}\n")

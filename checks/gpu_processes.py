@@ -8,7 +8,7 @@ from mlopsdoc.facts.gpu_processes import GpuProcess, GpuProcesses
 from mlopsdoc.facts.gpus import C2C, VGPU_GUEST, Gpu, Gpus
 from mlopsdoc.facts.quantities import size, span
 from mlopsdoc.facts.slurm_sharing import SlurmSharing, jobs_beside_each_other
-from mlopsdoc.model import Hurt, pid_subject
+from mlopsdoc.model import pid_subject
 
 HOST_VGPU = (3, 4)
 # What only another process starts: of Python's multiprocessing, and the names that engines give their workers.
@@ -161,7 +161,7 @@ def _several(gpu: Gpu, here: Sequence[GpuProcess], jobs: list[str], sharing: Slu
             subject=gpu.label,
             code="jobs",
             advice=SHARE.format(job=jobs[0]),
-            hurts=[Hurt(p.pid, p.user, p.job, p.command) for p in in_jobs],
+            hurts=[process.hurt for process in in_jobs],
             params={"GPU": gpu.pci, "PID": str(in_jobs[-1].pid)},
             evidence=[sharing.line] if sharing else [],
         )
@@ -174,6 +174,6 @@ def _several(gpu: Gpu, here: Sequence[GpuProcess], jobs: list[str], sharing: Slu
             subject=gpu.label,
             code="outside",
             advice=SHARE.format(job=in_jobs[0].job),
-            hurts=[Hurt(p.pid, p.user, p.job, p.command) for p in in_jobs],
+            hurts=[process.hurt for process in in_jobs],
             params={"GPU": gpu.pci, "PID": str(strangers[0].pid)},
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mlopsdoc import Finding, Hurt, check, ok, unknown, warning
+from mlopsdoc import Finding, check, ok, unknown, warning
 from mlopsdoc.facts.bindings import Binding, Bindings, Pages
 from mlopsdoc.facts.gpus import Gpus
 from mlopsdoc.facts.numa import Numa, number_list, ranges
@@ -222,7 +222,7 @@ def _finding(place: Place, wrong: list[Wrong], numa: Numa, labels: dict[str, str
         subject=pid_subject(bound.pid),
         code=codes[0],
         advice=_advice(place, codes),
-        hurts=[Hurt(bound.pid, bound.about.user, bound.about.job, bound.about.command)],
+        hurts=[bound.about.hurt],
         params=_params(place),
         metrics={
             "far_memory_percent": round(100 * memory.far / memory.total, 1) if memory and memory.total else None,

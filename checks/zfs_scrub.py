@@ -66,7 +66,7 @@ def zfs_scrub(
     if zfs.unseen:
         yield unknown(zfs.unseen, code="unseen")
     processes = [process for process in gpu.processes if not process.gone] if gpu else []
-    jobs = list({p.pid: Hurt(p.pid, p.user, p.job, p.command) for p in processes}.values())
+    jobs = list({process.pid: process.hurt for process in processes}.values())
     terms = Terms(zfs.now, zfs.now_is_at_least, schedules, warning_days * DAY_S, critical_days * DAY_S)
     for pool in zfs.pools:
         scan = pool.scan

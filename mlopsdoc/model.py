@@ -149,6 +149,12 @@ class Hurt(Struct, frozen=True, omit_defaults=True):
     job: str = ""
     what: str = ""
 
+    @property
+    def named(self) -> str:
+        """``pid 41230 python3 train.py (mara, job 4711)``"""
+        job = f", job {self.job}" if self.job else ""
+        return f"pid {self.pid} {self.what} ({self.user or 'unknown user'}{job})"
+
 
 class Mute(Struct, frozen=True):
     by: str

@@ -60,7 +60,7 @@ class Loaded(Fact, frozen=True):
 
     @property
     def hurt(self) -> Hurt:
-        return Hurt(self.process.pid, self.process.user, self.process.job, self.process.command)
+        return self.process.hurt
 
     @property
     def program(self) -> str:

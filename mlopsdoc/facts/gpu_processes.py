@@ -44,6 +44,10 @@ class GpuProcess(Fact, frozen=True):
     service: str = ""
     is_compute: bool = True
 
+    @property
+    def hurt(self) -> Hurt:
+        return Hurt(self.pid, self.user, self.job, self.command)
+
 
 class GpuProcesses(Fact, frozen=True):
     """The processes on all GPUs, by GPU and pid; none of a GPU whose list NVML refused. now: when.
@@ -86,7 +90,7 @@ class GpuProcesses(Fact, frozen=True):
 
     def hurts(self, pci: str) -> list[Hurt]:
         """Who suffers when this GPU does."""
-        return [Hurt(p.pid, p.user, p.job, p.command) for p in self.processes if p.pci == pci and not p.gone]
+        return [process.hurt for process in self.processes if process.pci == pci and not process.gone]
 
 
 def _of_listed(host: Host, listed: tuple[Listed, ...]) -> tuple[GpuProcess, ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mlopsdoc.audit import Entry
 from mlopsdoc.clean import clean, one_line
-from mlopsdoc.model import Finding, Hurt
+from mlopsdoc.model import Finding
 from mlopsdoc.runbook.step import SHELL, Step, command_line
 
 
@@ -28,17 +28,13 @@ def preview(
     rows += [("for", f"{one.status.value} {one.subject}: {one.summary}") for one in found]
     rows += [("for", f"nothing: {vanished}")] if vanished else []
     rows += [("touches", line) for line in touched]
-    rows += [("hurts", f"pid {h.pid} {h.what} ({_whose(h)})") for one in found for h in one.hurts]
+    rows += [("hurts", hurt.named) for one in found for hurt in one.hurts]
     rows += [("with", f"{name}={quote(values[name])}") for name in (step.undo_uses if undo else step.uses)]
     rows.append(("runs", command_line(step, values, undo=undo, as_root=as_root)))
     rows.append(("back", "this takes it back" if undo else _back(step)))
     if step.verify and not undo:
         rows.append(("then", f"check {step.verify} must be ok within {step.within_s} s"))
     return "".join(f"{line}\n" for name, text in rows for line in _row(name, text))
-
-
-def _whose(hurt: Hurt) -> str:
-    return (hurt.user or "unknown user") + (f", job {hurt.job}" if hurt.job else "")
 
 
 def _row(name: str, text: str) -> Iterator[str]:

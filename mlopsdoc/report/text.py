@@ -125,8 +125,7 @@ def _finding(page: _Page, f: Finding) -> Iterator[str]:
     if f.since:
         yield from page.row("", f.since, first="since ")
     for hurt in f.hurts[:5]:
-        job = f", job {hurt.job}" if hurt.job else ""
-        yield from page.row("", f"pid {hurt.pid} {hurt.what} ({hurt.user or 'unknown user'}{job})", first="hurts ")
+        yield from page.row("", hurt.named, first="hurts ")
     if len(f.hurts) > 5:
         yield from page.row("", f"and {len(f.hurts) - 5} more processes", first="hurts ")
     for line in f.evidence[:3]:

@@ -84,9 +84,7 @@ def _finding(board: Board, result: Result, found: Finding, width: int) -> list[L
 def _urgent(found: Finding, width: int) -> list[Line]:
     lines = beside("since", found.since, width) if found.since else []
     for n, hurt in enumerate(found.hurts[:5]):
-        whose = ", ".join(part for part in (hurt.user, hurt.job and f"job {hurt.job}") if part)
-        text = f"pid {hurt.pid} {hurt.what}" + (f" ({whose})" if whose else "")
-        lines += beside("" if n else "hurts", text, width, "warning")
+        lines += beside("" if n else "hurts", hurt.named, width, "warning")
     if len(found.hurts) > 5:
         lines += beside("", f"and {len(found.hurts) - 5} more processes", width)
     if found.advice:

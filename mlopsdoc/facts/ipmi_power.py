@@ -9,8 +9,7 @@ from mlopsdoc.facts.ipmi import SUPPLY, UNIT, Reading, Sensor
 from mlopsdoc.facts.power_words import FAULT, meaning, plain, redundancy
 from mlopsdoc.facts.power_words import SUPPLY as STATES
 from mlopsdoc.facts.power_words import UNIT as UNIT_STATES
-from mlopsdoc.facts.supplies import SANE_VOLTS, SANE_WATTS, Group, Presence, Supply, label, sane
-from mlopsdoc.patterns import compiled
+from mlopsdoc.facts.supplies import SANE_VOLTS, SANE_WATTS, Group, Presence, Supply, bay_number, label, sane
 
 # Words in the name of a sensor of one fault -> what it means where that is asserted.
 FAULT_NAMES = {
@@ -58,10 +57,8 @@ def _bay(sensor: Sensor) -> str:
     """Which supply a sensor is of: the instance of its entity; or, of FreeIPMI, the number in its name."""
     if sensor.entity:
         return sensor.instance if sensor.entity == SUPPLY else ""
-    match = compiled(r"(?i)(?:PSU?|Power ?Supply|Pwr ?Supply)[ _.-]{0,2}([0-9]{1,2})(?![0-9])").search(sensor.name)
-    if match:
-        return match[1].lstrip("0") or "0"
-    return sensor.name if sensor.kind == "Power Supply" and sensor.value is None else ""
+    unnumbered = sensor.name if sensor.kind == "Power Supply" and sensor.value is None else ""
+    return bay_number(sensor.name) or unnumbered
 
 
 def _supply(bay: str, sensors: Sequence[Sensor], *, is_measured: bool) -> Supply | None:
@@ -70,7 +67,7 @@ def _supply(bay: str, sensors: Sequence[Sensor], *, is_measured: bool) -> Supply
     is_measured: whether any supply has a voltage of mains. Then 0 V and no watts are a lost input, whatever the state.
     """
     telling = [s for s in sensors if s.kind in ("", "Power Supply", "Entity Presence") and _is_state(s)]
-    status = [sensor for sensor in telling if not _is_fault(sensor)]
+    status = [sensor for sensor in telling if not _fault(sensor)]
     if not telling:
         return None
     meanings = [_means(sensor, state) for sensor in telling for state in sensor.states]
@@ -78,8 +75,9 @@ def _supply(bay: str, sensors: Sequence[Sensor], *, is_measured: bool) -> Supply
     head = next((sensor for sensor in telling if any(_is_bad(_means(sensor, s)) for s in sensor.states)), None)
     head = head or (status or telling)[0]
     volts = _volts(sensors)
-    drawn = [s.value for s in sensors if s.unit == "Watts" and "out" not in plain(s.name) and s.value is not None]
-    zero = next((s for s in sensors if s.unit == "Volts" and s.value == 0 and "out" not in plain(s.name)), None)
+    inputs = [sensor for sensor in sensors if "out" not in plain(sensor.name)]
+    drawn = [s.value for s in inputs if s.unit == "Watts" and s.value is not None]
+    zero = next((s for s in inputs if s.unit == "Volts" and s.value == 0), None)
     if is_measured and zero and not (volts or any(drawn) or {"no_input", "lost_or_out_of_range"} & set(troubles)):
         troubles, head = ("no_input", *troubles), zero
     named = (status or telling)[0].name
@@ -109,11 +107,8 @@ def _is_bad(means: str | None) -> bool:
     return bool(means) and means not in ("present", "standby")
 
 
-def _is_fault(sensor: Sensor) -> bool:
-    return bool(_fault(sensor))
-
-
 def _fault(sensor: Sensor) -> str:
+    """What a sensor that is named after a fault means where that is asserted; empty of any other."""
     return next((means for word, means in FAULT_NAMES.items() if word in plain(sensor.name)), "")
 
 

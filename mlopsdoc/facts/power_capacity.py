@@ -10,7 +10,7 @@ from mlopsdoc import Answer, Host
 from mlopsdoc.facts.asked import asked
 from mlopsdoc.facts.ipmi import number
 from mlopsdoc.facts.lines import whole_lines
-from mlopsdoc.facts.supplies import SANE_WATTS, Supply, sane
+from mlopsdoc.facts.supplies import SANE_WATTS, Supply, bay_number, sane
 from mlopsdoc.patterns import compiled
 
 INVENTORY = (("ipmitool", "fru", "print"), ("ipmitool", "fru"))
@@ -102,7 +102,7 @@ def fru(answer: Answer) -> list[Made]:
         by_name = (compiled(r"(?<![0-9A-Za-z])([1-9][0-9]{2,3})W(?![A-Za-z0-9])").search(text) for text in named)
         model = next((float(match[1]) for match in by_name if match), None)
         capacity = sane(_watts(said.get("Capacity", "")), SANE_WATTS)
-        if (bay := _bay(name)) and (watts := capacity or model):
+        if (bay := bay_number(name)) and (watts := capacity or model):
             found.append(Made(bay, watts, "ipmitool fru" if capacity else "the name of its model"))
     return found
 
@@ -121,7 +121,7 @@ def smbios(answer: Answer) -> list[Made]:
     for _, said in _blocks(answer, "System Power Supply"):
         watts = sane(_watts(said.get("Max Power Capacity", "")), (NO_FORM_W, SANE_WATTS[1]))
         if watts and said.get("Status", "").startswith("Present") and said.get("Plugged") != "No":
-            found.append(Made(_bay(said.get("Location", "")), watts, "SMBIOS"))
+            found.append(Made(bay_number(said.get("Location", "")), watts, "SMBIOS"))
     return found
 
 
@@ -141,8 +141,3 @@ def _blocks(answer: Answer, head: str) -> list[tuple[str, dict[str, str]]]:
 
 def _watts(text: str) -> float | None:
     return number(text) if text.endswith(" W") else None
-
-
-def _bay(name: str) -> str:
-    match = compiled(r"(?i)(?:\bPSU?|Power ?Supply|Pwr ?Supply)[ _-]{0,2}([0-9]{1,2})(?![0-9])").search(name)
-    return match[1].lstrip("0") or "0" if match else ""

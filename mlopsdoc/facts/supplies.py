@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from mlopsdoc import Fact, Line
 from mlopsdoc.model import psu_subject
+from mlopsdoc.patterns import compiled
 
 Presence: TypeAlias = Literal["present", "absent", "unread"]
 SANE_VOLTS = (80.0, 420.0)  # mains and high-voltage DC; old BMCs say 33733 V, or 0 V of what they do not measure
@@ -94,6 +95,13 @@ def label(name: str, instance: str = "") -> str:
             rest = rest[: -len(suffix)]
             break
     return rest.strip(" ._-#") or instance or name.strip()
+
+
+def bay_number(name: str) -> str:
+    """``2`` of ``PS2 Status`` and ``Pwr Supply 02 FRU``; empty where no supply is numbered there."""
+    named = r"(?i)(?<![a-z])(?:PSU?|Power ?Supply|Pwr ?Supply)[ _.-]{0,2}([0-9]{1,2})(?![0-9])"
+    match = compiled(named).search(name)
+    return match[1].lstrip("0") or "0" if match else ""
 
 
 def sane(value: float | None, limits: tuple[float, float]) -> float | None:

@@ -74,3 +74,14 @@ def test_a_long_word_to_the_reader_is_read_whole() -> None:
         await stage.until(lambda text: "saved" not in text)
 
     play(story, *bad_night(), at=(60, 16))
+
+
+def test_little_room_for_a_while_does_not_hide_the_first_area() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 2")
+        await stage.pilot.resize_terminal(80, 6)
+        await stage.until(lambda text: "driver" not in text)
+        await stage.pilot.resize_terminal(80, 24)
+        await stage.until(lambda text: text.split("\n")[3].startswith(" gpu "))
+
+    play(story, *bad_night())

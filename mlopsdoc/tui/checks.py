@@ -76,7 +76,10 @@ class Checks(Pane):
         return True
 
     def draw(self) -> None:
-        """With the chosen row in sight, and the name of its area if that is the line above."""
+        """With the chosen row in sight, and the name of its area if that is the line above; from the top until the
+        reader moves, however little room there was before."""
+        if not self._moved:
+            self.top = 0
         if self._chosen < self.top + 1:
             self.top = self._chosen - 1
         self.top = max(self.top, self._chosen - self.rows + 1)

@@ -24,6 +24,9 @@ def test_findings_are_numbered_and_their_runbooks_filled_in(tmp_path: Path) -> N
     assert ended.out.startswith("gpu-17: 1 critical, ")
     assert "\n1. critical: GPU 2 (9b:00.0): slowed down" in ended.out
     assert "export GPU=0000:9b:00.0" in ended.out
+    assert "bad_night, taken 2026-11-23T03:10:00Z" in ended.out and "nothing is run here" in ended.out
+    assert "   hence: pool tank: the scrub of 2026-11-01" in ended.out
+    assert "   hurts: pid 41232 " in ended.out and "(mara, job 4711)" in ended.out
 
 
 def test_the_other_verbs_are_those_of_the_command_line(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Session:
         """Check, and say how things are."""
         from mlopsdoc.model import Status
         from mlopsdoc.report import json
-        from mlopsdoc.report.text import headline
+        from mlopsdoc.report.text import describe_source, headline
 
         note("checking")
         ended = subprocess.run(
@@ -58,12 +58,24 @@ class Session:
             raise Stop(ended.returncode, "there is no report")
         self.report = json.read(ended.stdout)
         found = [f for result in self.report.checks for f in result.findings if f.status.is_alarm]
-        self.findings = sorted((f for f in found if not f.caused_by), key=lambda f: -f.status.rank)
+        keys = {f.key for f in found}
+        roots = (f for f in found if f.caused_by not in keys)
+        self.findings = sorted(roots, key=lambda f: (f.muted is not None, -f.status.rank))
         say(f"{self.report.host.name or 'a host without a name'}: {headline(self.report)}\n")
+        say(f"{describe_source(self.report)}{'; nothing is run here' if self._sources else ''}\n")
         for number, f in enumerate(self.findings, 1):
-            say(f"{number}. {f.status.value}: {f.subject}: {f.summary}\n")
+            muted = f"muted until {f.muted.until}: " if f.muted else ""
+            say(f"{number}. {muted}{f.status.value}: {f.subject}: {f.summary}\n")
+            if f.since:
+                say(f"   since: {f.since}\n")
+            if f.hurts:
+                more = f" and {len(f.hurts) - 5} more" if len(f.hurts) > 5 else ""
+                say(f"   hurts: {', '.join(hurt.named for hurt in f.hurts[:5])}{more}\n")
             if f.advice:
                 say(f"   do: {f.advice}\n")
+            for effect in found:
+                if effect.caused_by == f.key:
+                    say(f"   hence: {effect.subject}: {effect.summary}\n")
         unseen = [r for r in self.report.checks if r.status is Status.UNKNOWN]
         if unseen:
             say(f"not seen: {', '.join(r.id for r in unseen)}; a tells why\n")

@@ -279,6 +279,14 @@ def test_since_when() -> None:
         assert alarms(judged({ELIST: text, "run ipmitool sel elist": event}))[0].since == ""
 
 
+def test_a_log_alone_is_no_verdict() -> None:
+    event = "   1 | 11/22/2026 | 19:12:05 | Power Supply #0xc9 | Power Supply AC lost | {}serted\n"
+    result = judged({"run ipmitool sel elist": event.format("As")})
+    assert result.status.value == "unknown" and "AC lost" in result.findings[0].summary
+    result = judged({"run ipmitool sel elist": event.format("As") + event.format("Deas")})
+    assert result.status.value == "skipped"
+
+
 def test_fans_have_a_redundancy_of_their_own() -> None:
     text = TWO + "Fan Redundancy   | 75h | ok  |  7.1 | Redundancy Lost\n"
     assert not alarms(judged({ELIST: text, DCMI: dcmi(700)}, supply_watts=2200))

@@ -25,6 +25,7 @@ LOOK = "sudo ipmitool mc info shows whether it answers at all; the runbook has t
 BY_LAN = "see whether address, user and password of [bmc] in config.toml are right; the runbook has the steps"
 LOAD = "sudo modprobe -a ipmi_si ipmi_devintf"
 INSTALL = "install ipmitool"
+SENSORS = "sudo ipmitool sdr elist says what is now"
 NONE_HERE = "no BMC is known here: neither /dev/ipmi0 nor an IPMI device in SMBIOS, nor [bmc] in config.toml"
 
 
@@ -67,6 +68,10 @@ def _group(host: Host, machine: Machine | None, wanted: int | None) -> tuple[Gro
         statuses.add(answer.status)
     if not host.is_live and (found := redfish_power.group(host)):
         return found, False
+    if not host.is_live and (kept := host.run(*TOOLS[0][2])).said and not has_device:
+        if told := sel.last_words(kept):
+            raise CannotSee(f"of the BMC only its log is here, whose last word on a supply is: {told[-1]}", SENSORS)
+        raise NothingHere("of the BMC only its log is here, which leaves no supply in trouble")
     if not has_device and not over:
         raise _without_device(has_bmc, machine, wanted)
     if "absent" not in statuses:

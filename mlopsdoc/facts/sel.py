@@ -18,15 +18,27 @@ ROOM_S = 86400.0  # how far the clock of a BMC may be ahead
 
 def with_times(group: Group, answer: Answer, now: float) -> Group:
     """The group, each supply with the time of what the log says of it and has not taken back."""
-    since: dict[tuple[str, str], float] = {}
+    since = {key: at for key, (at, _) in _open(answer).items() if 0 < at < now + ROOM_S}
+    return replace(group, supplies=tuple(_with_time(supply, since) for supply in group.supplies))
+
+
+def last_words(answer: Answer) -> list[str]:
+    """The lines of an ipmitool's log on trouble of supplies that it has not taken back."""
+    return [line for _, line in _open(answer).values() if line.endswith("Asserted")]
+
+
+def _open(answer: Answer) -> dict[tuple[str, str], tuple[float, str]]:
+    """Name and meaning of what began and did not end: since when (0: not known), and the first line of it."""
+    found: dict[tuple[str, str], tuple[float, str]] = {}
     for line in whole_lines(answer) if answer.said else ():
         if event := _event(line):
             name, means, is_on, at = event
-            if is_on and 0 < at < now + ROOM_S:
-                since.setdefault((name, means), at)  # repeated while it lasts
+            if is_on:
+                first = found.get((name, means))  # repeated while it lasts
+                found[name, means] = first if first and at else (at, " ".join(line.split()))
             else:
-                since.pop((name, means), None)
-    return replace(group, supplies=tuple(_with_time(supply, since) for supply in group.supplies))
+                found.pop((name, means), None)
+    return found
 
 
 def _with_time(supply: Supply, since: dict[tuple[str, str], float]) -> Supply:

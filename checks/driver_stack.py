@@ -20,7 +20,7 @@ UNSEEN = (
     "reload the modules, or reboot; else install the same version of both first: the runbook has the steps"
 )
 BUILD = "`dkms status`, then `sudo dkms autoinstall{}`, or install the module package for this kernel"
-LEGACY = "install the same version of both, then reload the modules or reboot: the runbook has the steps"
+INSTALL = "install the same version of both, then reload the modules or reboot: the runbook has the steps"
 
 
 @check(
@@ -78,18 +78,18 @@ def _module(driver: Driver, files: DriverFiles | None, is_root: bool) -> Iterato
     elif driver.code == MISMATCH:
         disk = driver.on_disk.version
         is_updated = not library or not loaded or is_same(library.version, disk) or may_be(library.version, disk)
-        yield _mismatch(driver, RELOAD if is_updated else LEGACY if driver.on_disk else UNSEEN)
+        yield _mismatch(driver, is_updated=is_updated)
     elif loaded and library and not is_same(loaded.version, library.version) and not driver.in_container:
         if is_same(library.version, driver.on_disk.version):
             yield _pending(driver)
         elif driver.code != 0:
-            yield _mismatch(driver, LEGACY if driver.on_disk else UNSEEN)
+            yield _mismatch(driver, is_updated=False)
     elif loaded and driver.libcuda and not is_same(loaded.version, driver.libcuda.version):
         what = (
             f"libcuda is {driver.libcuda.version}, but the loaded kernel module and libnvidia-ml are {loaded.version}: "
             "nvidia-smi works, and CUDA programs that start now fail"
         )
-        yield _of(critical, "libcuda", what, LEGACY, loaded.line, driver.libcuda.line)
+        yield _of(critical, "libcuda", what, INSTALL, loaded.line, driver.libcuda.line)
     elif driver.code == LIBRARY_NOT_FOUND and loaded and not driver.built_in_container and not library:
         what = (
             f"kernel module {loaded.version} is loaded, but no libnvidia-ml.so.1 was found: whether the libraries that "
@@ -162,7 +162,7 @@ def _build(files: DriverFiles | None, kernel: str, called: str) -> tuple[str, st
     return f"DKMS could not build {driver} for {called}{kernel}", advice, found.line
 
 
-def _mismatch(driver: Driver, advice: str) -> Finding:
+def _mismatch(driver: Driver, *, is_updated: bool) -> Finding:
     loaded, library, disk = driver.loaded.version, driver.nvml.version, driver.on_disk.version
     is_part = bool(library) and may_be(library, loaded)  # 570.124 of 570.124.06: that is all nvidia-smi says
     of = f" ({library}{', as far as nvidia-smi says it' if is_part or len(numbers(library)) < 3 else ''})"
@@ -177,14 +177,17 @@ def _mismatch(driver: Driver, advice: str) -> Finding:
             why = f"; the module on disk is {disk}: the libraries were changed without it"
         else:
             why = f"; the module on disk is a third, {disk}"
-    wants = f"; these packages want a reboot: {', '.join(driver.reboot[:4])}" if driver.reboot else ""
     return critical(
-        f"{parts} differ in version{why}{wants}: what runs goes on, whatever starts now cannot use a GPU",
+        f"{parts} differ in version{why}{_wanting(driver)}: what runs goes on, whatever starts now cannot use a GPU",
         code="mismatch",
-        advice=advice,
+        advice=RELOAD if is_updated else INSTALL if driver.on_disk else UNSEEN,
         covers=["host"],
         evidence=_lines(driver),
     )
+
+
+def _wanting(driver: Driver) -> str:
+    return f"; these packages want a reboot: {', '.join(driver.reboot[:4])}" if driver.reboot else ""
 
 
 def _next_boot(driver: Driver, files: DriverFiles | None) -> Iterator[Finding]:
@@ -254,5 +257,4 @@ def _summary(driver: Driver, files: DriverFiles | None) -> str:
     words[0] += "".join(f", {name}" for name in same) + (" are the same" if same else "")
     words += [f"CUDA up to {driver.cuda.version}"] if driver.cuda else []
     words += [f"toolkits {', '.join(sorted(files.toolkits.values()))}"] if files and files.toolkits else []
-    words += [f"these packages want a reboot: {', '.join(driver.reboot[:4])}"] if driver.reboot else []
-    return "; ".join(words)
+    return "; ".join(words) + _wanting(driver)

@@ -21,9 +21,11 @@ from mlopsdoc.tui.exporting import exported
 from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.frame import PANES, Frame
 from mlopsdoc.tui.messages import DryRun, Notice, StepDone
+from mlopsdoc.tui.stepping import YES
 from mlopsdoc.tui.wire import Again, Order, Pause, Touch
 
 BUG = 70
+NO_RUNBOOK = "there is no runbook for this"
 OFF = "this is a recording: it does not change, and actions are off"
 
 
@@ -90,8 +92,12 @@ class Doctor(Frame):
             if not await self._check_bindings(event.key, priority=True):
                 await self._check_bindings(event.key)
 
+    @property
+    def _reachable(self) -> tuple[str, ...]:
+        return PANES if self.body.has_runbook else PANES[:2]
+
     def action_open(self) -> None:
-        reachable = PANES if self.body.has_runbook else PANES[:2]
+        reachable = self._reachable
         if self.at in reachable[:-1]:
             self.look_at(reachable[reachable.index(self.at) + 1])
         elif self.at == "runbook":
@@ -101,7 +107,7 @@ class Doctor(Frame):
 
     def action_next_pane(self, step: int) -> None:
         if self.at in PANES:
-            reachable = PANES if self.body.has_runbook else PANES[:2]
+            reachable = self._reachable
             place = reachable.index(self.at) if self.at in reachable else 0  # what was looked at may have gone
             self.look_at(reachable[(place + step) % len(reachable)])
 
@@ -110,7 +116,7 @@ class Doctor(Frame):
         self.draw_all()
 
     def action_book(self) -> None:
-        self.over("book") if self.body.has_runbook else self.tell("there is no runbook for this")
+        self.over("book") if self.body.has_runbook else self.tell(NO_RUNBOOK)
 
     def action_help(self) -> None:
         self.over("help")
@@ -123,21 +129,21 @@ class Doctor(Frame):
 
     def action_step(self) -> None:
         """Show a step of the runbook of what is chosen; the one that runs, while one does."""
+        why = "" if self.step.is_running else self._open_step()
+        self.tell(why) if why else self.over("step")
+
+    def _open_step(self) -> str:
+        """Why there is none, or nothing."""
         row = self.body.row
-        if not self.step.is_running:
-            if row is None or not self.body.has_runbook:
-                self.tell("there is no runbook for this")
-                return
-            try:
-                book = pages.load(self.board.plan.runbooks[self.board.runbook(row)])
-            except (BadRunbook, OSError) as error:
-                self.tell(f"this runbook cannot be read: {one_line(str(error))}")
-                return
-            self.step.is_live = self.board.plan.live
-            if not self.step.open(book, self.board.results.get(row.check), self.board.params(row)):
-                self.tell("this runbook has no step to run")
-                return
-        self.over("step")
+        if row is None or not self.body.has_runbook:
+            return NO_RUNBOOK
+        try:
+            book = pages.load(self.board.plan.runbooks[self.board.runbook(row)])
+        except (BadRunbook, OSError) as error:
+            return f"this runbook cannot be read: {one_line(str(error))}"
+        self.step.is_live = self.board.plan.live
+        has_steps = self.step.open(book, self.board.results.get(row.check), self.board.params(row))
+        return "" if has_steps else "this runbook has no step to run"
 
     @on(DryRun)
     def _dry_run(self, event: DryRun) -> None:
@@ -161,7 +167,7 @@ class Doctor(Frame):
             self.exit(0)
 
     def _quit_if(self, typed: str | None) -> None:
-        if typed in ("y", "yes"):
+        if typed in YES:
             self.step.leave()
             self.exit(0)
 
@@ -270,23 +276,22 @@ class Doctor(Frame):
         self._ask("")
 
     def _ask(self, check: str) -> None:
-        if not self.board.plan.live:
-            self.tell(OFF)
-        elif self._order(Again(check)):
+        if self._order(Again(check)):
             self.board.awaited = {check} if check else {planned.id for planned in self.board.plan.checks}
             self.draw_all()
 
     def _order(self, order: Order) -> bool:
         """Whether it is heard; if not, the reader is told."""
+        if not (self.board.plan.live or isinstance(order, Touch)):
+            self.tell(OFF)
+            return False
         heard = self.feed.order(order)
         if not heard:
             self.tell("nothing is asked any more: q, then start again")
         return heard
 
     def action_pause(self) -> None:
-        if not self.board.plan.live:
-            self.tell(OFF)
-        elif self._order(Pause(not self.board.paused)):
+        if self._order(Pause(not self.board.paused)):
             self.board.paused = not self.board.paused
             self.draw_all()
 

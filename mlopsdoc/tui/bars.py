@@ -14,7 +14,6 @@ _OVER_KEYS = ("j/k move", "/ find", "y copy", "Esc back", "? help")
 _STEP_KEYS = ("X run", "D dry run", "[ ] others", "U undo", "^x stop", "y copy", "Esc back", "? help")
 _RECORDED_STEP_KEYS = ("D dry run", "[ ] others", "y copy", "Esc back", "? help")
 
-MAX_LINES = 6  # of a word to the reader
 SILENT_S = 45.0  # the slowest question has 30 s, and a round rests for 2
 
 
@@ -88,7 +87,7 @@ def _size(spans: list[Span]) -> int:
 def footer(board: Board, at: str, notice: str, width: int) -> list[Line]:
     """The keys that matter most, or a word about what has just been pressed."""
     if notice:
-        return paragraph(notice, width - 1, "warning", (" ", ""))[:MAX_LINES]
+        return paragraph(notice, width - 1, "warning", (" ", ""))
     *keys, help_key, last = _keys(board, at)
     while keys and sum(len(entry) + 2 for entry in (*keys, help_key, last)) > width + 1:
         keys.pop()

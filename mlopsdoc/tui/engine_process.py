@@ -120,21 +120,17 @@ def _recorded(channel: socket.socket, open_it: Opening) -> None:
 
 
 def devices(ledger: Ledger) -> list[list[str]]:
-    """The GPUs by what an eye looks for first; nothing where NVML was not asked."""
-    from mlopsdoc.authoring import CannotSee, NothingHere
+    """The GPUs by what an eye looks for first; nothing where none is seen."""
+    from mlopsdoc.authoring import Want
     from mlopsdoc.facts.gpu_processes import GpuProcesses
     from mlopsdoc.facts.gpus import Gpus
 
-    try:
-        gpus: Gpus = ledger.get(Gpus)
-    except (NothingHere, CannotSee):
-        return []
-    try:
-        processes: GpuProcesses | None = ledger.get(GpuProcesses)
-    except (NothingHere, CannotSee):
-        processes = None
+    wanted = {"gpus": Want(Gpus, optional=True), "processes": Want(GpuProcesses, optional=True)}
+    found = ledger.gather(wanted)
+    gpus: Gpus | None = found["gpus"]
+    processes: GpuProcesses | None = found["processes"]
     rows: list[list[str]] = []
-    for gpu in gpus:
+    for gpu in gpus or ():
         numbers = ((gpu.utilization, "%"), (gpu.temperature_c, "C"), (gpu.power_w, "W"), (gpu.sm_mhz, "MHz"))
         hurts = processes.hurts(gpu.id) if processes else ()
         who = dict.fromkeys(" ".join(filter(None, (h.user, h.job and f"job {h.job}"))) for h in hurts)

@@ -32,7 +32,7 @@ class Prompt(Canvas):
 
     def say(self, lines: Sequence[Line]) -> None:
         """What stands here while nothing is asked."""
-        self._lines = lines
+        self._lines = lines[:MAX_LINES]
         self._draw(self.size.width)
 
     def ask(self, question: str, answered: Answered) -> None:

@@ -102,7 +102,7 @@ class Unpacker:
     def __init__(self) -> None:
         self._rest = bytearray()
 
-    def frames(self, data: bytes) -> list[bytes]:
+    def _frames(self, data: bytes) -> list[bytes]:
         self._rest += data
         whole: list[bytes] = []
         while len(self._rest) >= 4:
@@ -116,10 +116,10 @@ class Unpacker:
         return whole
 
     def said(self, data: bytes) -> list[Said]:
-        return [msgspec.msgpack.decode(frame, type=Said) for frame in self.frames(data)]
+        return [msgspec.msgpack.decode(frame, type=Said) for frame in self._frames(data)]
 
     def orders(self, data: bytes) -> list[Order]:
-        return [msgspec.msgpack.decode(frame, type=Order) for frame in self.frames(data)]
+        return [msgspec.msgpack.decode(frame, type=Order) for frame in self._frames(data)]
 
 
 def send(channel: socket.socket, message: Said | Order) -> None:

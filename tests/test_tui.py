@@ -263,7 +263,7 @@ def test_keys_for_problems_runbook_help_and_leaving() -> None:
     async def story(stage: Stage) -> None:
         await stage.sees("CRITICAL GPU 2")
         await stage.press("f")
-        await stage.until(lambda text: "[ok]" not in text and "more are fine" in text)
+        await stage.until(lambda text: "[ok]" not in text and "others hidden" in text)
         await stage.press("b")
         await stage.until(lambda text: "Problems" not in text and "Meaning" in text)
         await stage.press("question_mark")

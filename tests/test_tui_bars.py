@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from textual.events import Paste
 
 from mlopsdoc.model import HostInfo, Status
-from mlopsdoc.tui import bars, wire
+from mlopsdoc.tui import bars, pages, wire
 from mlopsdoc.tui.words import as_text
 
 from .test_tui import Stage, bad_night, board_of, found, plan_of, play, report, result
@@ -85,3 +85,18 @@ def test_little_room_for_a_while_does_not_hide_the_first_area() -> None:
         await stage.until(lambda text: text.split("\n")[3].startswith(" gpu "))
 
     play(story, *bad_night())
+
+
+def test_a_part_of_a_check_that_was_not_seen_is_listed_with_why_and_what_to_do() -> None:
+    blind = found("ecc", Status.UNKNOWN, "GPU 3", "its counters could not be read")
+    board = board_of(result("ecc", "gpu", found("ecc", Status.CRITICAL, "GPU 1"), blind))
+    text = " ".join(as_text(line) for line in pages.doctor_page(board, 80))
+    assert "Not seen: 1" in text and "ecc: GPU 3: its counters could not be read" in text and "mend GPU 3" in text
+
+
+def test_what_goes_on_in_the_next_line_of_the_help_is_no_key() -> None:
+    for width in (38, 78):
+        lines = [as_text(line) for line in pages.help_page(width)]
+        at = next(n for n, line in enumerate(lines) if line.startswith("y  "))
+        assert all(len(line) <= width for line in lines)
+        assert lines[at + 1].startswith(" " * 17)

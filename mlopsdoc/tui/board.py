@@ -196,11 +196,11 @@ def _check_rows(board: Board, check: Planned, folded: Folded) -> list[Row]:
         head = Row(check.id, check.id, "", result.status, 0, check.id, f"{len(own)} findings", running)
         return [head, *(row for f in own for row in _finding_rows(check.id, f, folded, 1, f.subject, f.summary))]
     if own:
-        first, *below = _finding_rows(check.id, own[0], folded, 0, check.id, _sentence(own[0]))
+        first, *below = _finding_rows(check.id, own[0], folded, 0, check.id, sentence(own[0]))
         return [replace(first, running=running), *below]
     if wrong:
         return []
-    text = _sentence(result.findings[0]) if len(result.findings) == 1 else result.reason or result.title
+    text = sentence(result.findings[0]) if len(result.findings) == 1 else result.reason or result.title
     return [Row(check.id, check.id, "", result.status, 0, check.id, text, running)]
 
 
@@ -209,8 +209,9 @@ def _finding_rows(check: str, found: Finding, folded: Folded, depth: int, name: 
         text = f"(muted until {found.muted.until[11:16]}) {text}"
     yield Row(found.key, check, found.key, found.status, depth, name, text)
     for effect_check, effect in folded.get(found.key, ()):
-        yield from _finding_rows(effect_check, effect, folded, depth + 1, effect_check, _sentence(effect))
+        yield from _finding_rows(effect_check, effect, folded, depth + 1, effect_check, sentence(effect))
 
 
-def _sentence(found: Finding) -> str:
+def sentence(found: Finding) -> str:
+    """What is wrong, and of which subject where there are several."""
     return found.summary if found.subject == HOST else f"{found.subject}: {found.summary}"

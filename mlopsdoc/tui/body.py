@@ -46,7 +46,7 @@ class Body(Horizontal):
         found = rows(self.board, only_problems=self.only_problems)
         shown = {row.check for row in found}
         hidden = len({check.id for check in self.board.plan.checks} - shown) if self.only_problems else 0
-        self.checks.set_rows(f"Problems ({hidden} more are fine)" if hidden else "Checks", found)
+        self.checks.set_rows(f"Problems ({hidden} others hidden)" if hidden else "Checks", found)
 
         self.screen.set_class(not self.board.devices, "-no-devices")
         self.devices.show("GPUs", lambda width: pages.devices_page(self.board, width), from_top=False)
@@ -60,7 +60,7 @@ class Body(Horizontal):
 
     def _draw_finding(self, row: Row | None, *, from_top: bool) -> None:
         if row is None:
-            why = "nothing is wrong" if self.board.results else "nothing is known yet"
+            why = "nothing is wrong in what could be judged" if self.board.results else "nothing is known yet"
             self.finding.show("Finding", lambda width: [((why, "dim"),)], from_top=True)
         else:
             self.finding.show("Finding", lambda width: pages.finding_page(self.board, row, width), from_top=from_top)

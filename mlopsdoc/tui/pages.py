@@ -12,7 +12,7 @@ from mlopsdoc.runbook.markdown import Block
 from mlopsdoc.runbook.parse import BadRunbook, Runbook
 from mlopsdoc.runbook.step import Step
 from mlopsdoc.tui import terminal
-from mlopsdoc.tui.board import Board, Row
+from mlopsdoc.tui.board import Board, Row, sentence
 from mlopsdoc.tui.words import Line, beside, fitted, joined, literal, paragraph, size
 
 HELP = """\
@@ -35,6 +35,7 @@ t                how GPUs, switches, network cards and NUMA nodes are joined
 : ctrl+p         other verbs: explain CHECK, history, audit show, diff A B, ...
 S                save the screen as a picture (SVG) and as text
 i                what could not be seen, and how to change that
+ctrl+l           draw the screen again; ctrl+z leaves it, fg comes back
 ? q              this page, quit
 
 [X]  critical: work or data suffer or are unprotected now
@@ -184,17 +185,24 @@ def doctor_page(board: Board, width: int) -> list[Line]:
     """What could not be judged and why, what there is nothing of, and which terminal this is."""
     parts: list[list[Line]] = []
     for status, title in ((Status.UNKNOWN, "Not seen"), (Status.SKIPPED, "Not here")):
-        found = [result for result in board.results.values() if result.status is status]
         alike: dict[tuple[str, str], list[str]] = {}
-        for result in found:
-            alike.setdefault((result.reason, result.fix), []).append(result.id)
-        parts.append(paragraph(f"{title}: {len(found) or 'nothing'}", width, "heading"))
+        for result in board.results.values():
+            for why in _reasons(result, status):
+                alike.setdefault(why, []).append(result.id)
+        count = len({id for ids in alike.values() for id in ids})
+        parts.append(paragraph(f"{title}: {count or 'nothing'}", width, "heading"))
         for (reason, fix), ids in alike.items():
             lines = paragraph(f"{', '.join(ids)}: {reason}", width, status.value)
             parts.append([*lines, *(beside("do", fix, width) if fix else [])])
     parts.append(paragraph("This terminal", width, "heading"))
     parts.append([line for word, text in terminal.facts() for line in beside(word, text, width)])
     return joined(parts)
+
+
+def _reasons(result: Result, status: Status) -> list[tuple[str, str]]:
+    """Why a check, or a part of what it judges, has a status, and what to do about it."""
+    found = [(sentence(f), f.advice) for f in result.findings if f.status is status]
+    return found or ([(result.reason, result.fix)] if result.status is status else [])
 
 
 def devices_page(board: Board, width: int) -> list[Line]:
@@ -219,5 +227,12 @@ def devices_page(board: Board, width: int) -> list[Line]:
 
 
 def help_page(width: int) -> list[Line]:
-    """What keys do and what signs mean."""
-    return [line for text in HELP.split("\n") for line in paragraph(text, width)]
+    """What keys do and what signs mean; what goes on in the next line stands below its own column."""
+    lines: list[Line] = []
+    for text in HELP.split("\n"):
+        head, _, rest = text.partition("  ")
+        words = rest.lstrip()
+        lines += (
+            paragraph(words, width, "", (head, "bold"), len(text) - len(words)) if words else paragraph(text, width)
+        )
+    return lines

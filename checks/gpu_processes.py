@@ -20,6 +20,7 @@ STUCK = (
     f"grep -i -e nvrm -e 'blocked for more'`), {RESET}"
 )
 ORPHAN = "if its owner agrees, end it (`sudo kill {pid}`), and look for the others of its program: steps in the runbook"
+FIRST = " (seen once: look again in a minute, for what ends takes a moment)"
 GONE = f"see who else holds the GPU (`sudo fuser -v /dev/nvidia*`), {RESET}"
 SHARE = (
     "see what each was given (`scontrol show job -d {job}`: GRES), who started what is outside of a job, and whether "
@@ -54,10 +55,11 @@ def gpu_processes(
     Slurm's configuration a note), or a stranger beside a job.
 
     Left alone: a program that was started to outlive its shell, whatever it does; services, displays, pods and
-    containers that share a GPU (time slicing); MPS, MIG, vGPU hosts and guests. Not seen from within a container,
-    and GH200 and its like, whose GPU memory is memory of the whole system.
+    containers that share a GPU (time slicing); jobs that Slurm stopped for others; MPS, MIG, vGPU hosts and guests.
+    Unknown where /proc hides the processes of others (hidepid). Not seen from within a container, and GH200
+    and its like, whose GPU memory is memory of the whole system.
     """
-    if not processes.sees_all:
+    if not (processes.sees_all or processes.is_hidden):
         raise NothingHere("the processes of the whole machine are not to be seen from here, or not recorded")
     labels = {gpu.id: gpu.label for gpu in gpus}
     by_pid: dict[int, list[GpuProcess]] = {}
@@ -65,6 +67,14 @@ def gpu_processes(
         by_pid.setdefault(process.pid, []).append(process)
     for its in by_pid.values():
         yield from _leftover(its, before, labels, waits_s)
+    hidden = {one.pid for one in processes.processes if not one.here} if processes.is_hidden else set[int]()
+    if hidden:
+        yield unknown(
+            f"{len(hidden)} process{'es' * (len(hidden) > 1)} on its GPUs cannot be looked at: /proc hides those of "
+            "other users (hidepid)",
+            code="hidden",
+            advice="look as root: `sudo mlopsdoc check gpu_processes`",
+        )
     split = {gpu.id for gpu in health or () if gpu.number("mig_now") == 1}
     for gpu in gpus:
         here = [process for process in processes.processes if process.pci == gpu.id]
@@ -87,8 +97,9 @@ def _leftover(
         return  # what is new may be about to end
     is_worker = one.command.startswith(TITLES) or any(sign in one.command for sign in WORKERS)
     is_still = was is not None and one.cpu_s is not None and one.cpu_s == was.cpu_s and one.state == was.state == "D"
-    is_dead, was_dead = one.state in ("Z", "X"), was is not None and was.state in ("Z", "X")
-    since = f", {span(before.seconds)} ago too" if was else ""
+    is_dead = one.state in ("Z", "X") and not (was and was.cpu_s != one.cpu_s)  # only its first thread may have ended
+    was_dead = was is not None and was.state in ("Z", "X")
+    since = f", {span(before.seconds)} ago too" if was else FIRST
     if one.gone:
         if was:
             what = "the driver lists it, and there is no such process: its memory was not given back"
@@ -97,12 +108,14 @@ def _leftover(
         yield _finding(its, "zombie", f"a zombie, of which a part hangs in the kernel{since}", STUCK, labels)
     elif one.is_killed and (was is None or was.is_killed):
         waits = " and waits in the kernel (state D)" if one.state == "D" else ""
-        yield _finding(its, "killed", f"was killed and does not end{waits}{since}", STUCK, labels)
+        yield _finding(
+            its, "killed", f"was killed and {'does not end' if was else 'has not ended'}{waits}{since}", STUCK, labels
+        )
     elif is_still and before.seconds >= waits_s:
         what = f"waits in the kernel (state D) and has not run in the last {span(before.seconds)}"
         yield _finding(its, "waits", what, STUCK, labels)
     elif one.is_adopted and is_worker and (was is None or was.is_adopted):
-        yield _finding(its, "orphan", "an orphan: the program that gave it work has ended", ORPHAN, labels)
+        yield _finding(its, "orphan", f"an orphan: the program that gave it work has ended{since}", ORPHAN, labels)
 
 
 def _earlier(one: GpuProcess, before: Before[GpuProcesses]) -> GpuProcess | None:
@@ -135,12 +148,13 @@ def _unowned(gpu: Gpu, processes: GpuProcesses, before: Before[GpuProcesses], mo
     is_of_all = any(name in gpu.name for name in C2C)
     if used < most or is_of_all or gpu.virtualization in (VGPU_GUEST, *HOST_VGPU):
         return
-    since = ""
     if before.fact:
         had = any(process.pci == gpu.id for process in before.fact.processes)
         if had or before.fact.used.get(gpu.id, 0) < most:
             return
         since = f", {span(before.seconds)} ago too"
+    else:
+        since = FIRST
     yield warning(
         f"{size(used)} of its memory are in use and no process is on it{since}: the next job may find too little",
         subject=gpu.label,
@@ -152,8 +166,7 @@ def _unowned(gpu: Gpu, processes: GpuProcesses, before: Before[GpuProcesses], mo
 
 
 def _several(gpu: Gpu, here: Sequence[GpuProcess], jobs: list[str], sharing: SlurmSharing | None) -> Iterator[Finding]:
-    computing = [process for process in here if process.is_compute and process.here]
-    in_jobs = [process for process in computing if process.job.isdigit()]
+    in_jobs = [process for process in here if process.computes_in_job]
     if jobs and not (sharing and sharing.is_meant):
         asks = "" if sharing else " (whether Slurm shares it on purpose is not to be read here)"
         yield (warning if sharing else ok)(
@@ -166,6 +179,7 @@ def _several(gpu: Gpu, here: Sequence[GpuProcess], jobs: list[str], sharing: Slu
             evidence=[sharing.line] if sharing else [],
         )
     owners = {process.user for process in in_jobs} | {"root", "0", ""}
+    computing = [p for p in here if p.here and p.is_compute and not p.draws and p.state != "T"]
     strangers = [p for p in computing if not p.job and not p.service and p.user not in owners]
     if in_jobs and strangers:
         names = ", ".join(f"pid {p.pid} ({p.command.split(' ')[0]} of {p.user})" for p in strangers[:3])

@@ -9,13 +9,15 @@ from msgspec.structs import replace
 from mlopsdoc import CannotSee, Fact, Host, Hurt, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts import nvml
-from mlopsdoc.facts.gpus import Gpus, Listed, sees_all_gpus, sees_all_processes
+from mlopsdoc.facts.gpus import Gpus, Listed, is_job_step, sees_all_gpus, sees_all_processes
+from mlopsdoc.facts.machine import container
 from mlopsdoc.facts.nvml import Table
 
 LISTS = ("graphics", "mps", "compute")
 # What takes over the children of those who ended: init, that of a user, and those of containers.
 INITS = ("init", "systemd", "containerd-shim", "conmon", "tini", "docker-init", "dumb-init", "catatonit", "s6-svscan")
 _NO_INSTANCE = 0xFFFFFFFF
+_IDLE = ("T", "Z", "X")  # of /proc/PID/status: stopped, dead
 _HEX = set("0123456789abcdef")
 
 
@@ -26,6 +28,7 @@ class GpuProcess(Fact, frozen=True):
     not be seen, for it may not be looked at, or /proc is that of a container or of WSL. `state`: the letter of
     /proc/PID/status, `is_killed`: SIGKILL waits for it, `cpu_s`: its CPU time. `is_adopted`: its parent ended, and an
     init has it. `service`: of systemd, outside of a job. `is_compute`: it is not on the list of graphics alone.
+    `draws`: it is on that of graphics, as desktops are, which may be on that of compute too.
     """
 
     pid: int
@@ -43,6 +46,12 @@ class GpuProcess(Fact, frozen=True):
     is_adopted: bool = False
     service: str = ""
     is_compute: bool = True
+    draws: bool = False
+
+    @property
+    def computes_in_job(self) -> bool:
+        """Whether it computes in a job of Slurm: not one that was stopped for another, nor one that is about to end."""
+        return self.job.isdigit() and self.is_compute and self.state not in _IDLE and not self.is_killed
 
     @property
     def hurt(self) -> Hurt:
@@ -53,7 +62,8 @@ class GpuProcesses(Fact, frozen=True):
     """The processes on all GPUs, by GPU and pid; none of a GPU whose list NVML refused. now: when.
 
     used: bytes of memory in use, without what the driver keeps for itself, by the id of each GPU all of whose processes
-    are told. sees_all: /proc is that of the machine, not of a container; is_whole: so is the list of GPUs.
+    are told. sees_all: /proc is that of the machine, not of a container; is_whole: so is the list of GPUs. is_hidden:
+    /proc is that of the machine, and hides the processes of others from this user (hidepid).
     """
 
     processes: tuple[GpuProcess, ...]
@@ -61,6 +71,7 @@ class GpuProcesses(Fact, frozen=True):
     used: dict[str, int] = {}
     sees_all: bool = False
     is_whole: bool = False
+    is_hidden: bool = False
 
     @classmethod
     def read(cls, host: Host, gpus: Gpus) -> GpuProcesses:
@@ -79,18 +90,35 @@ class GpuProcesses(Fact, frozen=True):
             if {*codes} and {*codes} <= {*nvml.NOT_OFFERED}:
                 raise NothingHere("which processes are on the GPUs is not told on this system")
             raise CannotSee(f"the processes on the GPUs: {nvml.in_words(why)}")
-        found: dict[tuple[str, int], tuple[int | None, bool]] = {}
+        found: dict[tuple[str, int], tuple[int | None, bool, bool]] = {}
         for row in rows:
             pci = nvml.identity(row)[0]
             found |= {(pci, pid): about for pid, about in _pids(nvml.part(row, "values"))}
         about = _looked_up(host, sorted({pid for _, pid in found}))
         whole = sees_all_processes(host)
         processes = tuple(_process(pid, pci, found[pci, pid], about.get(str(pid)), whole) for pci, pid in sorted(found))
-        return cls(_with_parents(host, processes, about), host.now(), _used(rows), whole, whole and sees_all_gpus(host))
+        is_hidden = not whole and _hides(host)
+        is_whole = sees_all_gpus(host) or (is_hidden and not is_job_step(host))
+        return cls(_with_parents(host, processes, about), host.now(), _used(rows), whole, is_whole, is_hidden)
 
     def hurts(self, pci: str) -> list[Hurt]:
         """Who suffers when this GPU does."""
         return [process.hurt for process in self.processes if process.pci == pci and not process.gone]
+
+
+def _hides(host: Host) -> bool:
+    """Whether /proc is that of the machine and shows to this user no processes but its own::
+
+        24 30 0:22 / /proc rw,nosuid,nodev,noexec,relatime shared:13 - proc proc rw,gid=27,hidepid=invisible
+
+    hidepid is also ``noaccess``, ``ptraceable``, or 1, 2 and 4 of kernels before 5.8.
+    """
+    mounts = [line.split(" ") for line in host.read("/proc/self/mountinfo").text.splitlines()]
+    options = next(
+        (words[-1].split(",") for words in mounts if words[4:5] == ["/proc"] and "proc" in words[6:]), list[str]()
+    )
+    hides = any(option.startswith("hidepid=") and option[8:] not in ("0", "off") for option in options)
+    return hides and not container(host)
 
 
 def _of_listed(host: Host, listed: tuple[Listed, ...]) -> tuple[GpuProcess, ...]:
@@ -98,20 +126,21 @@ def _of_listed(host: Host, listed: tuple[Listed, ...]) -> tuple[GpuProcess, ...]
     about = _looked_up(host, sorted({process.pid for process in listed}))
     whole = sees_all_processes(host) if listed else False
     found = {
-        (p.gpu, p.pid): _process(p.pid, p.gpu, (p.used_bytes, True), about.get(str(p.pid)), whole, p.name)
+        (p.gpu, p.pid): _process(p.pid, p.gpu, (p.used_bytes, True, False), about.get(str(p.pid)), whole, p.name)
         for p in listed
     }
     return tuple(found[key] for key in sorted(found))
 
 
-def _pids(values: Table) -> list[tuple[int, tuple[int | None, bool]]]:
-    """Each process once, its memory, and whether it computes: it may be on the list of compute, graphics and MPS."""
-    found: dict[int, tuple[int | None, bool]] = {}
+def _pids(values: Table) -> list[tuple[int, tuple[int | None, bool, bool]]]:
+    """Each process once, its memory, whether it computes and whether it draws: it may be on several lists."""
+    found: dict[int, tuple[int | None, bool, bool]] = {}
+    drawing = {nvml.number(row, "pid") for row in nvml.tables(values, "graphics")}
     for kind in LISTS:
         for row in nvml.tables(values, kind):
             pid = nvml.number(row, "pid")
             if pid is not None and pid > 0:
-                found[pid] = nvml.number(row, "usedGpuMemory"), kind != "graphics"
+                found[pid] = nvml.number(row, "usedGpuMemory"), kind != "graphics", pid in drawing
     return list(found.items())
 
 
@@ -150,7 +179,7 @@ def _looked_up(host: Host, pids: list[int]) -> Table:
 
 
 def _process(
-    pid: int, pci: str, listed: tuple[int | None, bool], about: object, whole: bool, name: str = ""
+    pid: int, pci: str, listed: tuple[int | None, bool, bool], about: object, whole: bool, name: str = ""
 ) -> GpuProcess:
     said = nvml.part({"about": about}, "about")
     started, cpu_s = said.get("started"), said.get("cpu_s")
@@ -172,6 +201,7 @@ def _process(
         cpu_s=float(cpu_s) if isinstance(cpu_s, (float, int)) else None,
         service="" if job else service_of(cgroup),
         is_compute=listed[1],
+        draws=listed[2],
     )
 
 

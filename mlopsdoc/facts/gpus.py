@@ -424,9 +424,13 @@ def sees_all_gpus(host: Host) -> bool:
 
         0::/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0    or 5:devices:/slurm/uid_1000/job_4711/step_0
     """
+    return sees_all_processes(host) and not is_job_step(host) and not container(host)
+
+
+def is_job_step(host: Host) -> bool:
+    """Whether this runs within a job of Slurm."""
     groups = host.read("/proc/self/cgroup").text
-    is_of_a_job = "slurm" in groups and "/job_" in groups
-    return sees_all_processes(host) and not is_of_a_job and not container(host)
+    return "slurm" in groups and "/job_" in groups
 
 
 def _lost(host: Host, pci: PciDevices | None, rows: list[Table], seen: set[str], key: str) -> tuple[Lost, ...]:

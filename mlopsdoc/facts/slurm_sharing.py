@@ -45,9 +45,9 @@ class SlurmSharing(Fact, frozen=True):
 
 
 def jobs_beside_each_other(processes: GpuProcesses) -> dict[str, list[str]]:
-    """The Slurm jobs on each GPU that has more than one."""
+    """The Slurm jobs that compute on each GPU that has more than one."""
     jobs: dict[str, set[str]] = {}
     for process in processes.processes:
-        if process.job.isdigit():
+        if process.computes_in_job:
             jobs.setdefault(process.pci, set()).add(process.job)
     return {pci: sorted(found, key=int) for pci, found in jobs.items() if len(found) > 1}

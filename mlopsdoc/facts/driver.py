@@ -187,7 +187,8 @@ def _as_typed(host: Host, kernel: str) -> tuple[Part, bool]:
     dkms = host.run("dkms", "status")
     for line in dkms.text.splitlines() if dkms.said and kernel else ():
         words = line.replace("/", " ", 1).replace(",", " ").replace(":", " ").split()
-        if words[2:3] == [kernel] and words[0].startswith("nvidia") and "installed" in words and is_driver(words[1]):
+        is_installed = any(word.startswith("installed") for word in words)  # installed-weak, too
+        if words[2:3] == [kernel] and words[0].startswith("nvidia") and is_installed and is_driver(words[1]):
             return Part(words[1], Line(dkms.key, line)), False
     return Part(), is_missing
 

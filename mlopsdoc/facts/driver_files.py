@@ -47,7 +47,7 @@ class DriverFiles(Fact, frozen=True):
             toolkits |= {path.removesuffix("/version.json"): version} if version else {}
         dkms = host.run("dkms", "status")
         kernels, line = _dkms(dkms)
-        newest = _newest_kernel(host) if driver.kernel in kernels else ""
+        newest = _newest_kernel(host, driver.kernel) if driver.kernel in kernels else ""
         late = newest if newest and newest not in kernels and _by_age(newest) > _by_age(driver.kernel) else ""
         failed = [word for word in driver.words if word.kind in (BUILD, HEADERS)] + _build_logs(host)
         failing = [word.kernel for word in failed if driver.kernel and _by_age(word.kernel) > _by_age(driver.kernel)]
@@ -118,12 +118,17 @@ def _dkms(answer: Answer) -> tuple[list[str], Line | None]:
     return kernels, last
 
 
-def _newest_kernel(host: Host) -> str:
-    """Of those that have a file in /lib/modules: this one is small, and depmod writes it for every kernel."""
+def _newest_kernel(host: Host, like: str) -> str:
+    """Of those that have a file in /lib/modules: this one is small, and depmod writes it for every kernel.
+
+    Only of the same kind: ``5.14.0-503.el9.x86_64+debug`` and ``+rt`` do not start by themselves beside one without.
+    """
     tree = host.tree("/lib/modules/*/modules.softdep")
     if tree.listing.status != "ok":
         return ""
-    return max((path.split("/")[3] for path in tree), key=_by_age, default="")
+    kernels = (path.split("/")[3] for path in tree)
+    same = (kernel for kernel in kernels if kernel.partition("+")[2] == like.partition("+")[2])
+    return max(same, key=_by_age, default="")
 
 
 def _by_age(kernel: str) -> list[tuple[int, int | str]]:

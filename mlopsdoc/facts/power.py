@@ -72,6 +72,8 @@ def _group(host: Host, machine: Machine | None, wanted: int | None) -> tuple[Gro
         if told := sel.last_words(kept):
             raise CannotSee(f"of the BMC only its log is here, whose last word on a supply is: {told[-1]}", SENSORS)
         raise NothingHere("of the BMC only its log is here, which leaves no supply in trouble")
+    if not host.is_live and host.read(redfish_power.ROOT).said and not has_device:
+        raise NothingHere("Redfish, as far as it is here, lists no power supply")
     if not has_device and not over:
         raise _without_device(has_bmc, machine, wanted)
     if "absent" not in statuses:

@@ -107,6 +107,9 @@ def test_a_step_that_changes_something_asks_for_values_and_whether_and_is_undone
         await stage.sees("ended with 0")
         await stage.until(lambda _: not stage.app.step.is_running)
         assert mark.read_text() == "done\n"
+        await stage.until(lambda text: "all output is in" in text and "running" not in text)
+        await stage.press("escape", "x")  # what was typed and what came out is there still
+        await stage.sees("Step 2 of 5", "MARK_PATH=/", "ended with 0")
         await stage.press("U")
         await stage.sees("Run it? y/N")
         await stage.press("y", "enter")
@@ -139,7 +142,7 @@ def test_a_running_step_is_stopped_and_quitting_asks_first(tmp_path: Path) -> No
         await stage.press("x", "left_square_bracket", "left_square_bracket", "X")
         await stage.sees("Step 4 of 5", "Output", "running;")
         await stage.press("q")
-        await stage.sees("Leave it to itself and quit?")
+        await stage.sees("Quit, and end it? y/N")
         await stage.press("n", "enter", "ctrl+x")
         await stage.sees("it failed")
         await stage.press("q")

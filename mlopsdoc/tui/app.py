@@ -162,7 +162,7 @@ class Doctor(Frame):
 
     async def action_quit(self) -> None:
         if self.step.is_running:
-            self.footer.ask("A step is running. Leave it to itself and quit? y/N", self._quit_if)
+            self.footer.ask(f"A step is running. Quit, and {self.step.fate}? y/N", self._quit_if)
         else:
             self.exit(0)
 

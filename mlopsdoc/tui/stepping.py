@@ -56,7 +56,8 @@ class StepPane(Pane):
         self._book: Runbook | None = None
         self._steps: list[Step] = []
         self._n = 0
-        self._values: dict[str, str] = {}
+        self._given: dict[str, str] = {}  # by the finding
+        self._values: dict[str, str] = {}  # and those that were typed
         self._result: Result | None = None
         self._touched: list[str] | None = None
         self._is_undo = False
@@ -71,14 +72,19 @@ class StepPane(Pane):
         return self._run is not None
 
     @property
+    def fate(self) -> str:
+        """What becomes of the step that runs when the screen goes."""
+        return "let it go on" if self.step and self.step.on_hup == "finish" else "end it"
+
+    @property
     def step(self) -> Step | None:
         return self._steps[self._n] if self._n < len(self._steps) else None
 
     def open(self, book: Runbook, result: Result | None, values: Mapping[str, str]) -> bool:
         """Show the steps of a runbook, the one that was chosen last if it is the same; whether it has any."""
-        if self._run is None and (self._book is not book or values != self._values):
+        if self._run is None and (self._book is not book or values != self._given):
             self._book, self._steps, self._n = book, [step for step in book.steps if step.command], 0
-            self._values = dict(values)
+            self._given, self._values = dict(values), dict(values)
             self._forget()
         self._result = result
         self.shown(from_top=True)
@@ -275,6 +281,7 @@ class StepPane(Pane):
             case plan.Began(_, log):
                 self._said = [(f"running; all output is in {log}" if log else "running", "value")]
             case plan.Ended(code, seconds, _, why, left):
+                self._said = [(text.removeprefix("running; "), style) for text, style in self._said]
                 how = f"ended with {code} after {seconds} s" if code is not None else why or "it did not run"
                 self._said.append(("; ".join([how, *(f"left running: {one}" for one in left)]), ""))
             case plan.Looked(status, summary, _):

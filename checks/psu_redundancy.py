@@ -164,8 +164,9 @@ def _lost(power: PowerSupplies) -> Finding:
     """Redundancy is not what it should be, and no supply says why."""
     level, means = TOGETHER[power.redundancy]
     drawn = f" ({power.drawn:.0f} W are drawn)" if power.drawn else ""
+    each = ", and of each that it works" if _present(power) else ""
     return level(
-        f"the BMC says of the power supplies: {power.redundancy_said}, and of each that it works; {means}{drawn}",
+        f"the BMC says of the power supplies: {power.redundancy_said}{each}; {means}{drawn}",
         code="redundancy",
         advice=f"Look at all supplies and cords, and at {LOGGED}{STEPS}",
         metrics={"drawn_w": power.drawn},

@@ -185,6 +185,18 @@ def test_no_lost_input(text: str) -> None:
     assert not alarms(judged({ELIST: text, DCMI: dcmi(700)}, supply_watts=2200))
 
 
+def test_redundancy_that_is_lost_where_no_supply_tells_a_state() -> None:
+    text = f"Power Supply 1   | 165        | Watts      | ok{BITS}Power Supplies   | 0x0 | discrete | 0x0280{BITS}"
+    [found] = alarms(judged({"run ipmitool sensor": text}))
+    assert (found.status.value, found.code) == ("critical", "redundancy")
+    assert "that it works" not in found.summary
+
+
+def test_words_that_tell_no_state() -> None:
+    result = judged({ELIST: TWO.replace("Presence detected", "OEM Specific")})
+    assert result.status.value == "unknown" and "PS1 Status: OEM Specific" in result.findings[0].summary
+
+
 def test_what_is_drawn() -> None:
     assert power({ELIST: TWO, DCMI: dcmi(1640)}).drawn == 1640
     assert power({ELIST: TWO, DCMI: dcmi(1640, "deactivated")}).drawn is None

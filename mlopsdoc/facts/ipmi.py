@@ -20,7 +20,7 @@ BITS = (
          "AC lost or out-of-range", "AC out-of-range, but present", "Config Error", "Power Supply Inactive"),
     ),
     (
-        r"(?i)(?:PSU?|Power ?Supply|Power Unit|Pwr Unit)[ _]?Redundancy",
+        r"(?i)(?:PSU?|Power ?Supply|Power Unit|Pwr Unit)[ _]?Redundancy|Power Supplies",
         "Power Supply",
         ("Fully Redundant", "Redundancy Lost", "Redundancy Degraded", "Non-Redundant: Sufficient from Redundant",
          "Non-Redundant: Sufficient from Insufficient", "Non-Redundant: Insufficient Resources",

@@ -25,6 +25,7 @@ LOOK = "sudo ipmitool mc info shows whether it answers at all; the runbook has t
 BY_LAN = "see whether address, user and password of [bmc] in config.toml are right; the runbook has the steps"
 LOAD = "sudo modprobe -a ipmi_si ipmi_devintf"
 INSTALL = "install ipmitool"
+PAGE = "look at the page of the BMC or at the lights of the supplies"
 SENSORS = "sudo ipmitool sdr elist says what is now"
 NONE_HERE = "no BMC is known here: neither /dev/ipmi0 nor an IPMI device in SMBIOS, nor [bmc] in config.toml"
 
@@ -111,6 +112,8 @@ def _by_ipmi(
         raise _refusal(answer, bool(sensors), has_bmc, over, machine)
     if group.supplies and all(supply.presence == "unread" for supply in group.supplies):
         names = ", ".join(supply.name for supply in group.supplies)
+        if told := next((f"{one.name}: {one.said}" for one in group.supplies if one.said), ""):
+            raise CannotSee(f"what the BMC says of the power supplies tells no state of them ({told})", PAGE)
         raise CannotSee(f"the BMC has no reading of any power supply ({names}): it was just started, or has hung", LOOK)
     if answer.status in ("timeout", "failed"):
         why = "it did not end" if answer.status == "timeout" else _words(answer)

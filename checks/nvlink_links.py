@@ -61,8 +61,10 @@ def nvlink_links(
     datasheets), must be up; NVHealth lets no link be inactive. Cards with bridges and boards whose number varies (H20,
     H800) are compared with their siblings and with an earlier sample instead: only some links of a GPU down, fewer
     than its siblings have, and no whole number of bridges (4 links each). Where GPUs are shared with virtual machines
-    only the earlier sample counts. A card without a bridge has no link up, and so may a single GPU in a virtual
-    machine; MIG takes links down. In the first `settle_s` after boot links still train (NVSentinel issue 1715).
+    only the earlier sample counts, or that all are down where there is a switch. Nothing is judged where the driver
+    was told to leave NVLinks off (NVreg_NvLinkDisable=1). A card without a bridge has no link up, and so may a single
+    GPU in a virtual machine; MIG takes links down. In the first `settle_s` after boot links still train (NVSentinel
+    issue 1715).
 
     Speed: below `speed_percent` of what most links of that kind of GPU have.
 
@@ -70,6 +72,9 @@ def nvlink_links(
     so is a status other than success; the health mask is decoded field by field. Four-GPU boards have no switch
     and no fabric.
     """
+    if links.off:
+        yield ok("the driver was told to leave all NVLinks off (NvLinkDisable)", code="off", evidence=[links.off])
+        return
     seen = Seen(links, before, links.seconds_since(before), processes)
     uptime = links.at - times.boot if times and times.boot and links.at else None
     is_settled = uptime is None or not 0 <= uptime < settle_s
@@ -97,7 +102,8 @@ def _is_judged(gpu: LinkedGpu) -> bool:
 def _down(seen: Seen) -> Iterator[Finding]:
     gpus = [gpu for gpu in seen.links if _is_judged(gpu)]
     dark = [gpu for gpu in gpus if gpu.is_wired and not gpu.up and (gpu.is_dark or gpu.down)]
-    if len(dark) == len(gpus) > 1:
+    is_fault = not seen.links.is_shared or seen.links.has_switch or any(gpu.up for gpu in seen.before.fact or ())
+    if len(dark) == len(gpus) > 1 and is_fault:
         yield _all_down(seen, dark)
         return
     for gpu in gpus:

@@ -134,13 +134,17 @@ class NvLinks(Fact, frozen=True):
 
     From NVML, else from what nvidia-smi printed. has_switch: an NVSwitch was seen, on PCI or behind a link, or must be
     there, for boards of four GPUs are the largest without. is_shared: other GPUs of this machine are given to virtual
-    machines, or this is one that was given some.
+    machines, or this is one that was given some. off: where no link is up, what tells the driver to leave them off, in
+    /proc/driver/nvidia/params::
+
+        NvLinkDisable: 1
     """
 
     gpus: tuple[LinkedGpu, ...]
     at: float = 0.0
     has_switch: bool = False
     is_shared: bool = False
+    off: Line | None = None
 
     @classmethod
     def read(cls, host: Host, pci: PciDevices | None, named: Gpus | None, hardware: Hardware) -> NvLinks:
@@ -180,7 +184,8 @@ class NvLinks(Fact, frozen=True):
             or sum(gpu.is_wired and not gpu.is_meshed for gpu in gpus) > 4
         )
         is_guest = any(gpu.virtualization == PASSTHROUGH for gpu in gpus)
-        return cls(gpus, answer.at or host.now(), has_switch, len(held) < len(listed) or is_guest)
+        off = None if any(gpu.up for gpu in gpus) else _off(host)
+        return cls(gpus, answer.at or host.now(), has_switch, len(held) < len(listed) or is_guest, off)
 
     def __iter__(self) -> Iterator[LinkedGpu]:
         return iter(self.gpus)
@@ -203,6 +208,11 @@ class NvLinks(Fact, frozen=True):
         if before.fact is None:
             return 0.0
         return max(0.0, self.at - before.fact.at if self.at and before.fact.at else before.seconds)
+
+
+def _off(host: Host) -> Line | None:
+    answer = host.read("/proc/driver/nvidia/params")
+    return next((Line(answer.key, line) for line in answer.text.splitlines() if line == "NvLinkDisable: 1"), None)
 
 
 def _is_list(value: Any) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from msgspec.structs import replace
 
@@ -64,13 +62,10 @@ def test_a_check_that_turns_green_and_a_line_that_rises_are_seen(monkeypatch: py
     monkeypatch.setattr(changes, "APART_S", 0.0)
 
     async def story(stage: Stage) -> None:
-        async def hear(made: Report) -> None:
-            await asyncio.get_running_loop().sock_sendall(stage.engine, wire.packed(wire.Made(made)))
-
         await stage.sees("CRITICAL GPU 1")
-        await hear(at("03:11", hot(95)))
+        await stage.hears(wire.Made(at("03:11", hot(95))))
         await stage.sees("trend", "92 to 95, now 95")
-        await hear(at("03:12", COOL))
+        await stage.hears(wire.Made(at("03:12", COOL)))
         await stage.sees("[ok] heat  (03:12, was critical)")
 
     play(story, plan_of(HOT, live=True), wire.Made(at("03:10", HOT)))

@@ -248,8 +248,9 @@ def _load(states: Sequence[str]) -> Seen:
 
 
 def _start_fold() -> None:
-    """Have the spool taken over by a process that nobody waits for."""
+    """Have the spool taken over by a process that no run waits for."""
     import subprocess
+    from threading import Thread
 
     import mlopsdoc
 
@@ -259,7 +260,8 @@ def _start_fold() -> None:
         "from mlopsdoc import config, history; history.fold(config.state_folders())"
     )
     with suppress(OSError):
-        subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", code, home], start_new_session=True, cwd="/",
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+        Thread(target=process.wait, daemon=True).start()  # or it would stay a zombie below a screen that is kept open

@@ -26,8 +26,8 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     opened.close()
 
 
-def after(rounds: int, terminal: Terminal, counter: Path) -> tuple[int, float]:
-    """How many processes there are, and the MB of their own that they hold, once so many rounds were held."""
+def after(rounds: int, terminal: Terminal, counter: Path) -> tuple[dict[int, str], float]:
+    """The processes that there are, and the MB of their own that they hold, once so many rounds were held."""
     held, silent = 0, 0
     while held < rounds:
         terminal.take(1.0)
@@ -38,7 +38,16 @@ def after(rounds: int, terminal: Terminal, counter: Path) -> tuple[int, float]:
     for _ in range(20):  # a tool that runs at the moment is not left behind
         terminal.take(0.1)
         pids &= {*family(terminal.process.pid)}
-    return len(pids), sum(own_mb(pid) for pid in pids)
+    return {pid: told(pid) for pid in pids}, sum(own_mb(pid) for pid in pids)
+
+
+def told(pid: int) -> str:
+    """Name, state, parent, and command of a process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text().split()
+        return f"{' '.join(stat[1:4])} {Path(f'/proc/{pid}/cmdline').read_bytes()!r}"
+    except OSError:
+        return "ended"
 
 
 def own_mb(pid: int) -> float:
@@ -52,6 +61,6 @@ def own_mb(pid: int) -> float:
 def test_nothing_is_left_behind(terminal: Terminal, tmp_path: Path) -> None:
     processes, mb = after(WARM, terminal, tmp_path / "rounds")
     processes_then, mb_then = after(WARM + ROUNDS, terminal, tmp_path / "rounds")
-    assert processes_then <= processes
+    assert len(processes_then) <= len(processes), (processes, processes_then)
     assert mb_then - mb < MOST_MB, f"{mb:.1f} MB, then {mb_then:.1f}"
-    print(f"{ROUNDS} rounds: {processes} processes, {mb:.1f} MB, then {mb_then:.1f}")
+    print(f"{ROUNDS} rounds: {len(processes)} processes, {mb:.1f} MB, then {mb_then:.1f}")

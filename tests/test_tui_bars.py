@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from textual.events import Paste
 
-from mlopsdoc.model import HostInfo, Status
+from mlopsdoc.model import HostInfo, Mute, Status
 from mlopsdoc.tui import bars, pages, wire
 from mlopsdoc.tui.words import as_text
 
@@ -100,3 +100,20 @@ def test_what_goes_on_in_the_next_line_of_the_help_is_no_key() -> None:
         at = next(n for n, line in enumerate(lines) if line.startswith("y  "))
         assert all(len(line) <= width for line in lines)
         assert lines[at + 1].startswith(" " * 17)
+
+
+def test_a_muted_finding_says_so_first_and_the_key_that_mutes_lifts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    hot = replace(found("heat", Status.WARNING, "GPU 2"), muted=Mute("mara", "2026-11-25T07:10:00Z", "new fan"))
+    made = report(result("heat", "gpu", hot))
+
+    async def story(stage: Stage) -> None:
+        monkeypatch.setattr(stage.app, "_aside", asked.append)
+        text = await stage.sees("(muted) GPU 2", "muted    until 2026-11-25T07:10:00Z by mara: new fan")
+        assert text.index("muted    until") < text.index("do       mend GPU 2")
+        await stage.press("m")
+        await stage.sees("It is muted until 2026-11-25T07:10:00Z. Lift that? y/N")
+        await stage.press("enter", "m", "y", "enter")
+        await stage.until(lambda _: asked == [["mute", "lift", hot.key]])
+
+    play(story, plan_of(made, live=True), wire.Made(made), at=(100, 30))

@@ -214,19 +214,27 @@ class Doctor(Frame):
 
     def action_mute(self) -> None:
         row = self.body.row
+        found = self.board.finding(row) if row else None
         if not self.board.plan.live:
             self.tell(OFF)
-        elif row is None or self.board.finding(row) is None:
+        elif found is None:
             self.tell("choose a finding to mute")
         else:
-            key = row.finding
+            key, muted = found.key, found.muted
+
+            def lift(typed: str | None) -> None:
+                if typed in YES:
+                    self._aside(["mute", "lift", key])
 
             def mute(typed: str | None) -> None:
                 duration, _, reason = (typed or "").partition(" ")
                 if typed:
                     self._aside(["mute", key, "--for", duration, "--reason", reason])
 
-            self.footer.ask("mute it for how long, and why? (4h the new disk comes today)", mute)
+            if muted:
+                self.footer.ask(f"It is muted until {muted.until}. Lift that? y/N", lift)
+            else:
+                self.footer.ask("mute it for how long, and why? (4h the new disk comes today)", mute)
 
     def action_ways(self) -> None:
         self._aside(["explain", "topology"])

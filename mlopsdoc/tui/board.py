@@ -206,7 +206,7 @@ def _check_rows(board: Board, check: Planned, folded: Folded) -> list[Row]:
 
 def _finding_rows(check: str, found: Finding, folded: Folded, depth: int, name: str, text: str) -> Iterator[Row]:
     if found.muted:
-        text = f"(muted until {found.muted.until[11:16]}) {text}"
+        text = f"(muted) {text}"
     yield Row(found.key, check, found.key, found.status, depth, name, text)
     for effect_check, effect in folded.get(found.key, ()):
         yield from _finding_rows(effect_check, effect, folded, depth + 1, effect_check, sentence(effect))

@@ -30,7 +30,7 @@ p                pause: nothing is asked until p is pressed again
 y                copy what is looked at: to tmux or the clipboard, and into a file
 s                save a snapshot of this machine, redacted, to send away
 d                what has changed since a snapshot
-m                mute the finding for a while: it stays in sight and does not count
+m                mute the finding for a while (it stays in sight and does not count), or lift that
 t                how GPUs, switches, network cards and NUMA nodes are joined
 : ctrl+p         other verbs: explain CHECK, history, audit show, diff A B, ...
 S                save the screen as a picture (SVG) and as text
@@ -84,6 +84,8 @@ def _finding(board: Board, result: Result, found: Finding, width: int) -> list[L
 
 def _urgent(found: Finding, width: int) -> list[Line]:
     lines = beside("since", found.since, width) if found.since else []
+    if found.muted:
+        lines += beside("muted", f"until {found.muted.until} by {found.muted.by}: {found.muted.reason}", width)
     for n, hurt in enumerate(found.hurts[:5]):
         lines += beside("" if n else "hurts", hurt.named, width, "warning")
     if len(found.hurts) > 5:
@@ -110,8 +112,6 @@ def _about(board: Board, result: Result, found: Finding, width: int) -> list[Lin
         lines += beside("cause", f"{cause.subject}: {cause.summary}", width)
     for n, effect in enumerate(board.effects(found)):
         lines += beside("" if n else "explains", f"{effect.subject}: {effect.summary}", width)
-    if found.muted:
-        lines += beside("muted", f"until {found.muted.until} by {found.muted.by}: {found.muted.reason}", width)
     for note in result.findings:
         if note.status is Status.OK:
             lines += beside("note", f"{note.subject}: {note.summary}", width)

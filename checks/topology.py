@@ -29,6 +29,8 @@ def topology(ways: Topology, *, least_switches: int = 3) -> Iterator[Finding]:
     """
     if ways.is_virtual or len(ways.gpus) < 2:
         raise NothingHere("a virtual machine" if ways.is_virtual else "there is one GPU")
+    if len(ways.places) == len(ways.gpus):
+        raise NothingHere("there is no RDMA network card")
     paired = [gpu for gpu in ways.gpus if ways.near(gpu)]
     apart = [gpu for gpu in ways.gpus if not ways.near(gpu)]
     switches = {gpu.switches for gpu in paired}

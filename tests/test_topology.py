@@ -49,6 +49,10 @@ def test_a_matrix_in_which_every_gpu_has_its_card() -> None:
     assert judged(matrix({n: n for n in range(8)})).status.value == "ok"
 
 
+def test_where_there_is_no_card_there_is_nothing_to_judge() -> None:
+    assert judged(matrix({}, nics=0)).status.value == "skipped"
+
+
 def test_a_matrix_in_which_one_gpu_has_none() -> None:
     result = judged(matrix({n: n for n in range(8) if n != 5}))
     (finding,) = result.findings

@@ -139,9 +139,7 @@ def test_what_is_muted_stays_in_sight_and_is_counted_apart() -> None:
     hot = found("heat", Status.CRITICAL, "GPU 1")
     muted = replace(found("heat", Status.WARNING, "GPU 2"), muted=Mute("mara", "2026-11-23T07:10:00Z", "new fan"))
     board = board_of(result("heat", "gpu", muted), result("links", "fabric", replace(hot, key="links/GPU 1/links")))
-    assert [(row.name, row.text) for row in rows(board) if row.check == "heat"] == [
-        ("heat", "(muted) GPU 2: is wrong")
-    ]
+    assert [(row.name, row.text) for row in rows(board) if row.check == "heat"] == [("heat", "(muted) GPU 2: is wrong")]
     assert board.counts()[Status.WARNING] == 0 and board.counts()[Status.CRITICAL] == 1
     assert board.muted() == 1
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from mlopsdoc.model import AREAS, HOST, Finding, Report, Result, Status
 from mlopsdoc.tui.changes import Changes
-from mlopsdoc.tui.wire import Came, Devices, Made, Plan, Planned, Said, Trouble
+from mlopsdoc.tui.wire import Came, Closed, Devices, Made, Plan, Planned, Said, Trouble
 
 GLYPHS: dict[Status | None, str] = {
     Status.CRITICAL: "[X]",
@@ -82,8 +82,7 @@ class Board:
         elif isinstance(said, Devices):
             self.devices = said.rows
             self.changes.count("devices", {row[0]: _numbers(row) for row in said.rows}, monotonic())
-        else:
-            assert isinstance(said, Trouble)
+        elif isinstance(said, Trouble | Closed):
             self.trouble = said.why
             self.awaited = set()
 

@@ -112,6 +112,10 @@ def _down(seen: Seen) -> Iterator[Finding]:
         lost = [link for link in gpu.down if link.number in up_then]
         if gpu.down and (level := _level(gpu, gpus, seen.links.is_shared, bool(lost))):
             yield _some_down(seen, gpu, level, lost)
+        elif gpu.is_dark and gpu.board and gpu.is_wired and len(dark) < len(gpus) and not seen.links.is_shared:
+            said = f"none of its {gpu.board.links} NVLinks is up"
+            said += " (unless it is in MIG mode, which is not told)" if gpu.is_mig is None else ""
+            yield seen.of(warning if gpu.is_mig is None else critical, gpu, "down", said, RESET)
         elif gpu.is_dark and not gpu.kind and len(gpus) == 1:
             yield unknown(
                 "nvidia-smi says that all NVLinks are inactive, and not of which GPUs: on cards without bridges "

@@ -249,6 +249,17 @@ def test_dark_links_are_of_the_gpus_that_are_listed() -> None:
         assert judge(host).status.value == "skipped"
 
 
+def test_one_gpu_whose_links_are_dark_beside_others() -> None:
+    name = "NVIDIA H200"
+    result = pasted(s=status_text(name, gpus=3) + HEAD.format(n=3, name=name) + FAILED)
+    (finding,) = result.findings
+    assert (finding.status.value, finding.subject) == ("warning", "GPU 3")
+    assert "none of its 18 NVLinks is up (unless it is in MIG mode" in finding.summary
+    name = "NVIDIA H100 NVL"
+    result = pasted(s=status_text(name, gpus=2, links=12) + HEAD.format(n=2, name=name) + FAILED)
+    assert result.status.value == "ok"  # no bridge is fitted
+
+
 def test_one_card_without_its_bridge(host: Recording) -> None:
     """Of bridged pairs one card may be left over; where their number says that none is, it is the one that is dark."""
     data = table(host)

@@ -98,8 +98,8 @@ def numa_binding(
     Wrong are: all threads, most of them or the main one where they cannot run on the GPU's node; a cpuset that gives
     no memory of it; more than `far_percent` of the anonymous and shared memory of a process on other nodes, if it is
     bound; most of the processes it made (they load data). Above `part_percent` it is a note. Nodes up to
-    `near_distance` are as good as the GPU's own: the parts of one socket (sub-NUMA clustering, NPS) have 11 to 17,
-    sockets 20 to 32 (SLIT, ACPI).
+    `near_distance` are as good as the GPU's own: the parts of one socket (sub-NUMA clustering, NPS) have 11 to 17
+    (the 17 of three parts: Linux commit 4d6dd05d07d0), sockets 20 to 32 (SLIT, ACPI).
 
     Not wrong: a process bound to nothing (the default: one note for all of them, wherever its memory is, unless its
     policy or cpuset puts it elsewhere); memory interleaved over all nodes; a process on GPUs of all nodes; less than

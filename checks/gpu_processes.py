@@ -19,6 +19,10 @@ STUCK = (
     "no signal ends it: see where it waits (`sudo cat /proc/{pid}/stack`) and what the kernel says (`sudo dmesg -T | "
     f"grep -i -e nvrm -e 'blocked for more'`), {RESET}"
 )
+WAITS = (
+    "see where it waits (`sudo cat /proc/{pid}/stack`): in a file system (nfs, fuse, lustre, ceph), mend that one, and "
+    f"it goes on; in the driver (nvidia), {RESET}"
+)
 ORPHAN = "if its owner agrees, end it (`sudo kill {pid}`), and look for the others of its program: steps in the runbook"
 FIRST = " (seen once: look again in a minute, for what ends takes a moment)"
 GONE = f"see who else holds the GPU (`sudo fuser -v /dev/nvidia*`), {RESET}"
@@ -113,7 +117,7 @@ def _leftover(
         )
     elif is_still and before.seconds >= waits_s:
         what = f"waits in the kernel (state D) and has not run in the last {span(before.seconds)}"
-        yield _finding(its, "waits", what, STUCK, labels)
+        yield _finding(its, "waits", what, WAITS, labels)
     elif one.is_adopted and is_worker and (was is None or was.is_adopted):
         yield _finding(its, "orphan", f"an orphan: the program that gave it work has ended{since}", ORPHAN, labels)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ class CannotOpen(Exception):
     def __init__(self, why: str, code: int) -> None:
         super().__init__(why)
         self.code = code
+
+
+def settle() -> None:
+    """What the start has made stays; from now on waste is looked for as usual, which the command line puts off."""
+    gc.freeze()
+    gc.set_threshold(700)
 
 
 def open_screen(opening: Opening | None, recall: Recalling = lambda: None) -> int:

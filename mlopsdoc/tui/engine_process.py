@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from mlopsdoc.tui import CannotOpen
+from mlopsdoc.tui import CannotOpen, settle
 
 if TYPE_CHECKING:
     from mlopsdoc.engine import Ledger
@@ -198,6 +198,7 @@ class Examiner:
         self._wire = wire
         self._states = states
         self._kept = -KEEP_EVERY_S
+        self._settled = False
         self._results: dict[str, Result] = {}
         self._told: dict[str, Result] = {}
         planned = [wire.Planned(check.id, check.area, check.title) for check in setup.checks]
@@ -222,6 +223,9 @@ class Examiner:
             except Exception as error:
                 why = str(error) if isinstance(error, Refused) else described(error)
                 self._say(self._wire.Trouble(why))
+            if not self._settled:
+                settle()
+                self._settled = True
             wish = orders.next(every_s)
 
     def _round(self, wish: Again | None) -> None:

@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Resize
 
 from mlopsdoc.report.sparkline import PLAIN_BARS
-from mlopsdoc.tui import bars, pages
+from mlopsdoc.tui import bars, pages, settle
 from mlopsdoc.tui.board import Board
 from mlopsdoc.tui.body import Body
 from mlopsdoc.tui.canvas import Canvas
@@ -78,6 +78,7 @@ class Frame(App[int]):
         self.draw_all()
         self.loop = asyncio.get_running_loop()
         self.set_interval(5, self._count_silence)
+        self.set_timer(2, settle)
         self.feed.start(self.post_message)
 
     def on_resize(self, event: Resize) -> None:

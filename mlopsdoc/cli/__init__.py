@@ -40,9 +40,6 @@ def guarded(argv: list[str]) -> int:
                 USAGE, "--from and --at are for the screen, `check`, `explain`, `runbook run` and `profile capture`"
             )
         module, _, function = arguments.run.partition(":")
-        _load_msgspec()
-        if arguments.run == "checking:check" and not os.path.exists(__spec__.cached or ""):
-            _keep_bytecode()
         command: Callable[[argparse.Namespace], int] = getattr(import_module(f"mlopsdoc.cli.{module}"), function)
         return command(arguments)
     except Stop as stop:
@@ -54,31 +51,6 @@ def guarded(argv: list[str]) -> int:
         return _closed_pipe()
     except Exception as error:
         return _crash(error)
-
-
-def _load_msgspec() -> None:
-    """As if typing_extensions were not there: all that msgspec takes of it is in typing, and it costs half a start."""
-    absent = {} if "typing_extensions" in sys.modules else {"typing_extensions": None}
-    sys.modules.update(absent)  # type: ignore[arg-type]
-    try:
-        import_module("msgspec")
-    finally:
-        for name in absent:
-            del sys.modules[name]
-
-
-def _keep_bytecode() -> None:
-    """In the state folder, where it cannot lie beside the sources: to compile those is half of a run."""
-    from mlopsdoc import config
-
-    for state in config.state_folders()[:1]:
-        folder = f"{state}/bytecode"
-        try:
-            os.makedirs(folder, 0o700, exist_ok=True)
-            if not config.distrust(folder):
-                sys.pycache_prefix, sys.dont_write_bytecode = folder, False
-        except OSError:
-            pass
 
 
 def _exit(code: int) -> NoReturn:

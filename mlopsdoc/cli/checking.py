@@ -23,6 +23,7 @@ from mlopsdoc.cli.output import (
     say,
     write,
 )
+from mlopsdoc.cli.starting import cheaply
 
 if TYPE_CHECKING:
     import argparse
@@ -99,6 +100,7 @@ def _check_live(arguments: argparse.Namespace) -> int:
 
     nursery = Nursery()  # before any thread and any heavy import
     started = time.monotonic()
+    cheaply()
     from contextlib import closing
 
     from mlopsdoc import config, examination, latest, seen
@@ -140,6 +142,7 @@ def _check_live(arguments: argparse.Namespace) -> int:
 
 def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
     started = time.monotonic()
+    cheaply()
     from mlopsdoc import examination
     from mlopsdoc.engine import Ledger
 

@@ -40,6 +40,7 @@ from mlopsdoc.model import (
 from mlopsdoc.tui import bars, wire
 from mlopsdoc.tui.app import Doctor
 from mlopsdoc.tui.board import Board, rows
+from mlopsdoc.tui.canvas import changed_cells
 from mlopsdoc.tui.engine_process import still_fresh
 from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.words import size, wrapped
@@ -457,6 +458,16 @@ def test_only_what_changed_is_painted_anew() -> None:
         assert painted == [(Region(line.index("95 %") + 1, row - 2, 1, 1), {})]  # which was 94 % f
 
     play(story, plan, made)
+
+
+def test_cells_that_differ_are_told_whatever_the_spans() -> None:
+    plain, split = (("ab cd", "dim"),), (("ab", "dim"), (" cd", "dim"))
+    assert not changed_cells(plain, split, 80)
+    assert changed_cells(plain, (("ab xd", "dim"),), 80) == range(3, 4)
+    assert changed_cells(plain, (("ab", "dim"), (" cd", "bold")), 80) == range(2, 5)
+    assert (
+        changed_cells(plain, (("ab c", "dim"),), 80) == changed_cells(plain, (("\u6f22 cd", "dim"),), 80) == range(80)
+    )
 
 
 # A real terminal

@@ -32,13 +32,13 @@ STYLES = {
 }
 
 
-def _differ(before: Line, after: Line) -> tuple[int, int] | None:
-    """From which cell on and up to which the lines differ; None where that is not to be told: cells are no letters."""
+def changed_cells(before: Line, after: Line, width: int) -> range:
+    """The cells in which the lines differ: all where letters are no cells; none where only the spans are others."""
     old, new = ([(char, style) for text, style in line for char in text] for line in (before, after))
     if len(old) != len(new) or not all(char.isascii() for char, _ in old + new):
-        return None
+        return range(width)
     places = [n for n, (one, other) in enumerate(zip(old, new)) if one != other]
-    return places[0], places[-1] + 1
+    return range(places[0], places[-1] + 1) if places else range(0)
 
 
 class Canvas(Widget):
@@ -52,9 +52,8 @@ class Canvas(Widget):
         old, self.painted = self.painted, list(lines)
         for y in range(min(max(len(old), len(self.painted)), self.size.height)):
             before, after = old[y] if y < len(old) else (), self.painted[y] if y < len(self.painted) else ()
-            if before != after:
-                first, end = _differ(before, after) or (0, self.size.width)
-                self.refresh(Region(first, y, max(end - first, 1), 1))
+            if before != after and (cells := changed_cells(before, after, self.size.width)):
+                self.refresh(Region(cells.start, y, len(cells), 1))
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

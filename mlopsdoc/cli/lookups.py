@@ -7,14 +7,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from mlopsdoc import __version__
-from mlopsdoc.cli.checking import open_recording, set_up
+from mlopsdoc.cli.checking import in_time, open_recording, set_up
 from mlopsdoc.cli.output import CANNOT_CREATE, NO_DATA, NO_SOURCE, USAGE, Stop, exit_code, render, say
 
 if TYPE_CHECKING:
     import argparse
 
     from mlopsdoc.hosts.base import Host
-    from mlopsdoc.hosts.nursery import Nursery
 
 
 def version(arguments: argparse.Namespace) -> int:
@@ -45,20 +44,17 @@ def list_checks(arguments: argparse.Namespace) -> int:
 
 def explain(arguments: argparse.Namespace) -> int:
     """Print what a check judges and why, its thresholds, what it reads and where its runbook is."""
-    from mlopsdoc.hosts.nursery import Nursery
-
-    nursery = Nursery()  # before any thread and any heavy import
     from mlopsdoc import describe
     from mlopsdoc.report import topology
 
     setup = set_up([arguments.check], "")
     say("\n".join(describe.explained(check, setup) for check in setup.checks))
     if {check.id for check in setup.checks} & {*topology.CHECKS}:
-        say("".join(f"{line}\n" for line in _drawing(nursery, arguments)))
+        say("".join(f"{line}\n" for line in _drawing(arguments)))
     return 0
 
 
-def _drawing(nursery: Nursery, arguments: argparse.Namespace) -> list[str]:
+def _drawing(arguments: argparse.Namespace) -> list[str]:
     """The ways to the GPUs of this host or of a recording; nothing where they are not told."""
     from contextlib import ExitStack, closing
 
@@ -66,6 +62,7 @@ def _drawing(nursery: Nursery, arguments: argparse.Namespace) -> list[str]:
     from mlopsdoc.facts.nvlink import NvLinks
     from mlopsdoc.facts.topology import Topology
     from mlopsdoc.hosts.live import Live
+    from mlopsdoc.hosts.nursery import Nursery
     from mlopsdoc.hosts.recorder import Recorder
     from mlopsdoc.report import topology
 
@@ -73,9 +70,10 @@ def _drawing(nursery: Nursery, arguments: argparse.Namespace) -> list[str]:
     with ExitStack() as stack:
         if arguments.source:
             host: Host = open_recording(arguments.source, arguments.at)[0]
+            stack.enter_context(in_time(arguments.source))
         else:
             states, settings = config.state_folders(), setup.settings
-            live = Live(nursery, states=states, deadline_s=settings.timeout_s, bmc=settings.bmc)
+            live = Live(Nursery(), states=states, deadline_s=settings.timeout_s, bmc=settings.bmc)
             host = Recorder(stack.enter_context(closing(live)))
         ledger = engine.Ledger(host)
         marked = topology.marks(engine.judge(setup.checks, ledger, setup.profile))

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager
+from itertools import count
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
@@ -198,7 +199,6 @@ class Examiner:
         self._wire = wire
         self._states = states
         self._kept = -KEEP_EVERY_S
-        self._settled = False
         self._results: dict[str, Result] = {}
         self._told: dict[str, Result] = {}
         planned = [wire.Planned(check.id, check.area, check.title) for check in setup.checks]
@@ -212,7 +212,7 @@ class Examiner:
         from mlopsdoc.hosts.refusals import Refused
 
         wish: Again | Touch | None = self._wire.Again()
-        while True:
+        for number in count():
             try:
                 if isinstance(wish, self._wire.Touch):
                     self._touch(wish)
@@ -223,9 +223,8 @@ class Examiner:
             except Exception as error:
                 why = str(error) if isinstance(error, Refused) else described(error)
                 self._say(self._wire.Trouble(why))
-            if not self._settled:
+            if not number:
                 settle()
-                self._settled = True
             wish = orders.next(every_s)
 
     def _round(self, wish: Again | None) -> None:

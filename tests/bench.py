@@ -148,17 +148,11 @@ def _screen(
 
     terminal = opened()
     terminal.until(lambda out: b"LIVE" in out and b"[ok]" in out)
-    terminal.rest(3.0)
-    before = len(terminal.out)
-    terminal.rest(10.0)
-    rate = (len(terminal.out) - before) / 10
+    rate = _bytes_a_second(terminal, 10)
     yield "screen: bytes a second when nothing changes", f"{rate:.0f} B/s", "0 B/s", rate < 20
     busy = Terminal(place=place, program=[program[0], "-m", "tests.busy"], PYTHONPATH=env["PYTHONPATH"])
     busy.until(lambda out: b"fan 9" in out)
-    busy.rest(3.0)
-    before = len(busy.out)
-    busy.rest(20.0)
-    rate = (len(busy.out) - before) / 20
+    rate = _bytes_a_second(busy, 20)
     busy.close()
     yield "screen: bytes a second when 10 of 100 numbers change", f"{rate:.0f} B/s", "250 B/s", rate <= 250
     memory = [_resident_mb(pid) for pid in family(terminal.process.pid)]
@@ -170,6 +164,14 @@ def _screen(
     seconds = time.monotonic() - start
     yield "screen: gone after SIGTERM", f"{seconds:.1f} s", "1 s", seconds <= 1
     terminal.close()
+
+
+def _bytes_a_second(terminal: Terminal, seconds: int) -> float:
+    """Once it has come to rest."""
+    terminal.rest(3.0)
+    before = len(terminal.out)
+    terminal.rest(seconds)
+    return (len(terminal.out) - before) / seconds
 
 
 def family(pid: int) -> list[int]:

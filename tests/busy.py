@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from itertools import count
@@ -11,6 +10,8 @@ from msgspec.structs import replace
 
 from mlopsdoc.model import AREAS, Counts, Finding, HostInfo, Report, Result, Status, Tool, finding
 from mlopsdoc.tui import wire
+
+from .staged import show
 
 CHECKS, NUMBERS, CHANGING = 20, 5, 10
 
@@ -47,23 +48,12 @@ def report(round_: int) -> Report:
     )
 
 
-def main() -> None:
-    ours, theirs = socket.socketpair()
-    if (pid := os.fork()) == 0:
-        ours.close()
-        wire.send(theirs, wire.Plan(True, [wire.Planned(c.id, c.area, c.title) for c in report(0).checks], {}))
-        try:
-            for round_ in count():
-                wire.send(theirs, wire.Made(report(round_)))
-                time.sleep(2)
-        except OSError:
-            os._exit(0)
-    theirs.close()
-    from mlopsdoc.tui.app import show
-    from mlopsdoc.tui.feed import Feed
-
-    raise SystemExit(show(Feed(ours, pid), None))
+def engine(channel: socket.socket) -> None:
+    wire.send(channel, wire.Plan(True, [wire.Planned(c.id, c.area, c.title) for c in report(0).checks], {}))
+    for round_ in count():
+        wire.send(channel, wire.Made(report(round_)))
+        time.sleep(2)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(show(engine))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from mlopsdoc import Line
 from mlopsdoc.facts.ipmi import SUPPLY, UNIT, Reading, Sensor
 from mlopsdoc.facts.power_words import FAULT, meaning, plain, redundancy
@@ -19,8 +21,8 @@ FAULT_NAMES = {
 TOTALS = ("pwr consumption", "power consumption", "total power", "sys power", "system power", "total pwr", "sys pwr")
 
 
-def group(sensors: Sequence[Sensor], reading: Reading | None) -> Group:
-    """The supplies that sensors tell of, and what is drawn."""
+def group(sensors: Sequence[Sensor]) -> Group:
+    """The supplies that sensors tell of, and what is drawn as far as they tell."""
     together = [sensor for sensor in sensors if _is_redundancy(sensor)]
     bays: dict[str, list[Sensor]] = {}
     for sensor in sensors:
@@ -30,18 +32,23 @@ def group(sensors: Sequence[Sensor], reading: Reading | None) -> Group:
     supplies = tuple(supply for bay, own in bays.items() if (supply := _supply(bay, own, is_measured=is_measured)))
     state = redundancy(tuple(state for sensor in together for state in sensor.states))
     said = next((sensor for sensor in together if redundancy(sensor.states) == state), None) if state else None
-    drawn = reading.now if reading and sane(reading.now, SANE_WATTS) else None
-    total, line = (drawn, reading.line) if drawn and reading else _total(sensors, supplies)
+    drawn, line = _total(sensors, supplies)
     return Group(
         supplies=supplies,
         redundancy=state,
         redundancy_line=said.line if said else None,
         redundancy_said=", ".join(said.states) if said else "",
         unit=tuple(_unit(sensors)),
-        drawn=total,
+        drawn=drawn,
         drawn_line=line,
-        most=sane(reading.most, SANE_WATTS) if reading and drawn else None,
     )
+
+
+def with_reading(group: Group, reading: Reading | None) -> Group:
+    """The group, with what the BMC itself says is drawn, where it says so."""
+    if reading is None or not sane(reading.now, SANE_WATTS):
+        return group
+    return replace(group, drawn=reading.now, drawn_line=reading.line, most=sane(reading.most, SANE_WATTS))
 
 
 def _is_redundancy(sensor: Sensor) -> bool:

@@ -107,7 +107,7 @@ def _by_ipmi(
     """The supplies by the sensors in an answer; raises NothingHere, CannotSee. more: what tells watts, and the log."""
     drawn, log = more
     sensors = ipmi.sensors(answer)
-    group = ipmi_power.group(sensors, None)
+    group = ipmi_power.group(sensors)
     if not group.supplies and not group.redundancy:
         raise _refusal(answer, bool(sensors), has_bmc, over, machine)
     if group.supplies and all(supply.presence == "unread" for supply in group.supplies):
@@ -119,7 +119,7 @@ def _by_ipmi(
         why = "it did not end" if answer.status == "timeout" else _words(answer)
         return replace(group, unseen=f"the BMC told of only a part of its sensors: {why}")
     said = host.run(*drawn)
-    group = ipmi_power.group(sensors, ipmi.reading(said))
+    group = ipmi_power.with_reading(group, ipmi.reading(said))
     if said.status == "timeout" or (said.status == "failed" and NO_SESSION in _words(said)):
         why = _words(said)  # asked for more, it would cost a deadline each time
         return replace(group, unseen=f"the BMC stopped answering: {said.key.removeprefix('run ')}: {why}")

@@ -110,4 +110,6 @@ def test_no_drawing_is_wider_than_asked_or_more_than_ascii(name: str, width: int
 def test_explain_draws_a_recording_with_the_sick_link_marked(tmp_path: Path) -> None:
     said = mlopsdoc("explain", "nvlink_links", "--from", str(SNAPSHOTS / "nvlink_links_one_down"), place=tmp_path)
     assert said.code == 0 and "<== 1 of 18 NVLinks is down (4)" in said.out
+    untold = mlopsdoc("explain", "topology", "--from", str(SNAPSHOTS / "zfs_full"), place=tmp_path)
+    assert untold.out.endswith("\nno drawing: the way to the GPUs is not told here\n")
     assert "PCIe root" not in mlopsdoc("explain", "disk_space", place=tmp_path).out

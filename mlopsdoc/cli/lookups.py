@@ -55,10 +55,10 @@ def explain(arguments: argparse.Namespace) -> int:
 
 
 def _drawing(arguments: argparse.Namespace) -> list[str]:
-    """The ways to the GPUs of this host or of a recording; nothing where they are not told."""
+    """The ways to the GPUs of this host or of a recording, or why there is nothing to draw."""
     from contextlib import ExitStack, closing
 
-    from mlopsdoc import config, engine
+    from mlopsdoc import CannotSee, NothingHere, config, engine
     from mlopsdoc.facts.nvlink import NvLinks
     from mlopsdoc.facts.topology import Topology
     from mlopsdoc.hosts.live import Live
@@ -77,8 +77,10 @@ def _drawing(arguments: argparse.Namespace) -> list[str]:
             host = Recorder(stack.enter_context(closing(live)))
         ledger = engine.Ledger(host)
         marked = topology.marks(engine.judge(setup.checks, ledger, setup.profile))
-        ways = ledger.known(Topology)
-        return ["", *topology.drawn(ways, ledger.known(NvLinks), marked)] if ways else []
+        try:
+            return ["", *topology.drawn(ledger.get(Topology), ledger.known(NvLinks), marked)]
+        except (NothingHere, CannotSee) as why:
+            return ["", f"no drawing: {why}"]
 
 
 def new(arguments: argparse.Namespace) -> int:

@@ -308,7 +308,8 @@ def test_pci_configuration_loses_its_serial_number_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 9, ":", "ab:", "1.1", "://a:", "user=", "%2F", "nvme-A_", "-----BEGIN PRIVATE KEY-----"]
+    "text",
+    ["a" * 9, ":", "ab:", "1.1", "://a:", "user=", "%2F", "nvme-A_", "-----BEGIN PRIVATE KEY-----", "HOST a1 NODE\n"],
 )
 def test_no_text_takes_long(text: str) -> None:
     """A pattern that backtracks would take hours: this is 200 kB."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from re import Match
 
 from mlopsdoc.redact.rules import SHORTEST, WORDS, compiled
 
@@ -24,15 +25,20 @@ _COLUMNS = {
 
 
 def columns(text: str) -> Iterator[tuple[str, str]]:
-    """Kind and value of what stands in columns that name somebody, below a header and up to an empty line."""
-    for header in compiled(_HEADER).finditer(text):
-        names = [(match, _COLUMNS[match[0]]) for match in compiled(r"\S+").finditer(header[0]) if match[0] in _COLUMNS]
-        rows = text[header.end() + 1 :].partition("\n\n")[0].split("\n") if names else ()
-        for row in rows:
+    """Kind and value of what stands in columns that name somebody: up to an empty line, or the next such header."""
+    headers = [(header, names) for header in compiled(_HEADER).finditer(text) if (names := _names(header[0]))]
+    ends = [header.start() for header, _ in headers[1:]]
+    for (header, names), end in zip(headers, [*ends, len(text)]):
+        for row in text[header.end() + 1 : end].partition("\n\n")[0].split("\n"):
             for name, kind in names:
                 value = _below(row, name.start(), name.end())
                 if kind == "user" or any(map(str.isdecimal, value)):
                     yield kind, value.strip("+")
+
+
+def _names(header: str) -> list[tuple[Match[str], str]]:
+    """Where in a header the columns are named that name somebody, and the kind of each."""
+    return [(match, _COLUMNS[match[0]]) for match in compiled(r"\S+").finditer(header) if match[0] in _COLUMNS]
 
 
 def _below(row: str, start: int, end: int) -> str:

@@ -118,13 +118,12 @@ def _setting(gpu: Gpu, loaded: int, percent: int) -> str:
 
 def _set(what: str, same: list[Gpu], count: int, processes: GpuProcesses | None) -> Iterator[Finding]:
     if len(same) == count > 1:
-        hurts = [hurt for gpu in same for hurt in (processes.hurts(gpu.id) if processes else ())]
         yield (ok if all(gpu.is_consumer for gpu in same) else warning)(
             f"{what} on all {count} GPUs",
             code="setting",
             advice=UNSET.replace(" -i {pci}", ""),
             covers=[gpu.label for gpu in same],
-            hurts=hurts,
+            hurts=processes.hurts(*(gpu.id for gpu in same)) if processes else (),
             evidence=[gpu.line for gpu in same[:2]],
         )
         return

@@ -125,6 +125,6 @@ def _finding(job: str, gpus: list[Gpu], its: list[GpuProcess], seconds: float, i
         covers=[gpu.label for gpu in gpus],
         params={"PID": str(first.pid), **({"GPU": gpus[0].pci} if gpus and gpus[0].pci else {})},
         metrics={"gpus": len(gpus), "power_w": round(watts, 1)},
-        hurts=[hurt for gpu in gpus for hurt in GpuProcesses(tuple(its)).hurts(gpu.id)] if is_sure else (),
+        hurts=GpuProcesses(tuple(its)).hurts(*(gpu.id for gpu in gpus)) if is_sure else (),
         evidence=[gpu.line for gpu in gpus[:2]],
     )

@@ -81,7 +81,7 @@ def _all_wait(gpus: Sequence[GpuHealth], processes: GpuProcesses | None) -> Find
         code="pending",
         advice=STOP.replace(" -i {}", ""),
         covers=[gpu.label for gpu in gpus],
-        hurts=[hurt for gpu in gpus for hurt in (processes.hurts(gpu.id) if processes else ())],
+        hurts=processes.hurts(*(gpu.id for gpu in gpus)) if processes else (),
         params={"GPU": gpus[0].pci},
         evidence=[gpu.line("mig") for gpu in gpus[:4]],
     )

@@ -90,7 +90,7 @@ def _lowered(gpus: list[Gpu], count: int, processes: GpuProcesses | None) -> Ite
             code="limit",
             advice=_advice(RAISE, one, several=True),
             covers=[gpu.label for gpu in gpus],
-            hurts=[hurt for gpu in gpus for hurt in (processes.hurts(gpu.id) if processes else ())],
+            hurts=processes.hurts(*(gpu.id for gpu in gpus)) if processes else (),
             metrics={"power_limit_w": one.power_limit_w, "power_default_w": one.power_default_w},
             evidence=[gpu.line for gpu in gpus[:2]],
         )

@@ -62,7 +62,7 @@ def _finding(
         code="action",
         advice=advice.format(gpu.pci or "GPU"),
         covers=[one.label for one in gpus] if len(gpus) > 1 else (),
-        hurts=[hurt for one in gpus for hurt in (processes.hurts(one.id) if processes else ())],
+        hurts=processes.hurts(*(one.id for one in gpus)) if processes else (),
         params={"GPU": gpu.pci},
         evidence=[one.line(*NAMES) for one in gpus[:4]],
     )

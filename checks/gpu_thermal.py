@@ -358,7 +358,7 @@ def _hot(hot: list[tuple[Gpu, Heat, int | None]], count: int, processes: GpuProc
             covers=[gpu.label for gpu, _ in same],
             params={"GPU": worst.pci},
             metrics={"gpus": count, "temperature_c": worst.temperature_c, "held_percent": heat.percent},
-            hurts=[hurt for gpu, _ in same for hurt in (processes.hurts(gpu.id) if processes else ())],
+            hurts=processes.hurts(*(gpu.id for gpu, _ in same)) if processes else (),
             evidence=[gpu.line for gpu, _ in same[:3]],
         )
 
@@ -376,7 +376,7 @@ def _braked(braked: list[tuple[Gpu, Heat]], processes: GpuProcesses | None) -> I
             advice=worst.advice,
             covers=[gpu.label for gpu in gpus],
             metrics={"gpus": len(gpus), "held_percent": worst.percent},
-            hurts=[hurt for gpu in gpus for hurt in (processes.hurts(gpu.id) if processes else ())],
+            hurts=processes.hurts(*(gpu.id for gpu in gpus)) if processes else (),
             evidence=[gpu.line for gpu in gpus],
         )
 

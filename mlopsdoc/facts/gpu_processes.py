@@ -101,9 +101,9 @@ class GpuProcesses(Fact, frozen=True):
         is_whole = sees_all_gpus(host) or (is_hidden and not is_job_step(host))
         return cls(_with_parents(host, processes, about), host.now(), _used(rows), whole, is_whole, is_hidden)
 
-    def hurts(self, pci: str) -> list[Hurt]:
-        """Who suffers when this GPU does."""
-        return [process.hurt for process in self.processes if process.pci == pci and not process.gone]
+    def hurts(self, *gpus: str) -> list[Hurt]:
+        """Who suffers when these GPUs do."""
+        return [process.hurt for gpu in gpus for process in self.processes if process.pci == gpu and not process.gone]
 
 
 def _hides(host: Host) -> bool:
@@ -160,12 +160,9 @@ def _used(rows: list[Table]) -> dict[str, int]:
 def _with_parents(host: Host, processes: tuple[GpuProcess, ...], about: Table) -> tuple[GpuProcess, ...]:
     """Which of them an init adopted: each parent is looked up once."""
     parents = {pid: nvml.number(nvml.part(about, pid), "parent") for pid in about}
-    names = {
-        parent: nvml.text(nvml.part(row, str(parent)), "name", 64)
-        for parent in sorted({parent for parent in parents.values() if parent and parent > 1})
-        for row in [_looked_up(host, [parent])]
-    }
-    adopted = {int(pid) for pid, parent in parents.items() if parent == 1 or names.get(parent or 0, "") in INITS}
+    rows = _looked_up(host, sorted({parent for parent in parents.values() if parent and parent > 1}))
+    names = {parent: nvml.text(nvml.part(rows, str(parent)), "name", 64) for parent in parents.values()}
+    adopted = {int(pid) for pid, parent in parents.items() if parent == 1 or names[parent] in INITS}
     return tuple(replace(p, is_adopted=True) if p.pid in adopted else p for p in processes)
 
 

@@ -80,14 +80,14 @@ def gpu_processes(
             advice="look as root: `sudo mlopsdoc check gpu_processes`",
         )
     split = {gpu.id for gpu in health or () if gpu.number("mig_now") == 1}
+    jobs = jobs_beside_each_other(processes)
     for gpu in gpus:
         here = [process for process in processes.processes if process.pci == gpu.id]
         if processes.is_whole and not here and gpu.id not in split:
             yield from _unowned(gpu, processes, before, unowned_gib * (1 << 30))
         is_shared_by_mps = any("nvidia-cuda-mps" in process.command for process in here)
         if gpu.id not in split and not is_shared_by_mps:
-            jobs = jobs_beside_each_other(processes).get(gpu.id, [])
-            yield from _several(gpu, here, jobs, sharing)
+            yield from _several(gpu, here, jobs.get(gpu.id, []), sharing)
     for subject, what, advice, code in gpus.gaps("what is left on a GPU"):
         yield unknown(what, subject=subject or "host", advice=advice, code=code)
 

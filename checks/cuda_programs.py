@@ -153,7 +153,7 @@ def _of_job(job: list[Loaded], code: str, summary: str, advice: str, *lines: Lin
         code=code,
         advice=advice,
         params={"PID": str(first.pid)},
-        hurts=[loaded.hurt for loaded in job],
+        hurts=[loaded.process.hurt for loaded in job],
         evidence=lines,
     )
 

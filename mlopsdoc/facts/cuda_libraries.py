@@ -12,7 +12,7 @@ from mlopsdoc.facts.gpu_processes import GpuProcess, GpuProcesses
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.hosts.base import Answer
-from mlopsdoc.model import Hurt, Line
+from mlopsdoc.model import Line
 
 MAX_ASKED = 64
 KINDS = ("libnccl-net", "libnccl", "libcudart", "libcuda", "libnvidia-ml")  # the longer name first
@@ -57,10 +57,6 @@ class Loaded(Fact, frozen=True):
 
     process: GpuProcess
     libraries: tuple[Mapped, ...]
-
-    @property
-    def hurt(self) -> Hurt:
-        return self.process.hurt
 
     @property
     def program(self) -> str:

@@ -57,9 +57,6 @@ def _reaches(cause: Finding, effect: Finding, *, is_named: bool) -> bool:
     A job hangs for one GPU of its four; that all four are hot is not for the Xid of one.
     """
     reached = {cause.subject, *cause.covers}
-    covered = reached & set(effect.covers)
-    return (
-        effect.subject in reached
-        or HOST in cause.covers
-        or (bool(covered) and (is_named or len(covered) == len(set(effect.covers))))
-    )
+    covers = set(effect.covers)
+    is_covered = bool(covers & reached) if is_named else bool(covers) and covers <= reached
+    return effect.subject in reached or HOST in cause.covers or is_covered

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from mlopsdoc import Before, Finding, Line, NothingHere, check, critical, ok, unknown, warning
 from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.nvlink import Link, LinkedGpu, NvLinks
-from mlopsdoc.facts.nvlink_words import named
+from mlopsdoc.facts.nvlink_words import RESET, named
 from mlopsdoc.facts.nvml import XID, in_words
 from mlopsdoc.facts.quantities import span
 
 Level = Callable[..., Finding]
-RESET = "save the evidence first (`sudo nvidia-bug-report.sh`), then end its jobs and reset it: steps in the runbook"
 # What is counted -> in words, one and several.
 WORDS = {
     "replay": ("replay", "replays"),
@@ -82,9 +81,7 @@ def _of(
     advice: str = "",
     **about: object,
 ) -> Finding:
-    hurts = processes.hurts(gpu.pci) if processes and gpu.pci else []
-    about = {"evidence": [gpu.line], "hurts": hurts, **about}
-    return level(summary, subject=gpu.label, code=code, advice=advice, params={"GPU": gpu.pci}, **about)
+    return level(summary, code=code, advice=advice, **gpu.about(processes, **about))
 
 
 def _grown(

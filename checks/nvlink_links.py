@@ -8,13 +8,12 @@ from mlopsdoc import Before, Finding, Line, NothingHere, check, critical, ok, un
 from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.nvlink import VGPU_GUEST, Fabric, Link, LinkedGpu, NvLinks
 from mlopsdoc.facts.nvlink_fabric import decoded
-from mlopsdoc.facts.nvlink_words import named, numbers
+from mlopsdoc.facts.nvlink_words import RESET, named, numbers
 from mlopsdoc.facts.nvml import XID, in_words
 from mlopsdoc.facts.quantities import instant, span
 from mlopsdoc.facts.throttling import CpuTimes
 
 Level = Callable[..., Finding]
-RESET = "save the evidence first (`sudo nvidia-bug-report.sh`), then end its jobs and reset it: steps in the runbook"
 MANAGER = (
     "look at `systemctl status nvidia-fabricmanager` and `sudo tail -50 /var/log/fabricmanager.log`; CUDA fails with "
     "error 802 until the fabric is complete; steps in the runbook"
@@ -35,9 +34,7 @@ class Seen(NamedTuple):
 
     def of(self, level: Level, gpu: LinkedGpu, code: str, summary: str, advice: str, **about: object) -> Finding:
         """A finding about one GPU."""
-        hurts = self.processes.hurts(gpu.pci) if self.processes and gpu.pci else []
-        about = {"evidence": [gpu.line], "hurts": hurts, **about}
-        return level(summary, subject=gpu.label, code=code, advice=advice, params={"GPU": gpu.pci}, **about)
+        return level(summary, code=code, advice=advice, **gpu.about(self.processes, **about))
 
 
 @check(

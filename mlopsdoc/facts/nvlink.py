@@ -7,11 +7,11 @@ from typing import Any
 
 from mlopsdoc import Before, CannotSee, Fact, Hardware, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
+from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.gpu_signs import nothing_here
-from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus
+from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus, Named
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
-from mlopsdoc.model import gpu_subject
 
 # Values that NVML encodes, nvml.h.
 REMOTE_SWITCH, INACTIVE = 2, 0
@@ -88,15 +88,12 @@ class Fabric(Fact, frozen=True):
     clique: int
 
 
-class LinkedGpu(Fact, frozen=True):
+class LinkedGpu(Named, frozen=True, kw_only=True):
     """One GPU and its links. is_dark: nvidia-smi said that all are inactive, and named none. is_sxm: its name says that
     it is a module on a baseboard, whose links are always wired, however many they are. is_meshed: P100 and V100 of SXM2
     baseboards, which link up to 8 GPUs with each other and have no switch. is_rack: it may be one of a rack
     whose switches are outside of the host."""
 
-    index: int | None
-    pci: str
-    uuid: str
     kind: str
     board: Board | None
     is_mig: bool | None
@@ -115,18 +112,17 @@ class LinkedGpu(Fact, frozen=True):
         return self.board.is_wired if self.board else self.is_sxm
 
     @property
-    def label(self) -> str:
-        return (
-            gpu_subject(self.index, self.pci) if self.pci else f"GPU {self.uuid if self.index is None else self.index}"
-        )
-
-    @property
     def up(self) -> tuple[Link, ...]:
         return tuple(link for link in self.links if link.is_up)
 
     @property
     def down(self) -> tuple[Link, ...]:
         return tuple(link for link in self.links if link.is_up is False)
+
+    def about(self, processes: GpuProcesses | None, **more: object) -> dict[str, object]:
+        """What every finding about this GPU alone says, but where `more` says otherwise."""
+        hurts = processes.hurts(self.pci) if processes and self.pci else []
+        return {"subject": self.label, "params": {"GPU": self.pci}, "evidence": [self.line], "hurts": hurts, **more}
 
 
 class NvLinks(Fact, frozen=True):

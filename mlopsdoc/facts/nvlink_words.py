@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlopsdoc.facts.numa import ranges
 from mlopsdoc.facts.nvlink import Link
+
+RESET = "save the evidence first (`sudo nvidia-bug-report.sh`), then end its jobs and reset it: steps in the runbook"
 
 
 def named(links: Sequence[Link]) -> str:
@@ -14,10 +17,4 @@ def named(links: Sequence[Link]) -> str:
 
 def numbers(links: Sequence[Link]) -> str:
     """``0-5, 9``."""
-    runs: list[list[int]] = []
-    for number in sorted(link.number for link in links):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    return ranges(link.number for link in links).replace(",", ", ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mlopsdoc import CannotSee, Fact, Hardware, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.asked import asked
@@ -195,26 +197,19 @@ def _beside_lspci(host: Host, gpus: Gpus, named: set[str]) -> list[Missing]:
             Kernel driver in use: vfio-pci
     """
     shown: dict[str, Line] = {}
-    held: set[str] = set()
-    for answer in asked(host, "lspci"):
-        slot = ""
-        for text in answer.text.split("\n") if answer.said else ():
-            line = text[:400]
-            if line[:1].strip():
-                slot = line.split(" ")[0].lower()
-                slot = slot if slot.count(":") == 2 else f"0000:{slot}"
-                if "NVIDIA" in line and any(kind in line for kind in DISPLAYS):
-                    shown.setdefault(slot, Line(answer.key, line.strip()))
-            elif "Kernel driver in use:" in line and "nvidia" in line:
-                held.add(slot)
-            elif "Kernel driver in use:" in line:
-                shown.pop(slot, None)
+    drivers: dict[str, str] = {}
+    for slot, head, line in _of_lspci(host):
+        if "Kernel driver in use:" in line.text:
+            drivers[slot] = line.text
+        elif _is_gpu(head):
+            shown.setdefault(slot, line)
+    shown = {slot: line for slot, line in shown.items() if "nvidia" in drivers.get(slot, "nvidia")}
     known = {gpu.pci for gpu in gpus} | named
     if len(shown) <= len(gpus.gpus) + len(gpus.lost):
         return []
     if all(gpu.pci for gpu in gpus):
         what = "lspci shows it, nvidia-smi does not list it"
-        kinds = {one: "not_listed" if one in held else "beside_lspci" for one in shown if one not in known}
+        kinds = {one: "not_listed" if one in drivers else "beside_lspci" for one in shown if one not in known}
         return [Missing(label_of(None, one), one, kind, what, shown[one]) for one, kind in kinds.items()]
     what = f"lspci shows {len(shown)} NVIDIA GPUs, nvidia-smi lists {len(gpus.gpus)} of them"
     return [Missing("host", "", "beside_lspci", what, line) for line in list(shown.values())[:1]]
@@ -227,6 +222,17 @@ def _dead(host: Host, known: set[str]) -> list[Missing]:
             !!! Unknown header type 7f
     """
     found: list[Missing] = []
+    what = "it does not answer on the PCI bus any more (all its registers read ff): it has fallen off the bus"
+    for slot, head, line in _of_lspci(host):
+        is_dead = "(rev ff)" in line.text or "Unknown header type 7f" in line.text
+        is_of_laptop = any(word in head for word in ("Mobile", "Max-Q", "Laptop"))
+        if is_dead and _is_gpu(head) and slot not in known and not is_of_laptop:
+            found.append(Missing(label_of(None, slot), slot, "off_bus", what, line))
+    return found
+
+
+def _of_lspci(host: Host) -> Iterator[tuple[str, str, Line]]:
+    """Every line, with the slot and the first line of the device that it is of; none live."""
     for answer in asked(host, "lspci"):
         slot = head = ""
         for text in answer.text.split("\n") if answer.said else ():
@@ -234,16 +240,8 @@ def _dead(host: Host, known: set[str]) -> list[Missing]:
             if line[:1].strip():
                 slot, head = line.split(" ")[0].lower(), line
                 slot = slot if slot.count(":") == 2 else f"0000:{slot}"
-            is_dead = "(rev ff)" in line or "Unknown header type 7f" in line
-            is_gpu = "NVIDIA" in head and any(kind in head for kind in DISPLAYS)
-            if (
-                is_dead
-                and is_gpu
-                and slot not in known
-                and not any(word in head for word in ("Mobile", "Max-Q", "Laptop"))
-            ):
-                what = (
-                    "it does not answer on the PCI bus any more (all its registers read ff): it has fallen off the bus"
-                )
-                found.append(Missing(label_of(None, slot), slot, "off_bus", what, Line(answer.key, line.strip())))
-    return found
+            yield slot, head, Line(answer.key, line.strip())
+
+
+def _is_gpu(head: str) -> bool:
+    return "NVIDIA" in head and any(kind in head for kind in DISPLAYS)

@@ -6,6 +6,7 @@ from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.clean import decode, one_line
 from mlopsdoc.facts import driver_words, nvml
 from mlopsdoc.facts.asked import asked
+from mlopsdoc.facts.dkms import installed
 from mlopsdoc.facts.driver_versions import is_driver, is_same, may_be
 from mlopsdoc.facts.driver_words import Word
 from mlopsdoc.facts.gpu_signs import nothing_here
@@ -172,7 +173,6 @@ def _as_typed(host: Host, kernel: str) -> tuple[Part, bool]:
     """The same of a recording of others: of `modinfo nvidia`, else of what DKMS has installed for the running kernel::
 
     version:        580.95.05
-    nvidia/580.95.05, 6.8.0-87-generic, x86_64: installed
     """
     is_missing = False
     for answer in asked(host, "modinfo"):
@@ -184,12 +184,9 @@ def _as_typed(host: Host, kernel: str) -> tuple[Part, bool]:
         for line in text.splitlines():
             if (name := line.partition(":"))[0] == "version" and is_driver(name[2].strip()):
                 return Part(name[2].strip(), Line(answer.key, " ".join(line.split()))), False
-    dkms = host.run("dkms", "status")
-    for line in dkms.text.splitlines() if dkms.said and kernel else ():
-        words = line.replace("/", " ", 1).replace(",", " ").replace(":", " ").split()
-        is_installed = any(word.startswith("installed") for word in words)  # installed-weak, too
-        if words[2:3] == [kernel] and words[0].startswith("nvidia") and is_installed and is_driver(words[1]):
-            return Part(words[1], Line(dkms.key, line)), False
+    for built in installed(host.run("dkms", "status")):
+        if kernel and built.kernel == kernel and is_driver(built.version):
+            return Part(built.version, built.line), False
     return Part(), is_missing
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from mlopsdoc import Answer, Fact, Host, NothingHere
+from mlopsdoc import Fact, Host, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts import nvml
+from mlopsdoc.facts.dkms import OTHER_MODULES, installed
 from mlopsdoc.facts.driver import Driver, Part
 from mlopsdoc.facts.driver_versions import is_driver
 from mlopsdoc.facts.driver_words import BUILD, HEADERS, Word
 from mlopsdoc.model import Line
 
-OTHER_MODULES = ("nvidia-fs", "nvidia-peermem", "nvidia_peermem")
 MAX_FOLDERS = 32
 
 
@@ -46,7 +46,8 @@ class DriverFiles(Fact, frozen=True):
             version = nvml.text(nvml.part(nvml.part({"said": said}, "said"), "cuda"), "version", 20)
             toolkits |= {path.removesuffix("/version.json"): version} if version else {}
         dkms = host.run("dkms", "status")
-        kernels, line = _dkms(dkms)
+        built = installed(dkms) if dkms.status == "ok" else []
+        kernels = [one.kernel for one in built]
         newest = _newest_kernel(host, driver.kernel) if driver.kernel in kernels else ""
         late = newest if newest and newest not in kernels and _by_age(newest) > _by_age(driver.kernel) else ""
         failed = [word for word in driver.words if word.kind in (BUILD, HEADERS)] + _build_logs(host)
@@ -55,6 +56,7 @@ class DriverFiles(Fact, frozen=True):
         lacking = [kernel for kernel in (late, driver.kernel) if kernel and kernel not in kernels]
         failed += [word for kernel in lacking if b"nvidia" in dkms.data and (word := _no_headers(host, kernel))]
         failed = [word for word in failed if word.kernel not in kernels]
+        line = built[-1].line if built else None
         return cls(toolkits, _compat(host), late, tuple(kernels), tuple(failed), line)
 
 
@@ -97,25 +99,6 @@ def _compat(host: Host) -> Part:
             if is_driver(version):
                 return Part(version, Line(f"read {path}", one_line(f"{folder}: libcuda.so.1 -> {version}", 200)))
     return Part()
-
-
-def _dkms(answer: Answer) -> tuple[list[str], Line | None]:
-    """The kernels that a driver of NVIDIA is installed for, new and old form::
-
-    nvidia/580.95.05, 6.8.0-87-generic, x86_64: installed
-    nvidia, 470.256.02, 5.4.0-216-generic, x86_64: installed (WARNING! Diff between built and installed module!)
-    nvidia/580.95.05: added
-    """
-    kernels: list[str] = []
-    last: Line | None = None
-    for line in answer.text.splitlines() if answer.status == "ok" else ():
-        words = line.replace("/", ", ", 1).partition(":")
-        parts = [part.strip() for part in words[0].split(",")]
-        is_driver_module = parts[0].startswith("nvidia") and parts[0] not in OTHER_MODULES
-        if is_driver_module and len(parts) >= 4 and words[2].strip().startswith("installed"):
-            kernels.append(parts[2])
-            last = Line(answer.key, line)
-    return kernels, last
 
 
 def _newest_kernel(host: Host, like: str) -> str:

@@ -28,7 +28,6 @@ class Words:
         self.said = said
         self.lines = lines
         self.plain = list(plain)
-        self._joined = "\n".join([*self.plain, ""]).lower()
 
     @classmethod
     def of(cls, text: str) -> Words:
@@ -53,6 +52,10 @@ class Words:
         """How often each of some words stands there."""
         wanted = frozenset(words)
         return Counter(word for line in self.lines if not wanted.isdisjoint(line) for word in line if word in wanted)
+
+    @cached_property
+    def _joined(self) -> str:
+        return "\n".join([*self.plain, ""]).lower()
 
     @cached_property
     def runs(self) -> set[str]:

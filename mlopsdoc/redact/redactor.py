@@ -30,7 +30,7 @@ from mlopsdoc.redact.rules import (
     Rule,
     compiled,
 )
-from mlopsdoc.redact.tables import cells, columns, siblings
+from mlopsdoc.redact.tables import cells, columns, series, siblings
 from mlopsdoc.redact.texts import blocks, decoded, is_binary, parsed, pieces, plain_key, readable, without_serial
 from mlopsdoc.redact.values import Values
 from mlopsdoc.redact.words import Words
@@ -69,10 +69,10 @@ class Redactor:
                 if key.startswith("run "):
                     self._learn_tables(decoded(answer.data), is_csv=key.startswith("run nvidia-smi --query"))
         self._learn_after_underscores(recording)
-        hosts = [value for value, kind in self._values.kinds.items() if kind == "host"]
-        for answer in recording.answers.values() if hosts else ():
+        stems = series(value for value, kind in self._values.kinds.items() if kind == "host")
+        for answer in recording.answers.values() if stems else ():
             for block in blocks(answer.data):
-                for host in siblings(hosts, decoded(block)):
+                for host in siblings(stems, decoded(block)):
                     self._values.keep("host", host)
         if recording.before is not None:
             self.learn(recording.before)

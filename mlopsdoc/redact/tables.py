@@ -60,9 +60,14 @@ def cells(text: str) -> Iterator[tuple[str, str]]:
                 yield "serial", value
 
 
-def siblings(hosts: Iterable[str], text: str) -> Iterator[str]:
-    """Other hosts of the series of one: ``trainbox-18`` and ``trainbox`` of ``trainbox-[18-20]`` beside trainbox-17."""
+def series(hosts: Iterable[str]) -> list[str]:
+    """What the names of hosts with a number begin with: ``trainbox`` of trainbox-17."""
     stems = {host.rstrip("0123456789").rstrip("-_") for host in hosts if host[-1].isdecimal()}
-    for stem in sorted(stems - WORDS)[:MOST_SERIES]:
-        if len(stem) > 3 and stem in text:
+    return [stem for stem in sorted(stems - WORDS)[:MOST_SERIES] if len(stem) > 3]
+
+
+def siblings(stems: Iterable[str], text: str) -> Iterator[str]:
+    """The hosts of some series: ``trainbox-18`` and ``trainbox`` of ``trainbox-[18-20]``."""
+    for stem in stems:
+        if stem in text:
             yield from set(compiled(rf"({stem}(?:[-_]?[0-9]{{1,5}})?)(?![A-Za-z0-9])").findall(text))

@@ -106,7 +106,8 @@ class Redactor:
     def _learn_tables(self, text: str, *, is_csv: bool) -> None:
         for kind, value in cells(text) if is_csv else columns(text):
             is_name = compiled(r"[A-Za-z0-9_][A-Za-z0-9_.-]*").fullmatch(value) and not is_address(value)
-            if is_name and value.lower() not in KEPT[kind]:
+            has_number = kind == "user" or any(map(str.isdecimal, value))
+            if is_name and has_number and value.lower() not in KEPT[kind]:
                 self._values.keep(kind, value)
 
     # what a value is
@@ -297,7 +298,7 @@ class Redactor:
         for piece in pieces(text):
             words = Words.of(piece)
             for rule, match in _matches(words, key, () if labels else ("host", "user", "serial", "domain", "secret")):
-                if match[1] is not None and self._is_named(rule.kind, match[1], match):
+                if self._is_named(rule.kind, match[1], match):
                     raise Leak(f"a {rule.kind} is left in it")
             for match in self._values.found(piece, words):
                 if not self.pseudonyms.is_ours(match[0]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from re import Match
 
-from mlopsdoc.redact.rules import SHORTEST, WORDS, compiled
+from mlopsdoc.redact.rules import WORDS, compiled
 
 MOST_SERIES = 20
 # ``USER  PID %CPU``, ``Node  Generic  SN  Model``, ``JOBID PARTITION NAME USER ST``: a header begins with one of these.
@@ -31,9 +31,7 @@ def columns(text: str) -> Iterator[tuple[str, str]]:
     for (header, names), end in zip(headers, [*ends, len(text)]):
         for row in text[header.end() + 1 : end].partition("\n\n")[0].split("\n"):
             for name, kind in names:
-                value = _below(row, name.start(), name.end())
-                if kind == "user" or any(map(str.isdecimal, value)):
-                    yield kind, value.strip("+")
+                yield kind, _below(row, name.start(), name.end()).strip("+")
 
 
 def _names(header: str) -> list[tuple[Match[str], str]]:
@@ -55,9 +53,8 @@ def cells(text: str) -> Iterator[tuple[str, str]]:
     for at in [n for n, name in enumerate(names) if name in ("serial", "gpu_serial")]:
         for row in rows.split("\n"):
             found = row.split(",")
-            value = found[at].strip() if len(found) == len(names) else ""
-            if len(value) >= SHORTEST["serial"] and any(map(str.isdecimal, value)):
-                yield "serial", value
+            if len(found) == len(names):
+                yield "serial", found[at].strip()
 
 
 def series(hosts: Iterable[str]) -> list[str]:

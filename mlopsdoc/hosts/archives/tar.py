@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.refusals import Cut, OverLimit, Refused
+from mlopsdoc.patterns import compiled
 
 BLOCK, MIB = 512, 1 << 20
 CHUNK, HEAD = 1 << 16, 4096
@@ -339,7 +340,7 @@ def _about(stream: Stream, size: int, kind: bytes) -> dict[str, str]:
 def shown(name: bytes) -> str:
     """A name; what is no UTF-8 is written as ``%ff``."""
     raw = name.decode("utf-8", "surrogateescape")
-    return "".join(f"%{ord(char) - 0xDC00:02x}" if 0xDC80 <= ord(char) < 0xDD00 else char for char in raw)
+    return compiled("[\udc80-\udcff]").sub(lambda match: f"%{ord(match[0]) - 0xDC00:02x}", raw)
 
 
 def _number(field: bytes) -> int:

@@ -257,7 +257,7 @@ def read_archive(stream: Stream, files: Files, spool: Spool, under: str = "", de
 def _take(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> None:
     inner = clean_name(entry.name)
     name = under + inner
-    if why := _is_hostile(entry, name, files.links):
+    if why := _is_hostile(entry, name, files):
         raise OverLimit(why.format(entry.name[:200]))
     if entry.kind not in (PLAIN, LINK, HARD_LINK):
         return
@@ -280,7 +280,7 @@ def _take(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> N
             files.files[name] = spool.keep(entry.body, is_log=is_log(name))
 
 
-def _is_hostile(entry: Entry, name: str, links: dict[str, str]) -> str:
+def _is_hostile(entry: Entry, name: str, files: Files) -> str:
     """What no collector makes, in words, or nothing: then there is more that was not made to be read.
 
     Links that point out of it are harmless, for nothing follows them, and so are FIFOs: sos copies both.
@@ -293,8 +293,8 @@ def _is_hostile(entry: Entry, name: str, links: dict[str, str]) -> str:
         return refusals.DEVICE_MEMBER
     if entry.kind == HARD_LINK and _leaves(entry.link):
         return refusals.LINKS_OUT
-    parts = name.split("/") if links else []
-    return refusals.BEHIND_LINK if any("/".join(parts[:n]) in links for n in range(1, len(parts))) else ""
+    folder = name.rpartition("/")[0]
+    return refusals.BEHIND_LINK if files.resolve(folder) != folder else ""
 
 
 def _leaves(name: str) -> bool:

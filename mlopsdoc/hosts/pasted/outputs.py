@@ -286,7 +286,7 @@ def _parts(said: Sequence[Said]) -> list[Said]:
 
 def _without_logs(lines: Sequence[str]) -> tuple[list[str], list[Said]]:
     """Lines of another output, and the logs that somebody pasted below them."""
-    logs = {line: None for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)}
+    logs = {line for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)}
     return [line for line in lines if line not in logs], _segmented([line for line in lines if line in logs])
 
 

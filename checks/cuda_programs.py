@@ -188,9 +188,9 @@ def _several_nccl(job: list[Loaded]) -> Iterator[Finding]:
     first = [found[0] for loaded in job if (found := loaded.of("libnccl"))]
     programs: dict[str, dict[str, Mapped]] = {}
     for loaded in job:
-        programs.setdefault(loaded.program, {}).update({one.version: one for one in loaded.of("libnccl")[:1]})
-    told = [{version: one for version, one in found.items() if version} for found in programs.values()]
-    versions = max(told, key=len)
+        its = programs.setdefault(loaded.program, {})
+        its |= {one.version: one for one in loaded.of("libnccl")[:1] if one.version}
+    versions = max(programs.values(), key=len)
     clash = next((library for library in first if len({w.partition("-")[0] for w in library.wheels}) > 1), None)
     if twice:
         yield _of_job(
@@ -210,7 +210,7 @@ def _several_nccl(job: list[Loaded]) -> Iterator[Finding]:
             "start all ranks from one environment or image",
             *(library.line for library in versions.values()),
         )
-    elif len(together := {version: one for found in told for version, one in found.items()}) > 1:
+    elif len(together := {version: one for found in programs.values() for version, one in found.items()}) > 1:
         yield ok(
             f"the programs of job {job[0].process.job} have loaded different NCCLs: "
             f"{' and '.join(one.shown for one in together.values())}; that is "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 from mlopsdoc import Fact, Host, Line, NothingHere
 from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.lines import whole_lines
@@ -29,19 +32,24 @@ class SlurmSharing(Fact, frozen=True):
         if not jobs_beside_each_other(processes):
             raise NothingHere("no GPU has processes of several Slurm jobs")
         seen: Line | None = None
-        for folder in FOLDERS:
-            for name in NAMES:
-                answer = host.read(f"{folder}/{name}")
-                for line in whole_lines(answer) if answer.said else ():
-                    said = line.partition("#")[0].casefold()
-                    if said.startswith(("grestypes", "name=", "nodename=", "autodetect")):
-                        seen = seen or Line(answer.key, line.strip()[:200])
-                        words = said.replace("=", " ").replace(",", " ").replace(":", " ").split()
-                        if "shard" in words or "mps" in words:
-                            return cls(True, Line(answer.key, line.strip()[:200]))
+        for line, words in _of_gres(host):
+            if "shard" in words or "mps" in words:
+                return cls(True, line)
+            seen = seen or line
         if seen is None:
             raise NothingHere("the configuration of Slurm is not to be read here")
         return cls(False, seen)
+
+
+def _of_gres(host: Host) -> Iterator[tuple[Line, list[str]]]:
+    """The lines that tell of GRES, with their words."""
+    for folder, name in product(FOLDERS, NAMES):
+        answer = host.read(f"{folder}/{name}")
+        for line in whole_lines(answer) if answer.said else ():
+            said = line.partition("#")[0].casefold()
+            if said.startswith(("grestypes", "name=", "nodename=", "autodetect")):
+                words = said.replace("=", " ").replace(",", " ").replace(":", " ").split()
+                yield Line(answer.key, line.strip()[:200]), words
 
 
 def jobs_beside_each_other(processes: GpuProcesses) -> dict[str, list[str]]:

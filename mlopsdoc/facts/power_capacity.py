@@ -56,8 +56,8 @@ def rated(host: Host, supplies: tuple[Supply, ...], *, by_ipmi: bool, by_smbios:
 
     A list goes by the numbers of the bays; where these do not fit, it counts if it says the same of all.
     """
-    there = [supply for supply in supplies if supply.presence == "present"]
     for read, is_asked in ((_inventory, by_ipmi), (_smbios, by_smbios)):
+        there = [supply for supply in supplies if supply.presence == "present"]
         blind = [supply for supply in there if not supply.watts]
         if len(there) < 2 or not blind or not is_asked:
             continue
@@ -65,7 +65,6 @@ def rated(host: Host, supplies: tuple[Supply, ...], *, by_ipmi: bool, by_smbios:
         by_bay = {one.bay: one for one in made}
         same = made[0] if len({one.watts for one in made}) == 1 and len(made) >= len(blind) else None
         supplies = tuple(_with(supply, by_bay.get(supply.label, same)) for supply in supplies)
-        there = [supply for supply in supplies if supply.presence == "present"]
     return supplies
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,6 +20,14 @@ INITS = ("init", "systemd", "containerd-shim", "conmon", "tini", "docker-init", 
 _NO_INSTANCE = 0xFFFFFFFF
 _IDLE = ("T", "Z", "X")  # of /proc/PID/status: stopped, dead
 _HEX = set("0123456789abcdef")
+
+
+class Use(NamedTuple):
+    """Of one process on one GPU, by the lists that it is on: see GpuProcess."""
+
+    used_bytes: int | None
+    is_compute: bool = True
+    draws: bool = False
 
 
 class GpuProcess(Fact, frozen=True):
@@ -90,10 +99,10 @@ class GpuProcesses(Fact, frozen=True):
             if {*codes} and {*codes} <= {*nvml.NOT_OFFERED}:
                 raise NothingHere("which processes are on the GPUs is not told on this system")
             raise CannotSee(f"the processes on the GPUs: {nvml.in_words(why)}")
-        found: dict[tuple[str, int], tuple[int | None, bool, bool]] = {}
+        found: dict[tuple[str, int], Use] = {}
         for row in rows:
             pci = nvml.identity(row)[0]
-            found |= {(pci, pid): about for pid, about in _pids(nvml.part(row, "values"))}
+            found |= {(pci, pid): use for pid, use in _pids(nvml.part(row, "values")).items()}
         about = _looked_up(host, sorted({pid for _, pid in found}))
         whole = sees_all_processes(host)
         processes = tuple(_process(pid, pci, found[pci, pid], about.get(str(pid)), whole) for pci, pid in sorted(found))
@@ -126,22 +135,21 @@ def _of_listed(host: Host, listed: tuple[Listed, ...]) -> tuple[GpuProcess, ...]
     about = _looked_up(host, sorted({process.pid for process in listed}))
     whole = sees_all_processes(host) if listed else False
     found = {
-        (p.gpu, p.pid): _process(p.pid, p.gpu, (p.used_bytes, True, False), about.get(str(p.pid)), whole, p.name)
-        for p in listed
+        (p.gpu, p.pid): _process(p.pid, p.gpu, Use(p.used_bytes), about.get(str(p.pid)), whole, p.name) for p in listed
     }
     return tuple(found[key] for key in sorted(found))
 
 
-def _pids(values: Table) -> list[tuple[int, tuple[int | None, bool, bool]]]:
-    """Each process once, its memory, whether it computes and whether it draws: it may be on several lists."""
-    found: dict[int, tuple[int | None, bool, bool]] = {}
+def _pids(values: Table) -> dict[int, Use]:
+    """Each process once: it may be on several lists."""
+    found: dict[int, Use] = {}
     drawing = {nvml.number(row, "pid") for row in nvml.tables(values, "graphics")}
     for kind in LISTS:
         for row in nvml.tables(values, kind):
             pid = nvml.number(row, "pid")
             if pid is not None and pid > 0:
-                found[pid] = nvml.number(row, "usedGpuMemory"), kind != "graphics", pid in drawing
-    return list(found.items())
+                found[pid] = Use(nvml.number(row, "usedGpuMemory"), kind != "graphics", pid in drawing)
+    return found
 
 
 def _used(rows: list[Table]) -> dict[str, int]:
@@ -175,9 +183,7 @@ def _looked_up(host: Host, pids: list[int]) -> Table:
     return found
 
 
-def _process(
-    pid: int, pci: str, listed: tuple[int | None, bool, bool], about: object, whole: bool, name: str = ""
-) -> GpuProcess:
+def _process(pid: int, pci: str, use: Use, about: object, whole: bool, name: str = "") -> GpuProcess:
     said = nvml.part({"about": about}, "about")
     started, cpu_s = said.get("started"), said.get("cpu_s")
     here = "started" in said or "name" in said
@@ -186,7 +192,7 @@ def _process(
     return GpuProcess(
         pid=pid,
         pci=pci,
-        used_bytes=listed[0],
+        used_bytes=use.used_bytes,
         user=nvml.text(said, "user", 64),
         job=job,
         command=nvml.text(said, "command", 200) or nvml.text(said, "name", 200) or name,
@@ -197,8 +203,8 @@ def _process(
         is_killed=said.get("killed") is True,
         cpu_s=float(cpu_s) if isinstance(cpu_s, (float, int)) else None,
         service="" if job else service_of(cgroup),
-        is_compute=listed[1],
-        draws=listed[2],
+        is_compute=use.is_compute,
+        draws=use.draws,
     )
 
 

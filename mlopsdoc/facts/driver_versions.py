@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mlopsdoc import Fact
 
 # CUDA major -> the oldest driver that runs any of its minor versions. NVIDIA, CUDA Compatibility, "minor version
@@ -28,6 +30,7 @@ _BRANCHES = """
 """
 
 
+@lru_cache(maxsize=256)
 def numbers(version: str) -> tuple[int, ...]:
     """``(535, 104, 5)`` of ``535.104.05``; without zeros at the end, for some name them; nothing of another text."""
     parts = version.strip().split(".")

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from mlopsdoc import Before, Finding, NothingHere, check, ok, unknown, warning
 from mlopsdoc.facts.gpu_health import GpuHealths
 from mlopsdoc.facts.gpu_processes import GpuProcess, GpuProcesses
-from mlopsdoc.facts.gpus import C2C, VGPU_GUEST, Gpu, Gpus
+from mlopsdoc.facts.gpus import C2C, VGPU_GUEST, VGPU_HOSTS, Gpu, Gpus
 from mlopsdoc.facts.quantities import size, span
 from mlopsdoc.facts.slurm_sharing import SlurmSharing, jobs_beside_each_other
 from mlopsdoc.model import pid_subject
 
-HOST_VGPU = (3, 4)
 # What only another process starts: of Python's multiprocessing, and the names that engines give their workers.
 WORKERS = ("multiprocessing.spawn import", "multiprocessing.forkserver import", "--multiprocessing-fork")
 TITLES = ("VLLM::", "sglang::", "ray::")
@@ -150,7 +149,7 @@ def _finding(its: Sequence[GpuProcess], code: str, what: str, advice: str, label
 def _unowned(gpu: Gpu, processes: GpuProcesses, before: Before[GpuProcesses], most: float) -> Iterator[Finding]:
     used = processes.used.get(gpu.id, 0)
     is_of_all = any(name in gpu.name for name in C2C)
-    if used < most or is_of_all or gpu.virtualization in (VGPU_GUEST, *HOST_VGPU):
+    if used < most or is_of_all or gpu.virtualization in (VGPU_GUEST, *VGPU_HOSTS):
         return
     if before.fact:
         had = any(process.pci == gpu.id for process in before.fact.processes)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from mlopsdoc import Before, Finding, Line, NothingHere, check, critical, ok, unknown, warning
 from mlopsdoc.facts.gpu_processes import GpuProcesses
-from mlopsdoc.facts.nvlink import VGPU_GUEST, Fabric, Link, LinkedGpu, NvLinks
+from mlopsdoc.facts.gpus import VGPU_GUEST
+from mlopsdoc.facts.nvlink import Fabric, Link, LinkedGpu, NvLinks
 from mlopsdoc.facts.nvlink_fabric import decoded
 from mlopsdoc.facts.nvlink_words import RESET, named, numbers
 from mlopsdoc.facts.nvml import XID, in_words

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Bits of the clocks event (throttle) reasons, nvml.h.
 IDLE, BY_SETTING, POWER_CAP = 0x1, 0x2, 0x4
 HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, POWER_BRAKE = 0x8, 0x20, 0x40, 0x80
-VGPU_GUEST = 2  # NVML_GPU_VIRTUALIZATION_MODE_VGPU
+PASSTHROUGH, VGPU_GUEST, VGPU_HOSTS = 1, 2, (3, 4)  # NVML_GPU_VIRTUALIZATION_MODE_
 _HOTTER = ("gpu_max", "slowdown", "shutdown")
 # Words of the names of boards with GDDR; data centre and workstation boards beside these have HBM.
 GDDR = frozenset(
@@ -133,7 +133,7 @@ class Gpu(Named, frozen=True, kw_only=True):
 
     @property
     def is_passed_through(self) -> bool:
-        return self.virtualization in (1, VGPU_GUEST)
+        return self.virtualization in (PASSTHROUGH, VGPU_GUEST)
 
     @property
     def is_laptop(self) -> bool:

@@ -9,13 +9,12 @@ from mlopsdoc import Before, CannotSee, Fact, Hardware, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.gpu_signs import nothing_here
-from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus, Named
+from mlopsdoc.facts.gpus import GIVEN_AWAY, PASSTHROUGH, VGPU_GUEST, Gpus, Named
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
 
 # Values that NVML encodes, nvml.h.
 REMOTE_SWITCH, INACTIVE = 2, 0
-VGPU_GUEST, PASSTHROUGH = 2, 1
 COUNTS = frozenset(
     ("replay", "recovery", "crc", "malformed", "overrun", "rx", "rx_remote", "rx_general", "integrity", "discards",
      "recovered", "recovery_failed", "effective")

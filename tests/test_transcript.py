@@ -21,6 +21,7 @@ from mlopsdoc.hosts.pasted.commands import Canonical, canonical, is_command
 from mlopsdoc.hosts.pasted.dates import Moment, moment_of
 from mlopsdoc.hosts.pasted.prompts import pipelines, prompt_of
 from mlopsdoc.hosts.recorder import Recording, Replay
+from mlopsdoc.hosts.refusals import OverLimit
 from mlopsdoc.opening import BadSource, recording, recordings
 from tests.program import measured, mlopsdoc
 
@@ -1366,3 +1367,11 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
     with suppress(BadSource):
         host, _ = recording(str(path))
         assert all(isinstance(answer.text, str) for answer in host.recording.answers.values())
+
+
+def test_the_first_lines_count_towards_what_a_text_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcript, "MAX_BYTES", 2 << 20)
+    long = "$ cat /proc/loadavg\n" + "x" * (1 << 20) + "\n"
+    assert transcript.parse(long).answers
+    with pytest.raises(OverLimit, match="2 MiB"):
+        transcript.parse(long * 2)

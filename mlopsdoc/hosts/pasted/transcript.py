@@ -103,20 +103,20 @@ def _read(text: TextIO) -> Reader:
     margin = margin_of(first)
     must_be_one(margin.hosts)
     reader = Reader()
-    for line in unwrapped(_shown(chain(["".join(first)], _chunks(text)), margin, reader)):
+    for line in unwrapped(_shown(_chunks("".join(first), text), margin, reader)):
         reader.add(line)
     return reader
 
 
-def _chunks(text: TextIO) -> Iterator[str]:
-    """The text in parts of whole lines; raises OverLimit."""
+def _chunks(chunk: str, text: TextIO) -> Iterator[str]:
+    """What was read already and the rest, in parts of whole lines; raises OverLimit."""
     size = 0
-    while chunk := text.read(CHUNK):
-        chunk += text.readline(MAX_LINE)
+    while chunk:
         size += len(chunk)
         if size > MAX_BYTES:
             raise OverLimit(TOO_LARGE_TEXT.format(MAX_BYTES >> 20))
         yield chunk
+        chunk = text.read(CHUNK) + text.readline(MAX_LINE)
 
 
 def _shown(chunks: Iterator[str], margin: Margin, reader: Reader) -> Iterator[str]:

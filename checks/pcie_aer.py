@@ -1,7 +1,7 @@
 """PCIe errors of devices and ports."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mlopsdoc import Before, Finding, check, critical, ok, warning
 from mlopsdoc.facts.aer_counts import AerCount, AerCounts
@@ -74,16 +74,14 @@ def _counted(one: AerCount, was: dict[str, int], seconds: float, gpus: Gpus | No
     is_much = bool(much) and (one.severity != CORRECTED or minute >= most)
     level: Level = ok if not is_much else critical if one.severity == FATAL else warning
     shown = much if is_much else one.counts
-    kinds = ", ".join(f"{NAMES.get(name, name)} (x{n})" for name, n in list(shown.items())[:4])
     when = f"in the last {span(seconds)}" if is_much else "since boot" + ("" if seconds else ", nothing says when")
     words = one.severity if one.severity == CORRECTED else f"uncorrected, {one.severity}"
-    label = next((gpu.label for gpu in gpus or () if gpu.pci == one.device), "")
     total = sum(shown.values())
     return level(
-        f"{total} PCIe error{'s' * (total > 1)} (AER), {words}, counted {when}: {kinds}",
-        subject=label or f"PCI device {short_pci(one.device)}",
+        f"{total} PCIe error{'s' * (total > 1)} (AER), {words}, counted {when}: {_kinds(list(shown.items())[:4])}",
+        subject=_label(gpus, one.device) or f"PCI device {short_pci(one.device)}",
         code=f"counted_{one.severity}",
-        advice="" if level is ok else SIGNAL if shown.keys() & set(LINK) else PROTOCOL,
+        advice=_advice(level, shown),
         params={"PCI": one.device},
         metrics={"errors": total},
         evidence=[one.line],
@@ -103,21 +101,33 @@ def _judged(said: PcieErrors, group: list[PcieError], gpus: Gpus | None, most: i
         words = "corrected" + (f", {count} of them within {span(seconds)}" if seconds and count > 1 else "")
     if last.line.at is not None and said.log.now - last.line.at > lookback_s:
         level = ok
-    kinds = ", ".join(f"{NAMES.get(name, name)} (x{n})" for name, n in names.most_common(4)) or first.layer
-    label = next((gpu.label for gpu in gpus or () if gpu.pci == first.device), "")
+    kinds = _kinds(names.most_common(4)) or first.layer
     what = "PCIe port" if first.driver == "pcieport" else f"PCI device ({first.driver})"
     uncorrected = "" if first.severity == CORRECTED else "uncorrected, "
     return level(
         f"{len(group)} PCIe error{'s' * (len(group) > 1)} (AER), {uncorrected}{words}: {kinds}"
         + ("" if level is not ok else "; no storm"),
-        subject=label or f"{what} {short_pci(first.device)}",
+        subject=_label(gpus, first.device) or f"{what} {short_pci(first.device)}",
         code=first.severity,
-        advice="" if level is ok else SIGNAL if not names or names.keys() & set(LINK) else PROTOCOL,
+        advice=_advice(level, names),
         since=instant(first.line.at),
         params={"PCI": first.device},
         metrics={"errors": len(group)},
         evidence=[first.line.line, last.line.line],
     )
+
+
+def _label(gpus: Gpus | None, device: str) -> str:
+    return next((gpu.label for gpu in gpus or () if gpu.pci == device), "")
+
+
+def _kinds(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{NAMES.get(name, name)} (x{count})" for name, count in counts)
+
+
+def _advice(level: Level, names: Mapping[str, int]) -> str:
+    """By what errors are called; where nothing calls them, they are those of a bad signal."""
+    return "" if level is ok else SIGNAL if not names or names.keys() & set(LINK) else PROTOCOL
 
 
 def _busiest(group: list[PcieError]) -> tuple[int, float | None]:

@@ -164,12 +164,17 @@ def _without_nvml(host: Host, pci: PciDevices | None, listed: list[PciPort]) -> 
     return [link for link in links if link.path]
 
 
+def slots_of(path: str) -> list[str]:
+    """``0000:16:01.0``, ``0000:1b:00.0`` of ``../../../devices/pci0000:16/0000:16:01.0/0000:1b:00.0``."""
+    return [word for word in path.strip().split("/") if word.count(":") == 2]
+
+
 def _path(host: Host, slot: str, listed: list[PciPort]) -> tuple[PciPort, ...]:
     """The ports down to this one, itself last; only itself where those above are not known."""
     if not slot:
         return ()
     answer = host.link(f"{DEVICES}/{slot}")
-    slots = [word for word in answer.text.strip().split("/") if word.count(":") == 2][-MAX_HOPS:]
+    slots = slots_of(answer.text)[-MAX_HOPS:]
     known = {port.slot: port for port in listed}
     if slots[-1:] != [slot]:
         slots = [*_above(slot, listed), slot]
@@ -243,8 +248,7 @@ def _redirects(
 
 
 def _way(host: Host, slot: str, listed: list[PciPort]) -> list[str]:
-    words = host.link(f"{DEVICES}/{slot}").text.strip().split("/")
-    return [word for word in words if word.count(":") == 2] or [*_above(slot, listed), slot]
+    return slots_of(host.link(f"{DEVICES}/{slot}").text) or [*_above(slot, listed), slot]
 
 
 def _config(host: Host, slot: str) -> tuple[bool | None, Line | None]:

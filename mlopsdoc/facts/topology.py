@@ -9,7 +9,7 @@ from mlopsdoc.facts.gpus import Gpus, label_of
 from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.facts.lspci import PciPort
 from mlopsdoc.facts.numa import is_number
-from mlopsdoc.facts.pcie import DEVICES, MAX_HOPS, PcieLinks
+from mlopsdoc.facts.pcie import DEVICES, MAX_HOPS, PcieLinks, slots_of
 from mlopsdoc.model import short_pci
 
 NEAR = ("PIX", "PXB")  # below one switch, or one of switches; not through a root
@@ -75,7 +75,7 @@ def _nics(host: Host) -> list[tuple[str, str]]:
 def _place(host: Host, label: str, slot: str, path: tuple[PciPort, ...], *, is_gpu: bool) -> Place:
     answer = host.link(f"{DEVICES}/{slot}")
     words = answer.text.strip().split("/")
-    slots = [word for word in words if word.count(":") == 2][-MAX_HOPS:]
+    slots = slots_of(answer.text)[-MAX_HOPS:]
     root = next((word for word in words if word.startswith("pci") and word.count(":") == 1), "")
     ports = path if [port.slot for port in path] == slots else tuple(PciPort(one) for one in slots)
     node = host.read(f"{DEVICES}/{slot}/numa_node").text.strip()

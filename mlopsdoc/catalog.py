@@ -16,8 +16,7 @@ from msgspec.structs import replace
 from mlopsdoc import config
 from mlopsdoc.authoring import Check
 from mlopsdoc.profile import Profile, WrongProfile, parse
-
-_HERE = os.path.dirname(os.path.abspath(__file__))
+from mlopsdoc.shipped import shipped as shipped
 
 
 class Catalog(Struct, frozen=True):
@@ -30,12 +29,6 @@ class Catalog(Struct, frozen=True):
     def by_name(self) -> dict[str, Check[...]]:
         """The checks by id and by former id."""
         return {old: check for check in self.checks.values() for old in check.formerly} | self.checks
-
-
-def shipped(kind: str) -> str:
-    """That folder inside the package (a wheel) or beside it (a checkout)."""
-    inside = os.path.join(_HERE, kind)
-    return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(_HERE), kind)
 
 
 def find(*, drop_ins: bool = True) -> Catalog:
@@ -108,7 +101,7 @@ def _module(name: str, path: str) -> ModuleType:
 
 def profiles() -> dict[str, str]:
     """Profile files by name, a site's over ours."""
-    found = dict(_files(f"{_HERE}/profiles", ".toml"))
+    found = dict(_files(shipped("profiles"), ".toml"))
     for folder in config.config_folders():
         found |= dict(_files(f"{folder}/profiles", ".toml"))
     return found
@@ -118,7 +111,7 @@ def load_profile(name: str, checks: Mapping[str, Check[...]]) -> Profile:
     """The profile of that name or file; raises WrongProfile or WrongConfig."""
     known = profiles()
     path = name if "/" in name else known.get(name, "")
-    if name == "generic" and path.startswith(_HERE):
+    if name == "generic" and path.startswith(shipped("profiles")):
         return Profile()
     if not path:
         raise WrongProfile(f"no such profile: {name} (known: {', '.join(sorted(known))})")

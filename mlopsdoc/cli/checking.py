@@ -24,6 +24,7 @@ from mlopsdoc.cli.output import (
     write,
 )
 from mlopsdoc.cli.starting import cheaply
+from mlopsdoc.shipped import shipped
 
 if TYPE_CHECKING:
     import argparse
@@ -81,9 +82,7 @@ def _recalled() -> tuple[Report, float] | None:
 
 def demo(_: argparse.Namespace) -> int:
     """Open the screen on a recorded bad night that comes with mlopsdoc; without a terminal, print its report."""
-    from mlopsdoc import catalog
-
-    return bare(parser().parse_args(["--from", catalog.shipped("snapshots") + "/bad_night"]))
+    return bare(parser().parse_args(["--from", shipped("snapshots") + "/bad_night"]))
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import sys
+from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import TypeAlias
 
     from mlopsdoc.hosts.recorder import Replay
@@ -30,6 +33,28 @@ def settle() -> None:
     gc.set_threshold(700)
 
 
+class _Absent(ModuleType):
+    """Whose every name is an empty class."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+@contextmanager
+def _less_to_load() -> Generator[None, None, None]:
+    """What textual loads at its start and a screen without command palette and network never uses: a sixth of it."""
+    absent = {"textual.command": _Absent("textual.command"), "ssl": None}
+    absent = {name: module for name, module in absent.items() if name not in sys.modules}
+    sys.modules.update(absent)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
 def open_screen(opening: Opening | None, recall: Recalling = lambda: None) -> int:
     """Show this machine, or the recording that `opening` opens, until the reader has had enough; the exit code.
 
@@ -48,8 +73,9 @@ def open_screen(opening: Opening | None, recall: Recalling = lambda: None) -> in
         engine_process.serve(theirs, opening)
     theirs.close()
     recalled = recall()
-    from mlopsdoc.tui.app import show  # the slow import, while the other process already asks
-    from mlopsdoc.tui.feed import Feed
+    with _less_to_load():
+        from mlopsdoc.tui.app import show  # the slow import, while the other process already asks
+        from mlopsdoc.tui.feed import Feed
 
     feed = Feed(ours, pid)
     if opening:

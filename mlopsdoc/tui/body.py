@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
 
 from mlopsdoc.tui import pages
 from mlopsdoc.tui.board import Board, Row, rows
@@ -13,7 +13,11 @@ from mlopsdoc.tui.messages import Chosen
 from mlopsdoc.tui.pane import Pane, no_page
 
 
-class Body(Horizontal):
+class Box(Widget, inherit_css=False):
+    """Holds others."""
+
+
+class Body(Box):
     """Shows the board."""
 
     def __init__(self, board: Board, *, id: str) -> None:
@@ -26,10 +30,10 @@ class Body(Horizontal):
         self.devices = Pane("GPUs", id="devices")
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="left"):
+        with Box(id="left"):
             yield self.checks
             yield self.devices
-        with Vertical(id="right"):
+        with Box(id="right"):
             yield self.finding
             yield self.runbook
 

@@ -41,7 +41,7 @@ def changed_cells(before: Line, after: Line, width: int) -> range:
     return range(places[0], places[-1] + 1) if places else range(0)
 
 
-class Canvas(Widget):
+class Canvas(Widget, inherit_css=False):
     """Lines of spans from the top; `paint` says which there are now."""
 
     def __init__(self, *, id: str) -> None:

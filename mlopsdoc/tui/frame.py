@@ -12,6 +12,8 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Resize
+from textual.screen import Screen
+from textual.widget import Widget
 
 from mlopsdoc.report.sparkline import PLAIN_BARS
 from mlopsdoc.tui import bars, pages, settle
@@ -29,7 +31,14 @@ PANES = ("checks", "finding", "runbook")
 OVER = ("book", "step", "help", "doctor", "aside")  # what hides the panes
 
 
-class Frame(App[int]):
+class Glass(Screen[None], inherit_css=False):
+    """Holds the panes, and nothing else: textual's own messages and hints cost the first paint."""
+
+    def _extend_compose(self, widgets: list[Widget]) -> None:
+        pass
+
+
+class Frame(App[int], inherit_css=False):
     """One screen. `at` is the pane that is looked at, or one of OVER."""
 
     TITLE = "mlopsdoc"
@@ -61,6 +70,9 @@ class Frame(App[int]):
         self.hidden = {"help": self.help, "doctor": self.doctor, "step": self.step, "aside": self.aside}
         self.wanted = ""  # what was last searched for
         self.is_behind = False  # something was heard that is not drawn yet
+
+    def get_default_screen(self) -> Screen[None]:
+        return Glass(id="_default")
 
     def compose(self) -> ComposeResult:
         yield self.header

@@ -53,8 +53,11 @@ def recording(path: str, at: float | None = None) -> tuple[Replay, Source]:
     return host, sources[0]
 
 
-def recordings(paths: Sequence[str], at: float | None = None) -> tuple[Replay, list[Source]]:
-    """One recorded host out of several sources: the first that has an answer wins.
+def recordings(
+    paths: Sequence[str], at: float | None = None, *, is_partial: bool = False
+) -> tuple[Replay, list[Source]]:
+    """One recorded host out of several sources: the first that has an answer wins. is_partial: what is in an archive
+    before the place where it is cut off or damaged is wanted.
 
     Raises merged.Differ when they, or the outputs in one of them, are of different hosts or boots; BadSource,
     FileNotFoundError.
@@ -62,7 +65,7 @@ def recordings(paths: Sequence[str], at: float | None = None) -> tuple[Replay, l
     found: list[tuple[str, Recording]] = []
     sources: list[Source] = []
     for path in paths:
-        kind, recorded = _load(path)
+        kind, recorded = _load(path, is_partial)
         _set_moment(recorded, at)
         name = "standard input" if path == "-" else path
         found.append((name, recorded))
@@ -70,32 +73,33 @@ def recordings(paths: Sequence[str], at: float | None = None) -> tuple[Replay, l
     return Replay(merged.merge(found)), sources
 
 
-def _load(path: str) -> tuple[str, Recording]:
+def _load(path: str, is_partial: bool) -> tuple[str, Recording]:
     """The kind of a source, and its recording."""
     if path == "-":
-        return _spooled(0, "standard input")
+        return _spooled(0, "standard input", is_partial)
     if not os.path.exists(path):
         raise FileNotFoundError(2, "no such file or folder", path)
     if os.path.isdir(path) or (os.path.isfile(path) and os.path.getsize(path)):
-        return _loaded(path, path)
+        return _loaded(path, path, is_partial)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
         raise BadSource(f"{path}: {error.strerror}") from None
     try:  # the pipe of <(ssh gpu-17 ...) has somebody who writes into it; of others nobody knows
-        return _spooled(fd, path, wait_s=None if os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:") else WAIT_S)
+        is_pipe = os.readlink(f"/proc/self/fd/{fd}").startswith("pipe:")
+        return _spooled(fd, path, is_partial, wait_s=None if is_pipe else WAIT_S)
     finally:
         os.close(fd)
 
 
-def _loaded(path: str, name: str) -> tuple[str, Recording]:
+def _loaded(path: str, name: str, is_partial: bool) -> tuple[str, Recording]:
     """A snapshot of ours is read here, what strangers made in a process of its own."""
     try:
         if os.path.isfile(path) and not os.path.getsize(path):
             raise Refused(EMPTY)
         if snapshot.is_snapshot(path):
             return "snapshot", snapshot.load(path)
-        return foreign.load(path)
+        return foreign.load(path, is_partial=is_partial)
     except merged.Differ as differ:
         raise merged.Differ(f"{name}: {differ}") from None
     except Refused as error:
@@ -104,7 +108,7 @@ def _loaded(path: str, name: str) -> tuple[str, Recording]:
         raise BadSource(f"{name}: {error.strerror or error}") from None
 
 
-def _spooled(fd: int, name: str, wait_s: float | None = None) -> tuple[str, Recording]:
+def _spooled(fd: int, name: str, is_partial: bool, wait_s: float | None = None) -> tuple[str, Recording]:
     """What comes out of a pipe, kept in a file without a name. wait_s: how long it may say nothing."""
     import tempfile
 
@@ -116,7 +120,7 @@ def _spooled(fd: int, name: str, wait_s: float | None = None) -> tuple[str, Reco
                 raise BadSource(f"{name}: {TOO_LARGE.format(MAX_PIPE >> 20)}")
             spool.write(chunk)
         spool.flush()
-        return _loaded(f"/proc/self/fd/{spool.fileno()}", name)
+        return _loaded(f"/proc/self/fd/{spool.fileno()}", name, is_partial)
 
 
 def _chunk(fd: int, name: str, wait_s: float | None) -> bytes:

@@ -134,10 +134,10 @@ def packed(sections: Sequence[str]) -> bytes:
     return b"".join(gzip.compress(section.encode()) for section in sections)
 
 
-def load(tmp_path: Path, data: bytes, name: str = "nvidia-bug-report.log.gz") -> Recording:
+def load(tmp_path: Path, data: bytes, name: str = "nvidia-bug-report.log.gz", *, is_partial: bool = False) -> Recording:
     path = tmp_path / name
     path.write_bytes(data)
-    return foreign.load(str(path))[1]
+    return foreign.load(str(path), is_partial=is_partial)[1]
 
 
 def said(recording: Recording, key: str) -> str:
@@ -192,11 +192,14 @@ def test_one_whose_end_is_missing_is_not_complete(tmp_path: Path) -> None:
     assert not load(tmp_path, packed(SECTIONS)).complete
 
 
-def test_a_cut_member_is_salvaged(tmp_path: Path) -> None:
+def test_a_cut_member_is_refused_or_salvaged(tmp_path: Path) -> None:
     noise = "".join(f"[ {n}.{n * 7919 % 100000:05d}] line\n" for n in range(20_000))
     head, tail = packed(SECTIONS), gzip.compress(f"{SEPARATOR}/usr/bin/lsusb\n\n{noise}".encode())
-    recording = load(tmp_path, head + tail[: len(tail) // 2])
-    assert not recording.complete
+    cut = head + tail[: len(tail) // 2]
+    with pytest.raises(Refused, match=r"ends in the middle, after section '/usr/bin/nvidia-smi --query'.* --partial"):
+        load(tmp_path, cut)
+    recording = load(tmp_path, cut, is_partial=True)
+    assert not recording.complete and "not all of it could be read: it ends in the middle" in recording.notes
     assert said(recording, "run dmesg") == DMESG.strip()
 
 

@@ -109,7 +109,7 @@ def test_a_drop_in_that_others_may_write_is_refused(place: Path) -> None:
         (["runbook", "show", "gpu_thermal", "--set", "GPU=2"], 64, "never its index"),
         (["runbook", "show", "gpu_thermal", "--set", "x"], 64, "x is no parameter"),
         (["new", "Bad-Name"], 64, "no name for a check"),
-        (["--from", REFERENCE, "snapshot"], 64, "--from and --at are for"),
+        (["--from", REFERENCE, "snapshot"], 64, "--from, --at and --partial are for"),
         (["check", "--timeout", "-1"], 64, "want seconds"),
         (["snapshot", "seal", "/no/such/folder"], 66, "/no/such/folder"),
         (["snapshot", "seal", "/dev"], 65, "/dev: it is no snapshot"),
@@ -298,6 +298,7 @@ def test_much_output_on_a_full_disk_is_74(place: Path) -> None:
 
 def test_a_moment_is_for_recordings(place: Path) -> None:
     assert mlopsdoc("check", "--at", "2026-11-23", place=place).code == 64
+    assert mlopsdoc("check", "--partial", place=place).code == 64
 
 
 def test_a_home_that_is_not_ours_holds_no_configuration(place: Path) -> None:

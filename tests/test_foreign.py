@@ -25,7 +25,7 @@ from mlopsdoc.hosts.archives.files import CAPS, Files, Spool, clean_name, read_a
 from mlopsdoc.hosts.archives.tar import Budget, Stream, entries
 from mlopsdoc.hosts.refusals import OverLimit, Refused
 
-from .program import environment, measured
+from .program import environment, measured, mlopsdoc
 
 SOAK = pytest.mark.skipif(not os.environ.get("MLOPSDOC_SOAK"), reason="takes long: MLOPSDOC_SOAK=1")
 TOP = "sosreport-gpu17-2026-11-23-abcdefg"
@@ -81,11 +81,11 @@ def refused(path: Path, place: Path) -> str:
     return err
 
 
-def read(data: bytes, tmp_path: Path) -> tuple[dict[str, bytes], bool]:
+def read(data: bytes, tmp_path: Path, *, is_partial: bool = False) -> tuple[dict[str, bytes], bool]:
     """The bytes of what was said, and whether it is complete."""
     path = tmp_path / "x.tar"
     path.write_bytes(data)
-    recording = foreign.load(str(path))[1]
+    recording = foreign.load(str(path), is_partial=is_partial)[1]
     return {key: answer.data for key, answer in recording.answers.items() if answer.said}, recording.complete
 
 
@@ -202,8 +202,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "xz bomb": (bomb, "grows to more than 1000 times"),
     "bz2 bomb": (lambda path: bomb(path, bz2.open), "grows to more than 1000 times"),
     "truncated": (
-        lambda path: path.write_bytes(lzma.compress(os.urandom(9000) + tarred(*good()))[:4000]),
-        "ends in the",
+        lambda path: path.write_bytes(gzip.compress(tarred(*good(), member("x", os.urandom(9000))))[:-4000]),
+        f"it ends in the middle, after member '{TOP}/",
     ),
     "not UTF-8": (lambda path: path.write_bytes(b"caf\xe9 \xff\xfe\n" * 5000), UNKNOWN),
     "entity bomb": (lambda path: path.write_text(ENTITY_BOMB), UNKNOWN),
@@ -317,11 +317,24 @@ def test_no_evidence_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-def test_a_truncated_archive_gives_what_came_before(tmp_path: Path, share: float) -> None:
+def test_a_truncated_archive_gives_what_came_before_to_whom_asks(tmp_path: Path, share: float) -> None:
     data = gzip.compress(tarred(*good(), *(member(f"{TOP}/proc/{n}", os.urandom(2000)) for n in range(50))))
     whole, _ = read(data, tmp_path)
-    said, complete = read(data[: int(len(data) * share)], tmp_path)
+    cut = data[: int(len(data) * share)]
+    said, complete = read(cut, tmp_path, is_partial=True)
     assert not complete and said.items() <= whole.items() and "run df" in said
+    last = max(int(key[11:]) for key in said if key.startswith("read /proc/") and key[11:].isdecimal())
+    line = refused(tmp_path / "x.tar", tmp_path)
+    assert f"it ends in the middle, after member '{TOP}/proc/{last}': get the whole of it" in line
+    assert line.endswith("--partial\n")
+    ended = mlopsdoc("check", "--json", "--partial", "--from", str(tmp_path / "x.tar"), place=tmp_path)
+    assert ended.report()["host"]["name"] == "gpu17" and "not all of it could be read: it ends in the" in ended.err
+
+
+def test_one_that_is_cut_off_in_its_first_member_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(tarred(member(f"{TOP}/proc/x", bytes(9000)))[:1500])
+    assert "it ends in the middle, within its first member" in refused(path, tmp_path)
 
 
 def test_hostile_content_is_judged_and_ends(tmp_path: Path) -> None:

@@ -35,9 +35,10 @@ def guarded(argv: list[str]) -> int:
     """The exit code; whatever goes wrong is one line on stderr."""
     try:
         arguments = parser().parse_args(argv)
-        if (arguments.source or arguments.at) and arguments.run not in TAKE_A_SOURCE:
+        if (arguments.source or arguments.at or arguments.partial) and arguments.run not in TAKE_A_SOURCE:
             raise Stop(
-                USAGE, "--from and --at are for the screen, `check`, `explain`, `runbook run` and `profile capture`"
+                USAGE,
+                "--from, --at and --partial are for the screen, `check`, `explain`, `runbook run`, `profile capture`",
             )
         module, _, function = arguments.run.partition(":")
         command: Callable[[argparse.Namespace], int] = getattr(import_module(f"mlopsdoc.cli.{module}"), function)

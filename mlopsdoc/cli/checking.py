@@ -36,31 +36,28 @@ if TYPE_CHECKING:
 
 def bare(arguments: argparse.Namespace) -> int:
     """The screen on a terminal, the text report elsewhere; with --plain a conversation."""
+    sources: list[str] = arguments.source or []
+    how = [*([f"--at={arguments.at}"] if arguments.at else []), *["--partial"] * bool(arguments.partial)]
     if arguments.plain:
         from mlopsdoc.cli.plain import converse
 
-        return converse(arguments.source or [], arguments.at)
+        return converse(sources, how)
     if all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
-        return _screen(arguments.source, arguments.at)
-    sources: list[str] = arguments.source or []
-    return _check([f"--from={source}" for source in sources], arguments.at)
+        return _screen(arguments.source, arguments.at, arguments.partial)
+    return check(parser().parse_args(["check", *(f"--from={source}" for source in sources), *how]))
 
 
-def _check(options: list[str], at: str | None) -> int:
-    return check(parser().parse_args(["check", *options, *([f"--at={at}"] if at else [])]))
-
-
-def _screen(sources: list[str] | None, at: str | None) -> int:
+def _screen(sources: list[str] | None, at: str | None, partial: bool) -> int:
     from mlopsdoc.tui import CannotOpen, open_screen
 
     def opening() -> tuple[Replay, list[Source]]:
         try:
-            return open_recording(sources or [], at)
+            return open_recording(sources or [], at, partial)
         except Stop as stop:
             raise CannotOpen(stop.why, stop.code) from None
 
-    if not sources and at:
-        raise Stop(USAGE, "--at is for a recording, not for this host")
+    if not sources and (at or partial):
+        raise Stop(USAGE, "--at and --partial are for a recording, not for this host")
     try:
         return open_screen(opening) if sources else open_screen(None, _recalled)
     except CannotOpen as error:
@@ -108,8 +105,8 @@ def _check_live(arguments: argparse.Namespace) -> int:
     from mlopsdoc.hosts.lock import Held, only_run
     from mlopsdoc.hosts.recorder import Recorder
 
-    if arguments.at:
-        raise Stop(USAGE, "--at is for a recording, not for this host")
+    if arguments.at or arguments.partial:
+        raise Stop(USAGE, "--at and --partial are for a recording, not for this host")
     if not os.path.isdir(arguments.root):
         raise Stop(NO_SOURCE, f"no such folder: {arguments.root}")
     states = config.state_folders()
@@ -147,7 +144,7 @@ def _check_recording(arguments: argparse.Namespace, paths: list[str]) -> int:
 
     if arguments.root != "/" or arguments.save:
         raise Stop(USAGE, "--root and --save are for this host, not for a recording")
-    host, sources = open_recording(paths, arguments.at)
+    host, sources = open_recording(paths, arguments.at, arguments.partial)
     for remark in host.recording.notes:
         note(remark)
     setup = set_up(arguments.select, arguments.profile, site=False, own=host.recording.profile)
@@ -170,13 +167,13 @@ def in_time(paths: list[str]) -> Generator[None]:
         raise Stop(NO_DATA, str(error)) from None
 
 
-def open_recording(paths: list[str], at: str | None) -> tuple[Replay, list[Source]]:
+def open_recording(paths: list[str], at: str | None, partial: bool = False) -> tuple[Replay, list[Source]]:
     """One host out of recordings; what is wrong with them ends the program."""
     from mlopsdoc import opening
     from mlopsdoc.hosts.merged import Differ
 
     try:
-        return opening.recordings(paths, _moment(at))
+        return opening.recordings(paths, _moment(at), is_partial=bool(partial))
     except FileNotFoundError as error:
         raise Stop(NO_SOURCE, f"no such file or folder: {error.filename}") from None
     except Differ as differ:

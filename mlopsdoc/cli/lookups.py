@@ -69,7 +69,7 @@ def _drawing(arguments: argparse.Namespace) -> list[str]:
     setup = set_up(list(topology.CHECKS), "", site=not arguments.source)
     with ExitStack() as stack:
         if arguments.source:
-            host: Host = open_recording(arguments.source, arguments.at)[0]
+            host: Host = open_recording(arguments.source, arguments.at, arguments.partial)[0]
             stack.enter_context(in_time(arguments.source))
         else:
             states, settings = config.state_folders(), setup.settings

@@ -32,9 +32,9 @@ h            history              l            what was run, from the audit log
 class Session:
     """A report and the findings in it by number, the worst first."""
 
-    def __init__(self, sources: Sequence[str], at: str | None) -> None:
+    def __init__(self, sources: Sequence[str], how: Sequence[str]) -> None:
         self._sources = [f"--from={source}" for source in sources]
-        self._at = [f"--at={at}"] if at else []
+        self._how = how
         self.report: Report | None = None
         self.findings: list[Finding] = []
         # How many words follow, and what is done.
@@ -52,7 +52,7 @@ class Session:
 
         note("checking")
         ended = subprocess.run(
-            program("check", "--json", *self._sources, *self._at), stdout=subprocess.PIPE, check=False
+            program("check", "--json", *self._sources, *self._how), stdout=subprocess.PIPE, check=False
         )
         if not ended.stdout:
             raise Stop(ended.returncode, "there is no report")
@@ -118,9 +118,9 @@ def _values(found: Finding) -> list[str]:
     return [f"--set={name}={value}" for name, value in found.params.items()]
 
 
-def converse(sources: Sequence[str], at: str | None) -> int:
-    """Read lines until the end, `q` or an end of file; the exit code."""
-    session = Session(sources, at)
+def converse(sources: Sequence[str], how: Sequence[str]) -> int:
+    """Read lines until the end, `q` or an end of file; the exit code. how: options that go with the sources."""
+    session = Session(sources, how)
     session.look()
     say("? tells what may be typed\n")
     while True:

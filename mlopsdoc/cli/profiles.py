@@ -67,7 +67,7 @@ def capture(arguments: argparse.Namespace) -> int:
     from mlopsdoc.profile import as_toml, table
 
     if nursery is None:
-        host, _ = open_recording(arguments.source, arguments.at)
+        host, _ = open_recording(arguments.source, arguments.at, arguments.partial)
         with in_time(arguments.source):
             made = captured(Ledger(host))
     else:

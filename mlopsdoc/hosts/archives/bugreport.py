@@ -58,12 +58,15 @@ class Section(NamedTuple):
 
 
 class Report(NamedTuple):
-    """taken: NEVER where it is not told. is_complete: whether its last line is there."""
+    """taken: NEVER where it is not told. is_complete: whether its last line is there. cut: why bytes are missing;
+    last: the header of the last section before that."""
 
     rows: list[Row]
     taken: Moment
     is_complete: bool
     notes: list[str]
+    cut: str
+    last: str
 
 
 def is_bug_report(head: bytes) -> bool:
@@ -74,12 +77,12 @@ def is_bug_report(head: bytes) -> bool:
 def read(stream: Stream, spool: Spool, files: Files) -> Report:
     """The answers in a bug report; raises Refused when it is none."""
     start = spool.size
-    is_cut = bool(spool.fill(stream))
+    cut = spool.fill(stream)
     sections = list(_sections(files, start, spool.size))
     first = next((section for section in sections[:3] if section.header.startswith(START)), None)
     if first is None:
         raise Refused(NO_BUG_REPORT)
-    is_complete = not is_cut and any(section.header.startswith(END) for section in sections[-3:])
+    is_complete = not cut and any(section.header.startswith(END) for section in sections[-3:])
     rows: list[Row] = []
     for section in (mended := list(_mended(sections))):
         found = next(read for start, read in READERS if section.header.startswith(start))(files, section)
@@ -88,7 +91,9 @@ def read(stream: Stream, spool: Spool, files: Files) -> Report:
     banner = _lines(files, first)
     taken, notes = _of_banner(banner)
     rows += _of_uname(banner)
-    return Report(list(joined(_of_one_boot(files, rows)).values()), taken, is_complete, notes)
+    return Report(
+        list(joined(_of_one_boot(files, rows)).values()), taken, is_complete, notes, cut, sections[-2:][0].header
+    )
 
 
 def _sections(files: Files, start: int, end: int) -> Iterator[Section]:

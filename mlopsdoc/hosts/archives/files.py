@@ -169,14 +169,15 @@ def fetch(fd: int, piece: Piece) -> bytes:
 
 
 class Files:
-    """Files and links by name below the top. cut: why there may be more than these; left_out: names refused."""
+    """Files and links by name below the top. cut: why there may be more than these; last: the last member before
+    that, as it is named; left_out: names refused."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.files: dict[str, Piece] = {}
         self.links: dict[str, str] = {}
         self.left_out = 0
-        self.cut = ""
+        self.cut = self.last = ""
 
     def read(self, name: str) -> bytes:
         """The bytes of a file, links followed; none where there is no such file."""
@@ -245,13 +246,20 @@ def is_log(name: str) -> bool:
     return any(sign in name for sign in LOGS)
 
 
-def read_archive(stream: Stream, files: Files, spool: Spool, under: str = "", depth: int = 0) -> None:
-    """Take in the members of a tar; one that is cut off or damaged gives what came before. raises Refused."""
+def read_archive(stream: Stream, files: Files, spool: Spool, under: str = "", depth: int = 0) -> bool:
+    """Take in the members of a tar; one that is cut off or damaged gives what came before. Whether it is whole.
+
+    Raises Refused.
+    """
     try:
         for entry in entries(stream):
             _take(entry, files, spool, under, depth)
+            entry.body.skip(entry.body.left)
+            files.last = files.last if depth else entry.name
     except Cut as cut:
         files.cut = str(cut)
+        return False
+    return True
 
 
 def _take(entry: Entry, files: Files, spool: Spool, under: str, depth: int) -> None:

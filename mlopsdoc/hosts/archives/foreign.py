@@ -50,14 +50,14 @@ class _Traceback(Exception):
         return f'\n"""\n{self.args[0]}"""'
 
 
-def load(path: str) -> tuple[str, Recording]:
+def load(path: str, *, is_partial: bool = False) -> tuple[str, Recording]:
     """What a file or folder is, and the recording in it; raises Refused with what is wrong with it, Differ, OSError,
-    ReaderFailed.
+    ReaderFailed. is_partial: an archive that is cut off or damaged gives what comes before.
     """
     folder = os.path.abspath(path) if os.path.isdir(path) else ""
     spool = tempfile.TemporaryFile(prefix="mlopsdoc-")
     recording, form = Recording(0.0), ""
-    with open(os.devnull if folder else path, "rb") as file, closing(_ask(folder, file, spool)) as messages:
+    with open(os.devnull if folder else path, "rb") as file, closing(_ask(folder, file, spool, is_partial)) as messages:
         for kind, *said in messages:
             if kind == "rows":
                 for row in said[0]:
@@ -104,10 +104,10 @@ def _data(spool: IO[bytes], parts: tuple[Any, ...]) -> bytes:
     return b"\n".join(part if isinstance(part, bytes) else fetch(fd, Piece(*part)) for part in parts)
 
 
-def _ask(folder: str, file: IO[bytes], spool: IO[bytes]) -> Generator[list[Any]]:
+def _ask(folder: str, file: IO[bytes], spool: IO[bytes], is_partial: bool) -> Generator[list[Any]]:
     """What the process says, in order; it is ended at the latest when its time is up."""
     seconds = patience(0 if folder else os.fstat(file.fileno()).st_size)
-    given = marshal.dumps((folder, spool.fileno(), seconds, MEMORY_MIB * MIB))
+    given = marshal.dumps((folder, spool.fileno(), seconds, MEMORY_MIB * MIB, is_partial))
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _CODE, given.hex(), _PACKAGES],

@@ -37,10 +37,12 @@ class Found(NamedTuple):
 
 def work(given: str) -> None:
     """Read what is on standard input, or a folder, and say on standard output what is in it."""
-    folder, spool_fd, seconds, memory = cast(tuple[str, int, float, int], marshal.loads(bytes.fromhex(given)))
+    folder, spool_fd, seconds, memory, is_partial = cast(
+        tuple[str, int, float, int, bool], marshal.loads(bytes.fromhex(given))
+    )
     try:
         _limit(seconds, memory)
-        form, rows, about, before = _examine(folder, spool_fd, Budget(CAPS, seconds))
+        form, rows, about, before = _examine(folder, spool_fd, Budget(CAPS, seconds), is_partial)
         for start in range(0, len(rows), BATCH):
             _say(["rows", [_plain(row) for row in rows[start : start + BATCH]]])
         if about.before:
@@ -82,7 +84,7 @@ def _plain(row: Row) -> tuple[Any, ...]:
     return (row.key, row.status, parts, *row[3:])
 
 
-def _examine(folder: str, spool_fd: int, budget: Budget) -> Found:
+def _examine(folder: str, spool_fd: int, budget: Budget, is_partial: bool) -> Found:
     files, spool = Files(spool_fd), Spool(spool_fd)
     if folder:
         if not _holds_evidence(folder):
@@ -93,12 +95,15 @@ def _examine(folder: str, spool_fd: int, budget: Budget) -> Found:
     stream = Stream(source, budget)
     head = stream.peek()
     if bugreport.is_bug_report(head):
-        return _of_bug_report(stream, spool, files)
+        return _of_bug_report(stream, spool, files, is_partial=is_partial)
     if is_tar(head[:BLOCK]):
-        read_archive(stream, files, spool)
+        if not read_archive(stream, files, spool) and not is_partial:
+            where = f"after member {files.last[:200]!r}" if files.last else "within its first member"
+            raise Refused(refusals.CUT_OFF.format(files.cut, where))
         return _of_files(files, spool, budget)
     if head and transcript.is_text(head):
-        return _of_text(stream if stream.packing or isinstance(source, _Zstd) else None, spool, spool_fd)
+        packed = stream if stream.packing or isinstance(source, _Zstd) else None
+        return _of_text(packed, spool, spool_fd, is_partial=is_partial)
     raise Refused(refusals.NO_FORM if head else refusals.EMPTY)
 
 
@@ -143,14 +148,15 @@ def _holds_evidence(top: str) -> bool:
     return False
 
 
-def _of_text(packed: Stream | None, spool: Spool, spool_fd: int) -> Found:
+def _of_text(packed: Stream | None, spool: Spool, spool_fd: int, *, is_partial: bool) -> Found:
     """Text as it is, or packed: then it is unpacked into the spool first."""
     path, notes = "/proc/self/fd/0", list[str]()
     if packed is not None:
         path = f"/proc/self/fd/{spool_fd}"
         why = spool.fill(packed)
-        if spool.is_full:
-            raise Refused(why)
+        if why and (spool.is_full or not is_partial):
+            after = f"after {spool.size} bytes of text"
+            raise Refused(why if spool.is_full else refusals.CUT_OFF.format(why, after))
         notes = [f"not all of it could be read: {why}"] if why else []
     about = transcript.load(path)
     about.notes += notes
@@ -164,8 +170,11 @@ def _kept(answer: Answer, spool: Spool) -> Row:
     return Row(answer.key, answer.status, parts, answer.exit, answer.why, answer.at, answer.stderr, answer.order)
 
 
-def _of_bug_report(stream: Stream, spool: Spool, files: Files) -> Found:
+def _of_bug_report(stream: Stream, spool: Spool, files: Files, *, is_partial: bool) -> Found:
     report = bugreport.read(stream, spool, files)
+    if report.cut and not (is_partial or spool.is_full):
+        raise Refused(refusals.CUT_OFF.format(report.cut, f"after section {report.last[:80]!r}"))
+    report.notes.extend([f"not all of it could be read: {report.cut}"] if report.cut else [])
     about = _about(report.taken, report.is_complete, report.notes, report.rows, files)
     return Found("nvidia-bug-report", report.rows, about)
 
@@ -201,7 +210,7 @@ def _of_files(files: Files, spool: Spool, budget: Budget) -> Found:
             continue
         stream = Stream(io.BytesIO(files.fetch(piece)), budget, is_inner=not piece.path)
         if bugreport.is_bug_report(stream.peek()):
-            found = _of_bug_report(stream, spool, files)
+            found = _of_bug_report(stream, spool, files, is_partial=True)
             found.about.complete = found.about.complete and not piece.is_cut
             found.about.notes += notes
             return found

@@ -140,9 +140,13 @@ class Stream:
 
     def peek(self) -> bytes:
         """The next bytes, HEAD where there are as many; none at the end."""
-        while len(self._buffer) < HEAD and (data := self._unpacked_part()) is not None:
-            self._buffer = memoryview(bytes(self._buffer) + data)
-            self.budget.add_bytes(0, len(data))
+        try:
+            while len(self._buffer) < HEAD and (data := self._unpacked_part()) is not None:
+                self._buffer = memoryview(bytes(self._buffer) + data)
+                self.budget.add_bytes(0, len(data))
+        except Cut:  # what comes before may be read
+            if not self._buffer:
+                raise
         return bytes(self._buffer[:HEAD])
 
     def read(self, size: int, /) -> bytes:

@@ -40,4 +40,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'mlopsdoc' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOME[name]), name)
+    globals()[name] = found = getattr(import_module(_HOME[name]), name)
+    return found

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from mlopsdoc import __version__
-from mlopsdoc.cli.arguments import parser
+from mlopsdoc.cli.arguments import parse
 from mlopsdoc.cli.output import BUG, USAGE, Stop, note, say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main() -> None:
 def guarded(argv: list[str]) -> int:
     """The exit code; whatever goes wrong is one line on stderr."""
     try:
-        arguments = parser().parse_args(argv)
+        arguments = parse(argv)
         if (arguments.source or arguments.at or arguments.partial) and arguments.run not in TAKE_A_SOURCE:
             raise Stop(
                 USAGE,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mlopsdoc.cli.arguments import parser
+from mlopsdoc.cli.arguments import parse
 from mlopsdoc.cli.output import (
     BAD_CONFIG,
     LOCKED,
@@ -44,7 +44,7 @@ def bare(arguments: argparse.Namespace) -> int:
         return converse(sources, how)
     if all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
         return _screen(arguments.source, arguments.at, arguments.partial)
-    return check(parser().parse_args(["check", *(f"--from={source}" for source in sources), *how]))
+    return check(parse(["check", *(f"--from={source}" for source in sources), *how]))
 
 
 def _screen(sources: list[str] | None, at: str | None, partial: bool) -> int:
@@ -79,7 +79,7 @@ def _recalled() -> tuple[Report, float] | None:
 
 def demo(_: argparse.Namespace) -> int:
     """Open the screen on a recorded bad night that comes with mlopsdoc; without a terminal, print its report."""
-    return bare(parser().parse_args(["--from", shipped("snapshots") + "/bad_night"]))
+    return bare(parse(["--from", shipped("snapshots") + "/bad_night"]))
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -55,12 +55,21 @@ def render(report: Report, format: str) -> str:
         from mlopsdoc.report import markdown
 
         return markdown.render(report)
-    import shutil
-
     from mlopsdoc.report import text
 
     colour = os.isatty(1) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return text.render(report, width=shutil.get_terminal_size((80, 24)).columns, colour=colour, command=_own_path())
+    return text.render(report, width=columns(), colour=colour, command=_own_path())
+
+
+def columns() -> int:
+    """How wide the reader's terminal is: what COLUMNS says, else what stdout is; 80 where that is none."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
 
 
 def _own_path() -> str:

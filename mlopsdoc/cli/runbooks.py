@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mlopsdoc.clean import decode, one_line
-from mlopsdoc.cli.output import NO_DATA, NO_SOURCE, USAGE, Stop, note, say
+from mlopsdoc.cli.output import NO_DATA, NO_SOURCE, USAGE, Stop, columns, note, say
 
 if TYPE_CHECKING:
     import argparse
@@ -71,8 +71,6 @@ def given_values(pairs: Sequence[str]) -> dict[str, str]:
 
 def show_runbook(arguments: argparse.Namespace) -> int:
     """Print a runbook. Values given with --set are set before each command that uses them; nothing is run."""
-    from shutil import get_terminal_size
-
     from mlopsdoc.report import runbooks
 
     path, values = _path_of(arguments.name), given_values(arguments.set)
@@ -82,7 +80,7 @@ def show_runbook(arguments: argparse.Namespace) -> int:
     elif arguments.format == "html":
         say(runbooks.render_html(_parsed(path)))
     else:
-        say(runbooks.render_text(_parsed(path), values, width=min(get_terminal_size((80, 24)).columns, 100)))
+        say(runbooks.render_text(_parsed(path), values, width=min(columns(), 100)))
     return 0
 
 

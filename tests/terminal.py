@@ -29,7 +29,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.before = termios.tcgetattr(slave)
         self.slave = slave
-        env = environment(place, TERM="xterm-256color", LANG="C.UTF-8", **more)
+        env = environment(place, **{"TERM": "xterm-256color", "LANG": "C.UTF-8", **more})
         command = ["setsid", "--ctty", *program, *argv]
         self.process = subprocess.Popen(command, env=env, cwd=place, stdin=slave, stdout=slave, stderr=slave)
         self.out = b""

@@ -308,7 +308,7 @@ def test_what_is_copied_and_saved_is_in_a_file(tmp_path: Path, monkeypatch: pyte
     async def story(stage: Stage) -> None:
         await stage.sees("CRITICAL GPU 2")
         await stage.press("y")
-        await stage.sees("copied to")
+        await stage.sees("copied the finding (")
         assert stage.app.clipboard == (tmp_path / "state/copied.txt").read_text()
         assert "CRITICAL GPU 2 (9b:00.0)" in stage.app.clipboard
         await stage.press("S")

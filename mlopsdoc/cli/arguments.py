@@ -241,11 +241,19 @@ VERBS: dict[str, tuple[str, str, Callable[[Parser], None]]] = {
 
 
 def _add_source(to: Parser, *, default: str | None) -> None:
-    help = "a recording instead of this host, or - for stdin"
-    to.add_argument("--from", dest="source", action="append", default=default, metavar="SRC", help=help)
+    help = "a recording instead of this host, - for stdin, or demo for one that comes with mlopsdoc"
+    to.add_argument("--from", dest="source", action="append", type=_source, default=default, metavar="SRC", help=help)
     to.add_argument("--at", default=default, metavar="TIME", help="the moment of a recording that does not tell it")
     partial = "judge what comes before the end of an archive that is cut off or damaged"
     to.add_argument("--partial", action="store_true", default=default, help=partial)
+
+
+def _source(name: str) -> str:
+    import os
+
+    from mlopsdoc.shipped import shipped
+
+    return shipped("snapshots") + "/bad_night" if name == "demo" and not os.path.exists(name) else name
 
 
 def _seconds(text: str) -> float:

@@ -1,147 +1,315 @@
 """`--plain`: the screen without a screen, a line at a time, for screen readers, serial consoles and slow links.
 
-Each line that is typed runs a verb of the command line, so that everything asks and answers as it does there.
+The letters are those of the screen, the pages too; other verbs are those of the command line. What changes is said
+when it does. No escape sequence is written, but for what `y` sends to a clipboard that can take it.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from mlopsdoc.again import program
-from mlopsdoc.cli.output import Stop, note, render, say
+from mlopsdoc.clean import one_line
+from mlopsdoc.cli.arguments import parse
+from mlopsdoc.cli.output import NOTHING_RUN, USAGE, Stop, columns, note, render, say
+from mlopsdoc.cli.plain_help import help_of
+from mlopsdoc.cli.plain_reading import Reading
+from mlopsdoc.tui import CannotOpen, clipboard, muting, pages
+from mlopsdoc.tui.lines import Lines, engine
 
 if TYPE_CHECKING:
-    from mlopsdoc.model import Finding, Report
+    from mlopsdoc.hosts.recorder import Replay
+    from mlopsdoc.model import Result, Source
+    from mlopsdoc.runbook.parse import Runbook
+    from mlopsdoc.runbook.step import Step
+    from mlopsdoc.tui.board import Row
 
-HELP = """\
-N            the runbook of finding N, filled in
-x N STEP     run a step of that runbook (its name or number); it asks before it changes anything
-d N STEP     what that step would touch; nothing is run
-r            check again          a            the whole report again
-s            save a snapshot      c FILE       what changed since a snapshot
-h            history              l            what was run, from the audit log
-?            this                 q            quit
-"""
+YES = ("y", "yes")
+OFF = "this is a recording: it does not change, and actions are off"
 
 
-class Session:
-    """A report and the findings in it by number, the worst first."""
+class Session(Reading):
+    """What each letter does. options: those that say which recording it is."""
 
-    def __init__(self, sources: Sequence[str], how: Sequence[str]) -> None:
-        self._sources = [f"--from={source}" for source in sources]
-        self._how = how
-        self.report: Report | None = None
-        self.findings: list[Finding] = []
-        # How many words follow, and what is done.
-        self.verbs: dict[str, tuple[int, Callable[..., None]]] = {
-            "r": (0, self.look), "a": (0, self.whole), "s": (0, self.snapshot), "c": (1, self.changes),
-            "x": (2, self.run), "d": (2, self.dry_run), "?": (0, lambda: say(HELP)),
-            "h": (0, lambda: self._verb("history")), "l": (0, lambda: self._verb("audit", "show")),
+    def __init__(self, lines: Lines, sources: Sequence[str], options: Sequence[str]) -> None:
+        super().__init__(lines, sources)
+        self._options = options
+        # How many words follow at least and at most, and what is done.
+        self.verbs: dict[str, tuple[int, int, Callable[..., None]]] = {
+            "l": (0, 0, self.listed), "f": (0, 1, self.filter), "r": (0, 1, self.again), "R": (0, 0, self.again),
+            "p": (0, 0, self.pause), "b": (1, 1, self.book), "e": (1, 1, self.explain), "x": (1, 99, self.step),
+            "D": (2, 99, self.dry_run), "X": (2, 99, self.run), "U": (2, 99, self.undo), "m": (1, 99, self.mute),
+            "/": (1, 99, self.find), "y": (0, 1, self.copy), "s": (0, 0, self.snapshot), "d": (1, 1, self.diff),
+            "t": (0, 0, self.ways), "g": (0, 0, self.gpus), "i": (0, 0, self.unseen), "a": (0, 0, self.whole),
+            "S": (0, 0, self.save), ":": (1, 99, self.other), "?": (0, 1, self.help),
         }  # fmt: skip
 
-    def look(self) -> None:
-        """Check, and say how things are."""
-        from mlopsdoc.model import Status
-        from mlopsdoc.report import json
-        from mlopsdoc.report.text import describe_source, headline
+    # Asking
 
+    def again(self, word: str = "") -> None:
+        self._must_be_live()
         note("checking")
-        ended = subprocess.run(
-            program("check", "--json", *self._sources, *self._how), stdout=subprocess.PIPE, check=False
-        )
-        if not ended.stdout:
-            raise Stop(ended.returncode, "there is no report")
-        self.report = json.read(ended.stdout)
-        found = [f for result in self.report.checks for f in result.findings if f.status.is_alarm]
-        keys = {f.key for f in found}
-        roots = (f for f in found if f.caused_by not in keys)
-        self.findings = sorted(roots, key=lambda f: (f.muted is not None, -f.status.rank))
-        say(f"{self.report.host.name or 'a host without a name'}: {headline(self.report)}\n")
-        say(f"{describe_source(self.report)}{'; nothing is run here' if self._sources else ''}\n")
-        for number, f in enumerate(self.findings, 1):
-            muted = f"muted until {f.muted.until}: " if f.muted else ""
-            say(f"{number}. {muted}{f.status.value}: {f.subject}: {f.summary}\n")
-            if f.since:
-                say(f"   since: {f.since}\n")
-            if f.hurts:
-                more = f" and {len(f.hurts) - 5} more" if len(f.hurts) > 5 else ""
-                say(f"   hurts: {', '.join(hurt.named for hurt in f.hurts[:5])}{more}\n")
-            if f.advice:
-                say(f"   do: {f.advice}\n")
-            for effect in found:
-                if effect.caused_by == f.key:
-                    say(f"   hence: {effect.subject}: {effect.summary}\n")
-        unseen = [r for r in self.report.checks if r.status is Status.UNKNOWN]
-        if unseen:
-            say(f"not seen: {', '.join(r.id for r in unseen)}; a tells why\n")
+        if self.lines.again(self.row_of(word).check if word else ""):
+            self.listed()
 
-    def whole(self) -> None:
-        assert self.report is not None
-        say(render(self.report, "text"))
+    def pause(self) -> None:
+        self._must_be_live()
+        if self.lines.pause():
+            clock = self.lines.clock[11:16]
+            note(
+                f"paused: nothing is asked until p is typed again; all is of {clock} UTC" if self.board.paused else "on"
+            )
 
-    def of(self, word: str) -> Finding:
-        if not word.isdecimal() or not 1 <= int(word) <= len(self.findings):
-            raise Stop(0, f"there is no finding {word}: they are numbered 1 to {len(self.findings)}")
-        found = self.findings[int(word) - 1]
-        if not found.runbook:
-            raise Stop(0, f"finding {word} has no runbook")
-        return found
+    def _must_be_live(self) -> None:
+        if self.sources:
+            raise Stop(USAGE, OFF)
+        if self.lines.has_ended:
+            raise Stop(USAGE, "nothing is asked any more: q, then start again")
+
+    # Runbooks
+
+    def _step(self, word: str, name: str, words: Sequence[str]) -> tuple[Runbook, Step, dict[str, str], Result | None]:
+        """A step, the values it is given (K=V may follow it), and what its check says."""
+        from mlopsdoc.cli.runbooks import given_values
+        from mlopsdoc.runner.prepare import NoSuchStep, step_of
+
+        row = self.row_of(word)
+        book = self._must_have_book(row, word)
+        try:
+            step = step_of(book, name)
+        except NoSuchStep as error:
+            raise Stop(USAGE, str(error)) from None
+        return book, step, self.board.params(row) | given_values(words), self.board.results.get(row.check)
+
+    def _must_have_book(self, row: Row, word: str) -> Runbook:
+        book = self.book_of(row)
+        if book is None:
+            raise Stop(USAGE, f"{word} has no runbook")
+        return book
 
     def book(self, word: str) -> None:
-        found = self.of(word)
-        self._verb("runbook", "show", found.runbook, *_values(found))
+        row = self.row_of(word)
+        book = self._must_have_book(row, word)
+        self._verb("runbook", "show", book.name, *_set(self.board.params(row)))
 
-    def run(self, word: str, step: str, *options: str) -> None:
-        found = self.of(word)
-        self._verb("runbook", "run", found.runbook, f"--step={step}", *options, *_values(found), *self._sources[:1])
+    def step(self, word: str, name: str = "", *words: str) -> None:
+        """The steps of a runbook, or one as it would be run."""
+        if name:
+            _, step, values, result = self._step(word, name, words)
+            self.tell("the step", pages.preview(step, values, result, live=not self.sources))
+            say(f"{OFF}; y copies it\n" if self.sources else f"X {word} {name} runs it\n")
+            return
+        book = self._must_have_book(self.row_of(word), word)
+        said = [f"{n}. {s.title} ({s.touch or 'by hand'})" for n, s in enumerate(book.steps, 1)]
+        self.tell("the steps", "".join(f"{line}\n" for line in said) or "this runbook has no step\n")
+        say(f"x {word} and a number shows a step\n")
 
-    def dry_run(self, word: str, step: str) -> None:
-        self.run(word, step, "--dry-run")
+    def dry_run(self, word: str, name: str, *words: str) -> None:
+        from mlopsdoc.tui import pages
+        from mlopsdoc.tui.wire import Touch
+
+        _, step, values, result = self._step(word, name, words)
+        rows = self.lines.touches(Touch(step.command, step.touch, values))
+        self.tell("the step", pages.preview(step, values, result, live=not self.sources, touched=rows))
+        note("a dry run: nothing was run")
+
+    def run(self, word: str, name: str, *words: str, undo: bool = False) -> None:
+        """It asks before it changes anything, and shows how its check is afterwards."""
+        if self.sources:
+            raise Stop(USAGE, "this is a recording: nothing is run; x shows the command, y copies it")
+        book, step, values, _ = self._step(word, name, words)
+        options = ["--undo"] * undo
+        ended = self._start("runbook", "run", book.name, f"--step={step.id}", *options, *_set(values))
+        if ended != NOTHING_RUN:
+            self.lines.again(self.row_of(word).check)
+
+    def undo(self, word: str, name: str, *words: str) -> None:
+        self.run(word, name, *words, undo=True)
+
+    # Other verbs
+
+    def mute(self, word: str, *words: str) -> None:
+        """Or lift that; what was not typed is asked for."""
+        self._must_be_live()
+        found = self.of(word)
+        if found.muted:
+            if self._ask(muting.lifting(found.muted.until)) in YES:
+                self._start("mute", "lift", found.key)
+        else:
+            duration, reason = muting.parts(" ".join(words))
+            while why := muting.misfit(duration):
+                note(why) if duration else None
+                if not (typed := self._ask(muting.HOW_LONG)):
+                    raise Stop(USAGE, "nothing is muted")
+                duration, more = muting.parts(typed)
+                reason = more or reason
+            reason = reason or self._ask(muting.WHY)
+            if not reason:
+                raise Stop(USAGE, "nothing is muted")
+            self._start("mute", found.key, "--for", duration, "--reason", reason)
+        self.lines.again(found.key.partition("/")[0])
+
+    def copy(self, word: str = "") -> None:
+        about = "check" if word in self.board.results else "finding"
+        name, text = (f"{about} {word}", self.text(word) + "\n") if word else self.said
+        if not text:
+            raise Stop(USAGE, "nothing was said yet")
+        note(clipboard.copy(name, text, clipboard.by_osc52 if clipboard.takes_osc52() else None))
+
+    def save(self) -> None:
+        """The whole report as text."""
+        if self.board.report is not None:
+            note(clipboard.saved({".txt": render(self.board.report, "text").encode()}))
 
     def snapshot(self) -> None:
-        note("this is a recording: it is saved already") if self._sources else self._verb("snapshot")
+        if self.sources:
+            raise Stop(USAGE, "this is a recording: it is saved already")
+        note("asking all that a vendor may want")
+        path, told = self._captured("snapshot", stderr=subprocess.PIPE)
+        note(told.strip().rpartition("\n")[2].removeprefix("mlopsdoc: "))
+        if path:
+            self.tell("the snapshot", f"saved {os.path.abspath(path.strip())}\n")
 
-    def changes(self, path: str) -> None:
-        self._verb("diff", path, self._sources[0].removeprefix("--from=") if self._sources else "live")
+    def diff(self, path: str) -> None:
+        self._verb("diff", path, self.sources[0] if self.sources else "live")
+
+    def explain(self, word: str) -> None:
+        check = self.row_of(word).check if word.isdecimal() else word
+        self._verb(*self._options, "explain", check)
+
+    def ways(self) -> None:
+        self._verb(*self._options, "explain", "topology")
+
+    def other(self, *words: str) -> None:
+        from mlopsdoc.tui import asides
+
+        try:
+            argv = asides.command(" ".join(words))
+        except asides.NotHere as error:
+            raise Stop(USAGE, str(error)) from None
+        if self.sources and asides.is_of_this_host(argv):
+            raise Stop(USAGE, f"this is a recording, and {argv[0]} tells of the machine you are on")
+        self._verb(*(self._options if argv[0] == "explain" else ()), *argv)
+
+    def help(self, word: str = "") -> None:
+        say(help_of(word, OFF if self.sources else ""))
+
+    # Other processes
+
+    def _ask(self, question: str) -> str:
+        os.write(2, f"{one_line(question)} ".encode(errors="backslashreplace"))
+        return self.lines.answer()
+
+    def _verb(self, *words: str) -> None:
+        """Say what a verb prints."""
+        if text := self._captured(*words)[0]:
+            self.tell(" ".join(word for word in words if not word.startswith("--")), text)
 
     @staticmethod
-    def _verb(*words: str) -> None:
-        subprocess.run(program(*words), check=False)
+    def _captured(*words: str, stderr: int | None = None) -> tuple[str, str]:
+        """What a verb printed, and what it said of itself if that is not to be seen."""
+        ended = subprocess.run(
+            program(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, check=False,
+            env={**os.environ, "COLUMNS": str(columns())},
+        )  # fmt: skip
+        return ended.stdout.decode("utf-8", "replace"), (ended.stderr or b"").decode("utf-8", "replace")
+
+    @staticmethod
+    def _start(*words: str) -> int:
+        """A verb that has the terminal, if there is one, and may ask there; its exit code."""
+        stdin = None if os.isatty(0) else subprocess.DEVNULL
+        return subprocess.run(program(*words), stdin=stdin, check=False).returncode
 
 
-def _values(found: Finding) -> list[str]:
-    return [f"--set={name}={value}" for name, value in found.params.items()]
+def _set(values: dict[str, str]) -> list[str]:
+    return [f"--set={name}={value}" for name, value in values.items()]
+
+
+def _started(sources: Sequence[str], options: Sequence[str]) -> Lines:
+    given = parse(options)
+    if not sources and options:
+        raise Stop(USAGE, "--at and --partial are for a recording, not for this host")
+
+    def opening() -> tuple[Replay, list[Source]]:
+        from mlopsdoc.cli.checking import open_recording
+
+        try:
+            return open_recording(list(sources), given.at, given.partial)
+        except Stop as stop:
+            raise CannotOpen(stop.why, stop.code) from None
+
+    return Lines(engine(opening if sources else None))
 
 
 def converse(sources: Sequence[str], how: Sequence[str]) -> int:
-    """Read lines until the end, `q` or an end of file; the exit code. how: options that go with the sources."""
-    session = Session(sources, how)
-    session.look()
+    """Read lines until `q` or the end of the input; the exit code. how: options that say how recordings are read."""
+    options = [*(f"--from={source}" for source in sources), *how]
+    _recall(sources)
+    lines = _started(sources, options)
+    session = Session(lines, sources, options)
+    signal.signal(signal.SIGINT, _tell_quit)  # a verb that runs has its own
+    try:
+        lines.next()
+    except CannotOpen as error:
+        raise Stop(error.code, str(error)) from None
+    session.listed()
     say("? tells what may be typed\n")
-    while True:
-        os.write(2, b"> ")
-        line = sys.stdin.readline()
-        words = line.split()
-        if not line or words == ["q"]:
+    is_asked = False
+    for line in lines.typed():
+        if line is not None and not _goes_on(session, line):
             return 0
-        try:
-            if words:
-                _do(session, words)
-        except Stop as stop:
-            note(str(stop))
+        news = lines.news()
+        if news and is_asked and line is None:
+            os.write(2, b"\n")  # behind the prompt
+        say("".join(f"{one_line(text)}\n" for text in news))
+        if line is not None or news or not is_asked:
+            os.write(2, b"paused> " if session.board.paused else b"> ")
+            is_asked = True
+    return 0
+
+
+def _tell_quit(*_: object) -> None:
+    note("q quits")
+
+
+def _recall(sources: Sequence[str]) -> None:
+    """Something to begin with: what the last run found, if that is fresh."""
+    from mlopsdoc import config, latest
+
+    if not sources and (found := latest.find(config.state_folders())):
+        from mlopsdoc.report.text import age, headline
+
+        report, age_s = found
+        say(f"{report.host.name}, {age(age_s)} ago: {headline(report)}\n")
+    note("checking")
+
+
+def _goes_on(session: Session, line: str) -> bool:
+    """Do what a line says; false where that is to quit."""
+    first = line.strip()[:1]
+    words = [first, *line.strip()[1:].split()] if first in ("/", ":") else line.split()
+    if words == ["q"]:
+        return False
+    try:
+        if words:
+            _do(session, words)
+    except Stop as stop:
+        note(str(stop))
+    return True
 
 
 def _do(session: Session, words: list[str]) -> None:
     verb, *rest = words
-    count, deed = session.verbs.get(verb, (-1, session.look))
-    if verb.isdecimal() and not rest:
-        session.book(verb)
-    elif count == len(rest):
+    if verb in session.verbs:
+        least, most, deed = session.verbs[verb]
+        if not least <= len(rest) <= most:
+            raise Stop(USAGE, help_of(verb, ""))
         deed(*rest)
+    elif not rest and (verb.isdecimal() or verb in session.board.results):
+        session.show(verb)
     else:
-        raise Stop(0, f"{quote(' '.join(words))} is not known here: see ?")
+        raise Stop(USAGE, f"{' '.join(words)!r} is not known here: see ?")

@@ -189,7 +189,8 @@ class Doctor(Frame):
 
     def action_copy(self) -> None:
         pane = self.body.finding if self.at == "checks" else self.pane
-        self.tell(clipboard.copy(pane.text(), self.copy_to_clipboard))
+        what = "the finding" if pane is self.body.finding else one_line(pane.heading)
+        self.tell(clipboard.copy(what, pane.text(), self.copy_to_clipboard))
 
     def action_export(self) -> None:
         self.tell(exported(self))

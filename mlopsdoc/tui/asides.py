@@ -5,15 +5,17 @@ They are the command line's own, so that the screen says nothing else, and none 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mlopsdoc.again import program
 from mlopsdoc.clean import clean
-from mlopsdoc.tui.pane import Pane
-from mlopsdoc.tui.words import Line, literal, paragraph, size
+
+if TYPE_CHECKING:
+    from mlopsdoc.tui.pane import Pane
+    from mlopsdoc.tui.words import Line
 
 LONGEST_S = 300.0
 MAX_BYTES = 1 << 20
@@ -48,6 +50,8 @@ def is_of_this_host(words: Sequence[str]) -> bool:
 
 async def output(argv: Sequence[str], width: int) -> tuple[int, str, str]:
     """Run a verb: its exit code, what it printed, and the last line that it said of itself."""
+    import asyncio
+
     process = await asyncio.create_subprocess_exec(
         *program(*argv),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -73,6 +77,8 @@ def show(pane: Pane, title: str, text: str) -> None:
 
 def _row(row: str, width: int) -> list[Line]:
     """As it is where it fits, else wrapped at blanks below where it begins."""
+    from mlopsdoc.tui.words import literal, paragraph, size
+
     words = row.strip()
     indent = row[: len(row) - len(row.lstrip())]
     if size(row) <= width or len(indent) > width // 2:

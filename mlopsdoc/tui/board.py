@@ -71,7 +71,7 @@ class Board:
             self.plan = said
             self.awaited = {check.id for check in said.checks}
         elif isinstance(said, Came):
-            self.results[said.result.id] = said.result
+            self.results[said.result.id] = _as_known(said.result, self.results.get(said.result.id))
             self.awaited.discard(said.result.id)
         elif isinstance(said, Made):
             self.report, self.recalled_s = said.report, None
@@ -113,6 +113,16 @@ class Board:
         found = self.finding(row)
         name = (found and found.runbook) or row.check
         return name if name in self.plan.runbooks else ""
+
+
+def _as_known(result: Result, before: Result | None) -> Result:
+    """A result that is not in a report yet: since when, and whether it is muted, is that of the last one."""
+    known = {f.key: f for f in before.findings} if before else {}
+    findings = [
+        replace(f, muted=known[f.key].muted, since=f.since or known[f.key].since) if f.key in known else f
+        for f in result.findings
+    ]
+    return replace(result, findings=findings)
 
 
 def _numbers(device: list[str]) -> dict[str, int]:

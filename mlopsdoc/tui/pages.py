@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from mlopsdoc.clean import clean, one_line
@@ -10,7 +12,7 @@ from mlopsdoc.report.runbooks import value
 from mlopsdoc.runbook import parse as runbook
 from mlopsdoc.runbook.markdown import Block
 from mlopsdoc.runbook.parse import BadRunbook, Runbook
-from mlopsdoc.runbook.step import Step
+from mlopsdoc.runbook.step import Step, about
 from mlopsdoc.tui import terminal
 from mlopsdoc.tui.board import Board, Row, sentence
 from mlopsdoc.tui.words import Line, beside, fitted, joined, literal, paragraph, size
@@ -139,6 +141,32 @@ def runbook_page(book: Runbook, params: dict[str, str], width: int) -> list[Line
 def _step(step: Step, width: int) -> list[list[Line]]:
     about = ", ".join(word for word in (step.touch, "as root" if step.root else "") if word)
     return [paragraph(step.title + (f" ({about})" if about else ""), width, "bold"), *_blocks(step.blocks, width)]
+
+
+def preview(
+    step: Step, values: Mapping[str, str], result: Result | None, *, live: bool, undo: bool = False,
+    touched: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """What a step would run, as whom, for which finding; or which values it lacks."""
+    from mlopsdoc.report.steps import preview
+    from mlopsdoc.runner.judging import meant
+    from mlopsdoc.runner.prepare import stands, wrong_values
+
+    missing = wrong_values(step, values, undo=undo)
+    if missing:
+        needs = "".join(f"needs    {name} {why}: {about(name)}\n" for name, why in missing.items())
+        return f"{needs}\n{step.undo if undo else step.command}\n"
+    is_root = os.geteuid() == 0
+    return preview(
+        step,
+        values,
+        user="root" if is_root else "root, by sudo" if step.root else f"you (uid {os.geteuid()})",
+        undo=undo,
+        as_root=is_root,
+        found=meant(result, values) if result else (),
+        vanished=stands(result, values) if result and live else "",
+        touched=touched,
+    )
 
 
 def _blocks(blocks: tuple[Block, ...], width: int) -> list[list[Line]]:

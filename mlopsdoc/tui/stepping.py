@@ -17,6 +17,7 @@ from textual.binding import Binding, BindingType
 from mlopsdoc.model import Result
 from mlopsdoc.runbook.parse import Runbook
 from mlopsdoc.runbook.step import Step, about
+from mlopsdoc.tui import pages
 from mlopsdoc.tui.messages import DryRun, Notice, StepDone
 from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.prompt import Prompt
@@ -113,31 +114,13 @@ class StepPane(Pane):
         if step is None:
             return paragraph("this runbook has no step to run", width)
         output = [line for text in self._output for line in literal(text, width)]
-        said = [line for text, style in self._said for line in paragraph(text, width, style)]
-        head = paragraph("Output", width, "heading") if output or said else []
-        rows = [line for text in self._preview(step).rstrip("\n").split("\n") for line in _row(text, width)]
-        return joined([rows, [*head, *output], said])
-
-    def _preview(self, step: Step) -> str:
-        from mlopsdoc.report.steps import preview
-        from mlopsdoc.runner.judging import meant
-        from mlopsdoc.runner.prepare import stands, wrong_values
-
-        is_root = os.geteuid() == 0
-        missing = wrong_values(step, self._values, undo=self._is_undo)
-        if missing:
-            needs = "".join(f"needs    {name} {why}: {about(name)}\n" for name, why in missing.items())
-            return f"{needs}\n{step.undo if self._is_undo else step.command}\n"
-        return preview(
-            step,
-            self._values,
-            user="root" if is_root else "root, by sudo" if step.root else f"you (uid {os.geteuid()})",
-            undo=self._is_undo,
-            as_root=is_root,
-            found=meant(self._result, self._values) if self._result else (),
-            vanished=stands(self._result, self._values) if self._result and self.is_live else "",
-            touched=self._touched or (),
+        ending = [line for text, style in self._said for line in paragraph(text, width, style)]
+        head = paragraph("Output", width, "heading") if output or ending else []
+        said = pages.preview(
+            step, self._values, self._result, live=self.is_live, undo=self._is_undo, touched=self._touched or ()
         )
+        rows = [line for text in said.rstrip("\n").split("\n") for line in _row(text, width)]
+        return joined([rows, [*head, *output], ending])
 
     def touches(self, rows: list[str]) -> None:
         """What the dry run that was asked for found."""

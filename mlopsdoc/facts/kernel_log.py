@@ -40,8 +40,10 @@ _CTIME = (
 )
 _PREFIX = "|".join(
     (
-        r"\[ {0,8}(?P<up>[0-9]{1,10}\.[0-9]{1,9})\]", _ISO, _CTIME, r"\[ {0,6}(?:[TC]|\+[0-9]{0,6}\.)[0-9]{1,8}\]",
-        r"\[[A-Z][a-z]{2}[0-9]{2} [0-9:]{5}\]", r"<[0-9]{1,3}>", r"[a-z]{3,8} {0,4}:[a-z]{3,8} {0,4}:",
+        r"\[ {0,8}(?P<up>[0-9]{1,10}\.[0-9]{1,9})(?: [< ][0-9. ]{7,17}[> ]{0,2})?\]", _ISO, _CTIME,
+        r"\[ {0,6}(?:[TC]|\+[0-9]{0,6}\.)[0-9]{1,8}\]", r"\[< {0,6}[0-9]{1,9}\.[0-9]{6}>\]",
+        r"(?P<epoch>[0-9]{10}\.[0-9]{6})(?= )",
+        r"\[[A-Z][a-z]{2}[ 0-9][0-9] [0-9:]{5}\]", r"<[0-9]{1,3}>", r"[a-z0-9]{3,8} {0,4}:[a-z]{3,8} {0,4}:",
         r"[0-9]{1,4},[0-9]{1,12},(?P<us>[0-9]{1,17}),[^;]{0,80};",
     )
 )  # fmt: skip
@@ -157,6 +159,8 @@ def split(raw: str, now: float) -> tuple[str, float | None, float | None]:
         [Mon Nov 23 03:10:00 2026] NVRM: ...                        kern  :warn  : [ 1234.567890] NVRM: ...
         2026-11-23T03:10:00+0000 gpu-17 kernel: NVRM: ...           <4>[ 1234.567890][ T2210] NVRM: ...
         Nov 23 03:10:00 gpu-17 kernel: [ 1234.567890] NVRM: ...     2026-11-23T03:10:00,123456+00:00 NVRM: ...
+        Mon 2026-11-23 03:10:00 UTC gpu-17 kernel: NVRM: ...        [ 1234.567890 <    0.000012>] NVRM: ...
+        1795489800.123456 gpu-17 kernel: NVRM: ...                  [Nov23 03:10] NVRM: ...
     """  # fmt: skip
     head, name, _ = raw[:200].partition("kernel: ")
     at = up = None
@@ -167,6 +171,8 @@ def split(raw: str, now: float) -> tuple[str, float | None, float | None]:
         while match := prefix.match(text):
             if match["up"] or match["us"]:
                 up = float(match["up"] or int(match["us"]) / 1e6)
+            elif match["epoch"]:
+                at = float(match["epoch"])
             elif match["day"]:
                 at = _iso(match["day"], match["clock"], match["zone"] or "Z")
                 at = at if at is None else at + float(f"0.{match['part'] or 0}")

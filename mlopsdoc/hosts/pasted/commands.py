@@ -25,13 +25,13 @@ class Canonical(NamedTuple):
 
 KEYWORDS = ("for", "while", "if", "until", "case", "{", "(")
 CONTAINER = ("docker", "exec", "container")
-# An earlier boot, the journal of another place, or a form that holds more than lines: ``-b -1``, ``-kb -1``, ``-xb-1``,
-# ``--boot=-2``; ``-D /mnt/log``, ``--file x.journal``, ``-m``; ``-o export``.
+# An earlier boot, or the journal of another place: ``-b -1``, ``-kb -1``, ``-xb-1``, ``--boot=-2``; ``-D /mnt/log``,
+# ``--file x.journal``, ``-m``.
 _FLAGS = "[abd-fh-mq-sv-zA-RTV-Z]{0,12}"  # without a value
 _OTHER_JOURNAL = (
     r"(?:^| )(?:--(?:directory|file|merge|machine|root|image|namespace|user|list-boots|header|disk-usage|verify)"
     r"(?=[= ]|$)"
-    rf"|-{_FLAGS}[DimM]|(?:-o ?|--output[= ])(?:export|verbose|json-pretty|json-sse|json-seq)(?= |$)"
+    rf"|-{_FLAGS}[DimM]"
     rf"|(?:--boot[= ]|-{_FLAGS}b ?)(?:[-+]?[1-9][0-9]{{0,4}}|-0[0-9]+|[0-9a-f]{{32}}(?:[-+][0-9]+)?|all)(?= |$))"
 )
 NOISE = ("--no-pager", "--color=always", "--color=never", "--color", "--color=auto")

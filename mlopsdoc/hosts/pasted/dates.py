@@ -34,13 +34,17 @@ TELLING = (
     "run dmesg", "run journalctl", "run nvidia-smi", "run zpool status", "run systemctl status", "read /var/log/",
     "run docker exec container", "run redfish LogEntry", "run job",
 )  # fmt: skip
+# Of these only what a line begins with, and the clock that the kernel found: ``NVRM: loading ... Kernel Module
+# 580.95.05  Tue Sep 23 10:11:16 UTC 2025`` is when the driver was built.
+LOGS, HEAD = ("run dmesg", "run journalctl", "read /var/log/"), 48
+_CLOCK = "setting system clock to "
 _MONTH = "|".join(ENGLISH)
 _CTIME = rf"({_MONTH}) {{1,2}}([0-9]{{1,2}}) ([0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}})(?: ([A-Z]{{2,5}}))? ([0-9]{{4}})"
 _ISO = (
     r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,][0-9]{1,9})?"
-    r"(Z|[+-][0-9]{2}:?[0-9]{2})?"
+    r"(Z| UTC|[+-][0-9]{2}:?[0-9]{2})?"
 )
-_EPOCH = r"(?m)^\[([0-9]{10})\]\["
+_EPOCH = r"(?m)^\[?([0-9]{10})(?:\]\[|\.[0-9]{6} )"
 
 
 def date(text: str) -> float | None:
@@ -106,7 +110,7 @@ def moments_in(text: str) -> list[Moment]:
 
 
 def _stamp(year: str, month: str | int, day: str, clock: str, zone: str = "") -> float | None:
-    zone = "+00:00" if zone in ("", "Z") else f"{zone[:3]}:{zone[-2:]}"
+    zone = "+00:00" if zone in ("", "Z", " UTC") else f"{zone[:3]}:{zone[-2:]}"
     try:
         return datetime.fromisoformat(f"{year}-{int(month):02}-{int(day):02}T{clock}{zone}").timestamp()
     except (ValueError, OverflowError):
@@ -146,5 +150,7 @@ def newest_moment(answers: Mapping[str, Answer]) -> Moment:
     for key, answer in answers.items():
         if key.startswith(TELLING) and answer.said:
             text = answer.data[-TAIL:].decode("utf-8", "replace")
+            if key.startswith(LOGS):
+                text = "\n".join(line[: 128 if _CLOCK in line else HEAD] for line in text.split("\n"))
             found += [when for when in moments_in(text) if OLDEST < when.at < limit]
     return max(found)

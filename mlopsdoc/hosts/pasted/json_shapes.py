@@ -58,6 +58,7 @@ JSON = (
 ROWS = (
     ("Devices", {"DevicePath"}, "run nvme list -o json"),
     ("Devices", {"Subsystems"}, "run nvme list -o json"),
+    ("dmesg", {"time", "msg"}, "log"),
     ("lscpu", {"field", "data"}, "run lscpu -J"),
     ("blockdevices", {"name"}, "run lsblk -J"),
     ("filesystems", {"target", "source"}, "run findmnt -J"),
@@ -100,7 +101,11 @@ def journal_line(line: str) -> str:
 
 
 def line_of(row: dict[str, Any]) -> str:
-    """The same of a row that is known to be one."""
+    """The same of a row that is known to be one; ``[   12.345678] ...`` of one of ``dmesg -J``."""
+    if "msg" in row and "MESSAGE" not in row:
+        time = row.get("time")
+        head = f"[{time:12.6f}]" if isinstance(time, (int, float)) else str(time)
+        return " ".join(f"{head} {row['msg']}".splitlines()).encode("utf-8", "replace").decode()
     stamp = str(row.get("__REALTIME_TIMESTAMP", ""))
     when = datetime.fromtimestamp(int(stamp) / 1e6, timezone.utc) if stamp.isdecimal() and len(stamp) < 18 else None
     name = "kernel" if row.get("_TRANSPORT") == "kernel" else str(row.get("SYSLOG_IDENTIFIER", "unknown"))

@@ -246,6 +246,7 @@ class _Block:
             return []
         key = json_key(value)
         if key == "log":
+            value = cast(dict[str, Any], value).get("dmesg", value) if isinstance(value, dict) else value
             rows = cast(Sequence[Any], value) if isinstance(value, list) else (value,)
             lines = [line_of(cast(dict[str, Any], row)) for row in rows if isinstance(row, dict)]
             return [Said(shapes.log_key(line), "truncated", f"{line}\n") for line in lines]

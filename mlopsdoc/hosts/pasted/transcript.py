@@ -21,7 +21,7 @@ from mlopsdoc.hosts.base import Answer, read_key
 from mlopsdoc.hosts.pasted import outputs, shapes
 from mlopsdoc.hosts.pasted.dates import NEVER, NO_ZONE, moment_of, newest_moment, stated_in
 from mlopsdoc.hosts.pasted.files import Said
-from mlopsdoc.hosts.pasted.json_shapes import journal_line
+from mlopsdoc.hosts.pasted.journals import as_short
 from mlopsdoc.hosts.pasted.latest import WEAK, joined
 from mlopsdoc.hosts.pasted.machines import (
     HERE_TOO,
@@ -103,7 +103,7 @@ def _read(text: TextIO) -> Reader:
     margin = margin_of(first)
     must_be_one(margin.hosts)
     reader = Reader()
-    for line in unwrapped(_shown(_chunks("".join(first), text), margin, reader)):
+    for line in unwrapped(as_short(_shown(_chunks("".join(first), text), margin, reader))):
         reader.add(line)
     return reader
 
@@ -132,7 +132,7 @@ def _shown(chunks: Iterator[str], margin: Margin, reader: Reader) -> Iterator[st
             else:
                 end = chunk.find("\n", at) + 1 or len(chunk)
                 line = shown(chunk[at:end].rstrip("\r\n"))
-                yield journal_line(margin.strip(line) if margin.strip else line)
+                yield margin.strip(line) if margin.strip else line
             at = end
 
 

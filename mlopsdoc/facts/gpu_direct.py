@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
-from mlopsdoc.clean import one_line
 from mlopsdoc.facts.driver import LOADED, Driver
 from mlopsdoc.facts.driver_versions import is_older, numbers
+from mlopsdoc.facts.rdma import RdmaPorts
 
-PORTS, DEVICES = "/sys/class/infiniband/*/ports/*", "/sys/class/infiniband/*/device/uevent"
 PEER_MODULES = ("nvidia_peermem", "nv_peer_mem", "efa_nv_peermem")
 DMABUF_KERNEL, DMABUF_DRIVER = "5.12", "515.43"  # CUDA 11.7
 
@@ -17,7 +18,7 @@ class Nic(Fact, frozen=True):
 
     name: str
     gbps: float
-    line: Line
+    line: Line | None
 
 
 class GpuDirect(Fact, frozen=True):
@@ -30,9 +31,9 @@ class GpuDirect(Fact, frozen=True):
     why_not: str
 
     @classmethod
-    def read(cls, host: Host, driver: Driver) -> GpuDirect:
+    def read(cls, host: Host, driver: Driver, rdma: RdmaPorts | None) -> GpuDirect:
         """Raises NothingHere without an RDMA NIC on PCI whose port is up, CannotSee where the modules are not told."""
-        nics = tuple(_nics(host))
+        nics = tuple(_nics(rdma)) if rdma else ()
         if not nics or not driver.loaded:
             raise NothingHere("no RDMA NIC is up beside the GPUs")
         modules = _modules(host)
@@ -48,26 +49,12 @@ class GpuDirect(Fact, frozen=True):
         return cls(nics, peer, has_dmabuf, " and ".join(lacks))
 
 
-def _nics(host: Host) -> list[Nic]:
-    """``4: ACTIVE`` and ``400 Gb/sec (4X NDR)`` of a port; software RDMA (rxe, siw) has no device."""
-    names = [path.split("/")[4] for path in host.tree(DEVICES)]
-    if not names:
-        return []
-    states, rates = host.tree(f"{PORTS}/state"), host.tree(f"{PORTS}/rate")
-    found: list[Nic] = []
-    for name in names:
-        up = [path for path, answer in states.items() if path.split("/")[4] == name and "ACTIVE" in answer.text]
-        answers = [rates[path] for path in (f"{port.removesuffix('state')}rate" for port in up) if path in rates]
-        speeds = [(_gbps(answer.text), Line(answer.key, answer.text.strip())) for answer in answers if answer.said]
-        if speeds:
-            fastest = max(speeds, key=lambda speed: speed[0])
-            found.append(Nic(one_line(name, 40), *fastest))
-    return found
-
-
-def _gbps(text: str) -> float:
-    word = (text.split() or [""])[0]
-    return float(word) if word.replace(".", "", 1).isdecimal() and len(word) < 10 else 0.0
+def _nics(rdma: RdmaPorts) -> Iterator[Nic]:
+    """The fastest port that is up of each; software RDMA (rxe, siw) has no driver."""
+    up = [port for port in rdma.ports if port.is_up and port.rate and port.driver]
+    for name in dict.fromkeys(port.device for port in up):
+        fastest = max((port for port in up if port.device == name), key=lambda port: port.gbps)
+        yield Nic(name, fastest.gbps, fastest.line)
 
 
 def _modules(host: Host) -> set[str] | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mlopsdoc import Fact, Host, Line, NothingHere
 from mlopsdoc.clean import one_line
-from mlopsdoc.facts.gpu_direct import DEVICES as RDMA
 from mlopsdoc.facts.gpus import Gpus, label_of
 from mlopsdoc.facts.lines import whole_lines
 from mlopsdoc.facts.lspci import PciPort
 from mlopsdoc.facts.numa import is_number
 from mlopsdoc.facts.pcie import DEVICES, MAX_HOPS, PcieLinks, slots_of
+from mlopsdoc.facts.rdma import DEVICES as RDMA
 from mlopsdoc.model import short_pci
 
 NEAR = ("PIX", "PXB")  # below one switch, or one of switches; not through a root

@@ -45,6 +45,7 @@ RULES = (
     Rule("tree /sys/devices/system/cpu/*/thermal_throttle/*", "files", 2, 2, MIB, sample=True),
     Rule("tree /sys/devices/system/edac/*", "files", 2, 30, MIB, sample=True),
     Rule("tree /sys/bus/pci/devices/*/aer_dev_*", "files", 2, 10, MIB, sample=True),
+    Rule("tree /sys/class/infiniband/*/ports/*", "net", 5, 10, MIB, sample=True),  # the card's firmware answers
     Rule("read /proc/stat", "files", 2, 2, 4 * MIB, sample=True),
     Rule("read /proc/*/numa_maps", "processes", 5, 60, 8 * MIB),
     Rule("read /dev/kmsg", "files", 5, 10, 16 * MIB),

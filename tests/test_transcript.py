@@ -732,7 +732,9 @@ def test_rows_of_the_journal_in_json() -> None:
 def test_lines_with_their_priority() -> None:
     text = "<4>Nov 16 11:00:09 gpu-9 kernel: NVRM: Xid\n<30>Nov 16 11:00:10 gpu-9 app[12]: x\n<3>NVRM: Xid\n"
     kernel, other, bare = text.splitlines(keepends=True)
-    assert {key: text for key, (_, text) in said(text).items()} == {"run dmesg": kernel + bare, "run journalctl": other}
+    name = {"read /proc/sys/kernel/hostname": "gpu-9\n"}
+    logs = {"run dmesg": kernel + bare, "run journalctl": other}
+    assert {key: text for key, (_, text) in said(text).items()} == logs | name
 
 
 def test_pools_that_are_healthy() -> None:
@@ -1206,6 +1208,54 @@ def test_remarks_that_name_two_hosts_are_refused(heading: str) -> None:
 def test_remarks_that_name_no_hosts(remark: str) -> None:
     text = f"{remark.format(550)}\n$ cat /proc/mdstat\n{DEGRADED}{remark.format(580)}\n$ cat /proc/mdstat\n{MDSTAT}"
     assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)
+
+
+RULE = "-" * 15
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{RULE}\ndgx8\n{RULE}\n{DEGRADED}{RULE}\ndgx[9-12] (4)\n{RULE}\n{MDSTAT}",
+        f"-{RULE}\ndgx8\n-{RULE}\n{DEGRADED}-{RULE}\ndgx9\n-{RULE}\n{MDSTAT}",
+        f"{RULE}\ndgx8,login1\n{RULE}\n{MDSTAT}",
+        "2026-11-16T11:00:09+01:00 dgx-8 kernel: NVRM: Xid\n2026-11-16T11:00:10+01:00 dgx-9.ops kernel: NVRM: Xid\n",
+        "$ grep -h Xid /srv/*.log\nNov 16 11:00:09 dgx-8 kernel: NVRM: Xid\nNov 16 11:00:10 dgx-9 kernel: NVRM: Xid\n",
+    ],
+    ids=["clush -b", "dshbak -c", "a set", "log server", "grep -h"],
+)
+def test_outputs_and_logs_of_several_hosts_are_refused(text: str) -> None:
+    with pytest.raises(Differ, match=r"dgx-?(?:8|9) and (?:dgx-?(?:9|12)|login1)"):
+        transcript.parse(text)
+
+
+def test_one_host_names_itself_above_or_before_its_lines_or_in_its_log() -> None:
+    named = {"read /proc/sys/kernel/hostname": ("ok", "dgx8\n")}
+    heading = said(f"{RULE}\ndgx8\n{RULE}\n{MDSTAT}")
+    assert heading == named | {"read /proc/mdstat": ("ok", MDSTAT)}
+    assert said("".join(f"dgx8: {line}\n" for line in MDSTAT.splitlines())) == heading
+    log = "Nov 16 11:00:01 localhost kernel: x: y\nNov 16 11:00:09 dgx8.ops kernel: NVRM: Xid\n"
+    assert said(log + "Nov 16 11:00:10 dgx8 kernel: NVRM: Xid\n").items() >= named.items()
+    other = transcript.parse("root@log1:~# grep -h Xid /var/log/kern.log\nNov 16 11:00:09 dgx8 kernel: NVRM: Xid\n")
+    assert "the kernel log is that of dgx8, not of log1, as far as it says" in other.notes
+
+
+@pytest.mark.parametrize("lead", ["trainer-1  | ", "[pod/node-debug/chroot] ", "2026-11-16T11:00:09.123456789Z "])
+@pytest.mark.parametrize("count", [1, 4])
+def test_what_containers_write_has_a_margin(lead: str, count: int) -> None:
+    lines = [f"[ 812{n}.000411] NVRM: Xid (PCI:0000:4f:00): 79, pid=8811, name=train\n" for n in range(count)]
+    assert said("".join(lead + line for line in lines)) == {"run dmesg": ("truncated", "".join(lines))}
+
+
+def test_rules_that_head_no_host_are_remarks() -> None:
+    for title in ("mdstat", "Results", "md 0"):
+        assert said(f"{RULE}\n{title}\n{RULE}\n{MDSTAT}")["read /proc/mdstat"] == ("ok", MDSTAT)
+
+
+def test_each_table_has_the_date_above_its_border() -> None:
+    dates = ("Mon Nov 16 11:00:09 2026       ", "Mon Nov 16 11:05:09 2026       ")
+    recorded = transcript.parse("".join(f"{date}\n{TABLE}" for date in dates))
+    assert recorded.taken_at == 1794827109.0
 
 
 @pytest.mark.parametrize("asked", ["ipmitool -I lanplus -H {} -U a sdr elist", "ipmitool -H{} sdr elist"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,8 +19,8 @@ _STAMP = (
 )
 _NUMBER = r" {0,7}([0-9]{1,6})(?:\t|: ?| ?\| ?|\. |  |$)"
 
-# What tools that ask many hosts put above what each said: ansible, and clush -b or people, who head other things too.
-_ANSIBLE = r"([\w.-]{1,64}) \| (?:(?:CHANGED|SUCCESS|FAILED)!?(?: \| rc=[0-9]+)? (?:>>|=>)|UNREACHABLE!? =>)"
+# What tools that ask many hosts put above what each said: ansible, and people, who head other things too.
+_ANSIBLE = r"([\w.,\[\]-]{1,64}) \| (?:(?:CHANGED|SUCCESS|FAILED)!?(?: \| rc=[0-9]+)? (?:>>|=>)|UNREACHABLE!? =>)"
 _HEADING = (
     r"(?:(?:={2,}|-{3,}|#{2,}|\*{3,}|>{3,}|# ?(?=[a-z]+-)) ?|# ?(?:on|host|node|server)[: ] ?)"
     r"([A-Za-z][\w.-]{0,60}[0-9][\w.-]{0,20}):?(?: ?[=#*<-]{2,})?\s*$"
@@ -28,7 +28,12 @@ _HEADING = (
 _NO_HOST = (
     r"(?:step|run|test|part|before|after|try|take|phase|sample|day|attempt|case|log|boot|section|gpu|node|cpu)s?_?"
 )
+# clush -b and dshbak -c: between two rules of 15 or 16, one host or several that said the same.
+_RULE = r"-{15,16}$"
+_SET = r"([A-Za-z][\w.-]{0,60}(?:[0-9]|\[[0-9])[\w.,\[\]-]{0,60})(?: \([0-9]{1,5}\))?$"
 _PREFIX = r"([A-Za-z][\w.-]{1,63}): ?"
+# In front of every line: pdsh, docker compose logs, kubectl logs --prefix.
+_LEAD = r"[A-Za-z][\w.-]{1,63}: |[\w.-]{1,64} +\| |\[(?:pod|container)/[\w./-]{1,200}\] "
 # The borders of quoted output in markdown, trackers and web pages; what script(1) writes around a session.
 _FENCE = (
     r"\s{0,3}(?:(?:`{3,}|~{3,})[\w+ -]{0,20}|\{(?:code|noformat)(?::[^}]{0,60})?\}|</?(?:pre|code)>|\[/?code\])\s*$"
@@ -95,6 +100,35 @@ def heading_of(line: str) -> tuple[str, bool]:
     return (match[1] if match else ""), False
 
 
+def headed(lines: Iterable[str]) -> Iterator[str]:
+    """The lines, headings of clush -b and dshbak -c as ansible writes them::
+
+    ---------------
+    gpu[21-24] (4)
+    ---------------
+    """
+    rule = name = ""
+    for line in lines:
+        found = compiled(_SET).match(line) if rule and not name else None
+        if name and line == rule:
+            yield f"{name} | SUCCESS >>"
+            rule = name = ""
+        elif found:
+            name = found[1]
+        else:
+            yield from (late for late in (rule, name) if late)
+            rule, name = (line, "") if line[:3] == "---" and compiled(_RULE).match(line) else ("", "")
+            if not rule:
+                yield line
+    yield from (late for late in (rule, name) if late)
+
+
+def hosts_of(name: str) -> list[str]:
+    """The first two hosts of a set such as ``gpu[21-24]``, or the only one."""
+    match = compiled(r"([\w.-]*)\[([0-9]+)[,-]([0-9]+)").match(name)
+    return [match[1] + match[2], match[1] + match[3]] if match else [one for one in name.split(",") if one][:2]
+
+
 def alike(under: Mapping[str, set[str]]) -> list[str]:
     """Two headings that are names of hosts: alike but for their numbers, with the same question answered below both."""
     first: dict[tuple[str, str], str] = {}
@@ -109,7 +143,7 @@ def alike(under: Mapping[str, set[str]]) -> list[str]:
 
 
 class Margin(NamedTuple):
-    """hosts: whose names stand in front of every line, as pdsh writes them. strip: takes off the margin, if any."""
+    """hosts: whose names stand in front of the lines, as pdsh writes them. strip: takes off the margin, if any."""
 
     hosts: list[str]
     strip: Callable[[str], str] | None
@@ -118,7 +152,9 @@ class Margin(NamedTuple):
 def margin_of(lines: Sequence[str]) -> Margin:
     """What stands in front of every line of a text that begins with these; nothing where that is not sure."""
     full = [line for line in (shown(line.rstrip("\r\n")) for line in lines) if line.strip()]
-    return Margin(_prefixes(full), _strip_of(full))
+    strip = _strip_of(full)
+    one = compiled(_PREFIX).match(full[0]) if strip and strip(full[0]) != full[0] else None
+    return Margin([one[1]] if one and re.search("[0-9]", one[1]) else _prefixes(full), strip)
 
 
 def _prefixes(full: Sequence[str]) -> list[str]:
@@ -132,14 +168,16 @@ def _prefixes(full: Sequence[str]) -> list[str]:
 
 def _strip_of(full: Sequence[str]) -> Callable[[str], str] | None:
     """A margin stands on every line (a quotation on nearly every one); without it the text begins as terminals do."""
-    if len(full) < 3 or _is_known(full[0]):
+    if not full or _is_known(full[0]):
         return None
-    quoted = [line for line in full if line.startswith(">")]
-    if len(quoted) * 10 >= len(full) * 8 and (depth := _depth(quoted[0])):
+    quoted = [line for line in full if line.startswith(">")] if len(full) > 2 else []
+    if quoted and len(quoted) * 10 >= len(full) * 8 and (depth := _depth(quoted[0])):
         return _taking(rf"(?:{_QUOTE}){{1,{depth}}}")
     indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in full]
     indent = min(indents, key=len)
-    forms = [_STAMP, *([_NUMBER] if _is_counted(full) else [])]
+    forms = [_STAMP, *([_NUMBER] if _is_counted(full) and len(full) > 2 else [])]
+    if lead := compiled(_LEAD).match(full[0]):
+        forms.append(f"{re.escape(lead[0].rstrip())} ?")
     if indent and all(one.startswith(indent) for one in indents):
         forms.append(re.escape(indent))
     for form in forms:

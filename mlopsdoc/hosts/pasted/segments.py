@@ -142,8 +142,9 @@ class Segments:
             if self._block.is_closed:
                 self._close_block()
         elif compiled(shapes.BORDER).match(line):
+            lead = self._lead[-1:]  # a date stands above the border of a table
             self._end()
-            self._lead = [line]
+            self._lead = [*lead, line]
         else:
             self._end()
             self.strangers.add(line)

@@ -208,6 +208,8 @@ def goes_on(number: int, line: str) -> bool:
 
 HIDDEN = r"\x08\r\x1b&\xa0\u200b\ufeff"  # what a terminal shows as something else
 _STAMPED = rf"(?:<[0-9]{{1,3}}>)?{_STAMP}\S+ "
+_OF_KERNEL = rf"^(?:<[0-9]{{1,3}}>)?{_STAMP}([\w.-]{{1,255}}) kernel: "
+NAMELESS = ("localhost", "ubuntu", "debian", "rocky", "linux", "host")
 _IDENT = rf"{_STAMPED}([^\s:\[]+)(?:\[[0-9]+\])?: |([A-Za-z][\w.@/-]{{0,63}})\[[0-9]{{1,7}}\]: |(systemd): "
 _OTHERS = rf"^{_STAMPED}(?!kernel[\[:])[^\s:\[]+(?:\[[0-9]+\])?: .*$"
 
@@ -228,6 +230,12 @@ def end_of_log(text: str, at: int) -> int:
     """Where the whole lines of a log end that stand there one below the other, each as a terminal shows it."""
     match = compiled(rf"^(?!(?:{LOG_LINE})[^\n{HIDDEN}]*\n)", re.MULTILINE).search(text, at)
     return match.start() if match else len(text)
+
+
+def log_hosts(text: str) -> list[str]:
+    """The hosts whose kernels wrote the lines of a log, each once; not what a host is called that has no name yet."""
+    names = dict.fromkeys(match[1] for match in compiled(_OF_KERNEL, re.MULTILINE).finditer(text))
+    return [name for name in names if re.search("[A-Za-z]", name) and name.partition(".")[0] not in NAMELESS]
 
 
 def logs_in(lines: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from itertools import chain
 from typing import TextIO
 
 from mlopsdoc.hosts.base import Answer, read_key
+from mlopsdoc.hosts.merged import short_name
 from mlopsdoc.hosts.pasted import outputs, shapes
 from mlopsdoc.hosts.pasted.dates import NEVER, NO_ZONE, moment_of, newest_moment, stated_in
 from mlopsdoc.hosts.pasted.files import Said
@@ -34,7 +35,18 @@ from mlopsdoc.hosts.pasted.machines import (
     most,
     must_be_one,
 )
-from mlopsdoc.hosts.pasted.margins import LOOKED_AT, Margin, alike, heading_of, is_fence, margin_of, script_time, shown
+from mlopsdoc.hosts.pasted.margins import (
+    LOOKED_AT,
+    Margin,
+    alike,
+    headed,
+    heading_of,
+    hosts_of,
+    is_fence,
+    margin_of,
+    script_time,
+    shown,
+)
 from mlopsdoc.hosts.pasted.outputs import typed_key
 from mlopsdoc.hosts.pasted.places import bmc_of, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
@@ -102,8 +114,8 @@ def _read(text: TextIO) -> Reader:
     first = [line for _ in range(LOOKED_AT) if (line := text.readline(MAX_LINE))]
     margin = margin_of(first)
     must_be_one(margin.hosts)
-    reader = Reader()
-    for line in unwrapped(as_short(_shown(_chunks("".join(first), text), margin, reader))):
+    reader = Reader(next(iter(margin.hosts), ""))
+    for line in unwrapped(headed(as_short(_shown(_chunks("".join(first), text), margin, reader)))):
         reader.add(line)
     return reader
 
@@ -149,9 +161,9 @@ class _Typed:
 
 
 class Reader:
-    """Takes the lines of a transcript; `recording` ends it."""
+    """Takes the lines of a transcript; `recording` ends it. host: the one that all of them are of, if that is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "") -> None:
         self.has_text = False
         self._blanks = 0
         self._lines = 0  # but for those of logs
@@ -162,6 +174,7 @@ class Reader:
         self._gone: dict[tuple[Where, str], list[Said]] = {}  # said before the last reboot
         self._orders: dict[tuple[Where, str], int] = {}
         self._at = Whereabouts()
+        self._at.here = Where(host)
         self._typed: _Typed | None = None
         self._more: list[str] = []  # of a command line that goes on
         self._waiting: Prompt | None = None
@@ -220,6 +233,7 @@ class Reader:
                 self._segments.end()
                 self._heading = name
             if is_host:
+                must_be_one(hosts_of(name))
                 self._at.here = Where(name)
                 return
             if is_remark(line) and not self._segments.takes_remark(line):
@@ -360,6 +374,9 @@ class Reader:
             self._keep(Said("run text", "truncated", strangers.text))
         recording = Recording(0.0)
         recording.complete = False
+        logs = [part.text for (_, key), parts in self._said.items() if key == "run dmesg" for part in parts]
+        by_name = {short_name(name): name for text in logs for name in shapes.log_hosts(text)}
+        must_be_one(list(by_name.values()))
         must_be_one(alike(self._under))
         must_be_one(list(self._bmcs))
         unknown = {typed_key(text) for text in self._strange}
@@ -371,7 +388,7 @@ class Reader:
                 if one not in recording.answers:
                     recording.answers[one] = answer
         self._lend(recording, main)
-        self._tell_host(recording, main)
+        self._tell_host(recording, main, next(iter(by_name.values()), ""))
         self._note(recording)
         self._set_moment(recording)
         recording.before = self._earlier(main)
@@ -407,14 +424,17 @@ class Reader:
                 recording.answers[key] = Answer(key, "truncated", answer.data, why=f"said in {where.container}")
                 recording.answers[key].order = self._orders[where, key]
 
-    def _tell_host(self, recording: Recording, main: Where) -> None:
+    def _tell_host(self, recording: Recording, main: Where, writer: str) -> None:
+        """writer: of the kernel log, as its lines say."""
         key = read_key(HOSTNAME)
         if main.container:
             recording.place = main.container
             at = f", reached from {main.name}" if main.name else ""
             recording.notes.append(f"what is judged was said in {main.container}{at}: it is not all of its host")
             return
-        names = [name for name in (main.name, *self._at.names) if re.fullmatch(r"[\w.-]*[A-Za-z][\w.-]*", name)]
+        if not is_one(main.name, writer):
+            recording.notes.append(f"the kernel log is that of {writer}, not of {main.name}, as far as it says")
+        names = [name for name in (main.name, *self._at.names, writer) if re.fullmatch(r"[\w.-]*[A-Za-z][\w.-]*", name)]
         if names and key not in recording.answers:
             recording.answers[key] = Answer(key, "ok", f"{names[0]}\n".encode())
         key = read_key(STATUS)

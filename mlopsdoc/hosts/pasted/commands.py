@@ -100,10 +100,9 @@ def _canonical(argv: tuple[str, ...]) -> Canonical | None:
         return _file(argv)
     name, args = named
     tool = TOOLS[name]
-    if "*" in tool.forms:
+    if not tool.forms:
         return Canonical(run_key((*name.split(), *(arg for arg in args if arg not in NOISE))))
-    found = _asked(tool, args)
-    return found if found is None or found.key != "run " else found._replace(key=run_key(argv))
+    return _asked(tool, args)
 
 
 def _file(argv: tuple[str, ...]) -> Canonical | None:
@@ -131,12 +130,10 @@ def _named(argv: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
 
 def _asked(tool: Tool, args: tuple[str, ...]) -> Canonical | None:
     options, operands = parsed(tool, args)
-    plain, parts, keeps = tool.plain.split(), tool.part.split(), tool.keeps.split()
-    is_part = any(option in parts for option, _ in options)
-    kept = sorted((o, v) for o, v in options if (o not in plain or o in keeps) and (o not in parts) and o not in NOISE)
-    exact = " ".join(f"{o} {v}" if v and o in keeps else o for o, v in kept)
-    form = tool.forms.get(exact)
-    values = () if form else tuple(v for o, v in kept if v and o in keeps)
+    is_part = any(option in tool.part for option, _ in options)
+    kept = sorted((o, v) for o, v in options if not (o in tool.plain or o in tool.part or o in NOISE))
+    form = tool.forms.get(" ".join(f"{o} {v}" if v and o in tool.keeps else o for o, v in kept))
+    values = () if form else tuple(v for o, v in kept if v and o in tool.keeps)
     form = form or tool.forms.get(" ".join(o for o, _ in kept))
     if form is None or not all(compiled(tool.looks).fullmatch(operand) for operand in operands):
         return None
@@ -169,8 +166,7 @@ def _header(options: dict[str, str]) -> str:
 
 def parsed(tool: Tool, args: tuple[str, ...]) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     """Options in their short form with their values, and operands."""
-    same = dict(pair.split("=") for pair in tool.same.split())
-    takes = tool.takes.split()
+    same, takes = tool.same, tool.takes
     options: list[tuple[str, str]] = []
     operands: list[str] = []
     left = deque(args)
@@ -193,7 +189,7 @@ def parsed(tool: Tool, args: tuple[str, ...]) -> tuple[list[tuple[str, str]], tu
     return options, tuple(operands)
 
 
-def _letters(word: str, takes: list[str]) -> list[tuple[str, str]]:
+def _letters(word: str, takes: frozenset[str]) -> list[tuple[str, str]]:
     """``-hT`` as two options, ``-n20`` as one with its value."""
     found: list[tuple[str, str]] = []
     for n, letter in enumerate(word[1:], 2):

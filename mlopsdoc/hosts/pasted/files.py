@@ -10,18 +10,22 @@ from typing import NamedTuple
 
 from mlopsdoc.hosts.base import AnswerStatus, link_key, read_key
 from mlopsdoc.hosts.pasted.commands import parsed
-from mlopsdoc.hosts.pasted.tools import ALONE, Tool
+from mlopsdoc.hosts.pasted.tools import Tool, tool
 from mlopsdoc.patterns import compiled
 
 MAX_PATHS, MAX_LINE, MAX_BRACES = 4096, 4096, 8
 READERS = ("cat", "head", "tail", "grep", "egrep", "fgrep", "zgrep", "more", "less", "zcat", "tac")
 GREPS = ("grep", "egrep", "fgrep", "zgrep")
-_GREP = Tool(
-    {}, takes="-A -B -C -m -e -f",
-    same="--recursive=-r --line-number=-n --with-filename=-H --count=-c --only-matching=-o --no-filename=-h "
-    "--invert-match=-v",
-)  # fmt: skip
-_TAKES = {"head": Tool({}, "-n -c"), "tail": Tool({}, "-n -c -s"), **dict.fromkeys(GREPS, _GREP)}
+_GREP = tool(
+    "grep",
+    names="-A= -B= -C= -m= -e= -f= -r/--recursive -n/--line-number -H/--with-filename -c/--count -o/--only-matching "
+    "-h/--no-filename -v/--invert-match",
+)
+_OPTIONS = {
+    "head": tool("head", names="-n= -c="),
+    "tail": tool("tail", names="-n= -c= -s="),
+    **dict.fromkeys(GREPS, _GREP),
+}
 ONE_LINE = ("/sys/", "/proc/sys/")  # files of one value each
 _DIR = (
     r"(?:[^/:\s]+|[0-9a-fA-F]{4,8}(?::[0-9a-fA-F]{2}){1,2}(?:\.[0-7])?|[A-Za-z][A-Za-z-]{2,}[0-9A-F]*(?::[0-9a-fA-F]{1,4}){1,4}"
@@ -110,7 +114,7 @@ class Reading(NamedTuple):
 def reading_of(words: tuple[str, ...]) -> Reading | None:
     """What such a command reads, or None where it is none that prints files as they are."""
     name, *args = words
-    typed, operands = parsed(_TAKES.get(name, ALONE), tuple(args))
+    typed, operands = parsed(_OPTIONS.get(name, Tool({})), tuple(args))
     options = dict(typed)
     if name not in GREPS:
         is_all = name not in ("head", "tail") or (name == "tail" and options.get("-n") == "+1")

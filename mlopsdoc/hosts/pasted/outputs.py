@@ -15,7 +15,7 @@ from mlopsdoc.hosts.pasted.files import NotTold, Said
 from mlopsdoc.hosts.pasted.places import MANY_HOSTS, place
 from mlopsdoc.hosts.pasted.prompts import Pipeline, joints, pipelines
 from mlopsdoc.hosts.pasted.refusals import refusal
-from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, said_of
+from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, said_of, segmented
 from mlopsdoc.hosts.pasted.whole import is_whole
 from mlopsdoc.patterns import compiled
 
@@ -55,7 +55,7 @@ def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
         return Heard([], lines, False)
     if reaches_others(command, parts):
         asked = canonical(parts[0][0].words) if len(parts) == 1 else None
-        jobs = [said for said in _segmented(lines) if said.key == "run job"]
+        jobs = [said for said in segmented(lines) if said.key == "run job"]
         return Heard([Said(typed_key(command), "truncated", _text(lines)), *jobs], None, asked is not None)
     if command.lstrip().startswith("for "):
         return _loop(command, lines)
@@ -147,9 +147,9 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
     if asked is None:
         return Heard([], lines, _explains_itself(lines))
     if _is_anothers(asked, lines):
-        return Heard(_parts(_segmented(lines)), None, False)
+        return Heard(_parts(segmented(lines)), None, False)
     if is_log(asked.key) and lines and lines[0].startswith("{"):
-        return Heard(_parts(_segmented(lines)))  # journalctl -o json | jq
+        return Heard(_parts(segmented(lines)))  # journalctl -o json | jq
     return Heard(list(_distributed(asked, lines, is_part)))
 
 
@@ -271,11 +271,11 @@ def _files(argv: tuple[str, ...], lines: list[str], folder: str, is_part: bool) 
             one = one._replace(status="truncated")
         path = one.key.partition(" ")[2]
         if path in LOG_FILES:
-            said += [one] if not one.text else [Said(one.key, "truncated"), *_segmented(one.text.split("\n")[:-1])]
+            said += [one] if not one.text else [Said(one.key, "truncated"), *segmented(one.text.split("\n")[:-1])]
         else:
             said.append(one)
             if not path.startswith(KNOWN_FILES):
-                said += _parts(_segmented(one.text.split("\n")[:-1]))  # nobody knows of when, or of which host
+                said += _parts(segmented(one.text.split("\n")[:-1]))  # nobody knows of when, or of which host
     return Heard(said)
 
 
@@ -287,17 +287,7 @@ def _parts(said: Sequence[Said]) -> list[Said]:
 def _without_logs(lines: Sequence[str]) -> tuple[list[str], list[Said]]:
     """Lines of another output, and the logs that somebody pasted below them."""
     logs = {line for line in lines if (start := shapes.start_of(line)) is not None and is_log(start.key)}
-    return [line for line in lines if line not in logs], _segmented([line for line in lines if line in logs])
-
-
-def _segmented(lines: Sequence[str]) -> list[Said]:
-    """The outputs that lines consist of, by their form."""
-    said: list[Said] = []
-    segments = Segments(said.append)
-    for line in lines:
-        segments.add(line)
-    segments.end()
-    return said
+    return [line for line in lines if line not in logs], segmented([line for line in lines if line in logs])
 
 
 def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Iterator[Said]:
@@ -323,7 +313,7 @@ def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Itera
         (foreign.append if is_foreign else own.add)(line)
     if not foreign or any(line.strip() for line in own.lines):
         yield said_of(asked.key, own, is_part=is_part or asked.is_part)
-    yield from _parts(_segmented(foreign)) if is_part or asked.is_part else _segmented(foreign)
+    yield from _parts(segmented(foreign)) if is_part or asked.is_part else segmented(foreign)
     jobs = [line for line in own.lines if (start := shapes.start_of(line)) is not None and start.key == "run job"]
     if jobs and not is_log(asked.key):
         yield Said("run job", "truncated", _text(jobs))
@@ -391,7 +381,7 @@ def _several(parts: Sequence[Pipeline], lines: list[str], folder: str, is_cut: b
         known = all(one.is_known for one in heard)
         return Heard([said for one in heard for said in one.said], left if left or not known else None, known)
     asked = [found for part in loud if (found := canonical(part[0].words)) is not None]
-    said = [one for one in _segmented(lines) if one.key in {a.key for a in asked} or is_log(one.key)]
+    said = [one for one in segmented(lines) if one.key in {a.key for a in asked} or is_log(one.key)]
     is_known = len(asked) == len(loud) and bool(said)
     return Heard(_parts(said)) if is_known else Heard([], lines, False)
 

@@ -196,6 +196,16 @@ class Segments:
         self._logs = {}
 
 
+def segmented(lines: Sequence[str]) -> list[Said]:
+    """The outputs that lines consist of, by their form."""
+    said: list[Said] = []
+    segments = Segments(said.append)
+    for line in lines:
+        segments.add(line)
+    segments.end()
+    return said
+
+
 def said_of(key: str, buffer: Buffer, *, is_part: bool | None = None) -> Said:
     """An output as an answer. is_part: whether a command left lines out; None where there is no command, and only the
     form of the output itself can tell that it is whole."""

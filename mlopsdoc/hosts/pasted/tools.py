@@ -9,15 +9,16 @@ typed. Files are ``read PATH``. In a container that is not judged, ``run docker 
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import NamedTuple
 
 
 class Form(NamedTuple):
     """One way to call a tool, by the options that are left once those without meaning are dropped.
 
-    key: what facts ask, without ``run``; nothing stands for the command as it was typed. operands: ``none`` may
-    follow; ``part``: each leaves out what is not named; ``kept``: they belong to the key; ``must``: so, and there
-    is at least one; ``drop``: they change nothing. part: the form itself leaves something out.
+    key: what facts ask, without ``run``. operands: ``none`` may follow; ``part``: each leaves out what is not named;
+    ``kept``: they belong to the key; ``must``: so, and there is at least one; ``drop``: they change nothing. part: the
+    form itself leaves something out.
     """
 
     key: str
@@ -26,21 +27,46 @@ class Form(NamedTuple):
 
 
 class Tool(NamedTuple):
-    """A tool, or one of its subcommands.
+    """A tool, or one of its subcommands, as `tool` makes it: sets of options, each by the one of its names that counts.
 
+    forms: by the options that are left, none where the key is all that was typed. same: that name of all other ones.
     takes: options with a value. plain: options that change nothing that a fact reads. part: options that leave
-    something out. keeps: options whose value belongs to the key. same: long names and synonyms. clusters: whether
-    ``-hT`` is ``-h -T``. looks: the form of an operand.
+    something out. keeps: options whose value belongs to the key. looks: the form of an operand. clusters: whether
+    ``-hT`` is ``-h -T``.
     """
 
     forms: dict[str, Form]
-    takes: str = ""
-    plain: str = ""
-    part: str = ""
-    keeps: str = ""
-    same: str = ""
-    clusters: bool = True
+    same: dict[str, str] = {}
+    takes: frozenset[str] = frozenset()
+    plain: frozenset[str] = frozenset()
+    part: frozenset[str] = frozenset()
+    keeps: frozenset[str] = frozenset()
     looks: str = ".+"
+    clusters: bool = True
+
+
+def tool(
+    key: str,
+    asks: str = ".",
+    operands: str = "none",
+    forms: dict[str, Form] | None = None,
+    *,
+    plain: str = "",
+    part: str = "",
+    keeps: str = "",
+    names: str = "",
+    looks: str = ".+",
+) -> Tool:
+    """A row. Options are written with all their names: ``-i=/--id`` takes a value. asks: options that each ask
+    something else, the key is the tool and the option; a dot stands for none. forms: where that is not so. names:
+    options that only forms have."""
+    columns = [[word.split("/") for word in column.split()] for column in (asks, plain, part, keeps, names)]
+    spelled = list(chain(*columns))
+    takes = frozenset(first[:-1] for first, *_ in spelled if first[-1] == "=")
+    same = {other: first.rstrip("=") for first, *others in spelled for other in others}
+    asked, plains, parts, kept, _ = (frozenset(first.rstrip("=") for first, *_ in column) for column in columns)
+    own = {"" if option == "." else option: Form(f"{key} {option}".removesuffix(" ."), operands) for option in asked}
+    return Tool(own | (forms or {}), same, takes, plains, parts, kept, looks, not key.startswith("nvidia-smi"))
 
 
 DEVICE = r"(/dev/)?[A-Za-z][A-Za-z0-9/_.:-]*[0-9a-z]"
@@ -50,19 +76,11 @@ NUMBER = r"[0-9]{1,6}"
 NAME = r"[A-Za-z][A-Za-z0-9_.:@-]*"
 UNIT = r"[\w.@:\\-]+"
 UNIT_PROPERTIES = "LoadState,ActiveState,SubState,Result,UnitFileState,StateChangeTimestamp"  # that a fact asks for
-
-ALONE = Tool({"": Form("")})
-
-
-def _forms(tool: str, options: str, operands: str = "none") -> dict[str, Form]:
-    """Options that each ask something else: the key is the tool and the option."""
-    return {option: Form(f"{tool} {option}", operands) for option in options.split()}
-
-
-def _of_unit(tool: str, takes: str = "", plain: str = "", same: str = "") -> Tool:
-    """What is asked of a service by its name."""
-    return Tool({"": Form(tool, "must")}, takes=takes, plain=plain, same=same, looks=UNIT)
-
+_FREEIPMI = (
+    "-h=/--hostname -u=/--username -p=/--password -W=/--workaround-flags -D=/--driver-type -l=/--privilege-level "
+    "--no-header-output --comma-separated-output --legacy-output --quiet-cache --interpret-oem-data "
+    "--entity-sensor-names --non-abbreviated-units "
+)
 
 # Options with a value that may stand before a subcommand.
 LEAD = {
@@ -73,241 +91,155 @@ LEAD = {
     "kubectl": "-n --context",
 }
 
-
-def _scrolling(name: str) -> Tool:
-    """dmon and pmon: a line a GPU or a process, every second."""
-    return Tool(
-        {"": Form(name)},
-        takes="-i -d -c -s -o -f",
-        plain="-d -c -s -o -f",
-        part="-i",
-        same="--id=-i --delay=-d --count=-c --select=-s --options=-o --filename=-f",
-        clusters=False,
-    )
-
-
 TOOLS: dict[str, Tool] = {
-    "nvidia-smi": Tool(
-        {
-            "": Form("nvidia-smi"),
-            "-q -x": Form("nvidia-smi -q -x"),
-            "-x": Form("nvidia-smi -q -x"),
-            "-q -u": Form("nvidia-smi -q -u"),
-        }
-        | _forms(
-            "nvidia-smi",
-            "-q -L --query-gpu --query-compute-apps --query-retired-pages --query-remapped-rows -mig -pm -pl -r -lgc "
-            "-lmc -ac -rgc -rac -e -p",
-        ),
-        takes="-l -lms -f --format -mig -pm -pl -lgc -lmc -ac -e -p -i -d",
-        plain="-l -lms -f --format --nounits --dtd",
-        part="-i -d",
-        same="--query=-q --xml-format=-x --list-gpus=-L --id=-i --display=-d --loop=-l --loop-ms=-lms --filename=-f "
-        "--multi-instance-gpu=-mig --persistence-mode=-pm --power-limit=-pl --gpu-reset=-r --lock-gpu-clocks=-lgc "
-        "--lock-memory-clocks=-lmc --reset-gpu-clocks=-rgc --applications-clocks=-ac --query-apps=--query-compute-apps "
-        "--unit=-u --ecc-config=-e --reset-applications-clocks=-rac --reset-ecc-errors=-p",
-        clusters=False,
+    "nvidia-smi": tool(
+        "nvidia-smi",
+        ". -q/--query -L/--list-gpus --query-gpu --query-compute-apps/--query-apps --query-retired-pages "
+        "--query-remapped-rows -mig=/--multi-instance-gpu -pm=/--persistence-mode -pl=/--power-limit -r/--gpu-reset "
+        "-lgc=/--lock-gpu-clocks -lmc=/--lock-memory-clocks -ac=/--applications-clocks -rgc/--reset-gpu-clocks "
+        "-rac/--reset-applications-clocks -e=/--ecc-config -p=/--reset-ecc-errors",
+        forms={"-q -x": Form("nvidia-smi -q -x"), "-x": Form("nvidia-smi -q -x"), "-q -u": Form("nvidia-smi -q -u")},
+        plain="-l=/--loop -lms=/--loop-ms -f=/--filename --format= --nounits --dtd",
+        part="-i=/--id -d=/--display",
+        names="-x/--xml-format -u/--unit",
     ),
-    "nvidia-smi topo": Tool(
-        _forms("nvidia-smi topo", "-m -mp -p2p -p"),
-        takes="-i -p2p",
-        keeps="-p2p",
-        part="-i",
-        same="--matrix=-m --matrix_pci=-mp --p2p=-p2p --path=-p --p2pstatus=-p2p",
-        clusters=False,
+    "nvidia-smi topo": tool("nvidia-smi topo", "-m/--matrix -mp/--matrix_pci -p2p -p/--path", part="-i=",
+                             keeps="-p2p=/--p2p/--p2pstatus"),
+    "nvidia-smi nvlink": tool(
+        "nvidia-smi nvlink",
+        "-s/--status -e/--errorcounters -c/--capabilities -p/--pcibusid -R/--remotelinkinfo -gt=/--getthroughput "
+        "-ec/--crcerrorcounters",
+        part="-i=/--id -l=/--link",
     ),
-    "nvidia-smi nvlink": Tool(
-        _forms("nvidia-smi nvlink", "-s -e -c -p -R -gt -ec"),
-        takes="-i -l -gt",
-        part="-i -l",
-        same="--status=-s --errorcounters=-e --capabilities=-c --pcibusid=-p --remotelinkinfo=-R --id=-i --link=-l "
-        "--getthroughput=-gt --crcerrorcounters=-ec",
-        clusters=False,
+    **{f"nvidia-smi {of}": tool(
+        f"nvidia-smi {of}", plain="-d=/--delay -c=/--count -s=/--select -o=/--options -f=/--filename", part="-i=/--id"
+    ) for of in ("dmon", "pmon")},
+    "nvidia-smi mig": tool(
+        "nvidia-smi mig",
+        "-lgi/--list-gpu-instances -lci/--list-compute-instances -lgip/--list-gpu-instance-profiles -lcip -lgipp",
+        part="-i= -gi=",
     ),
-    "nvidia-smi dmon": _scrolling("nvidia-smi dmon"),
-    "nvidia-smi pmon": _scrolling("nvidia-smi pmon"),
-    "nvidia-smi mig": Tool(
-        _forms("nvidia-smi mig", "-lgi -lci -lgip -lcip -lgipp"),
-        takes="-i -gi",
-        part="-i -gi",
-        same="--list-gpu-instances=-lgi --list-compute-instances=-lci --list-gpu-instance-profiles=-lgip",
-        clusters=False,
-    ),
-    "nvidia-smi vgpu": Tool({"": Form("nvidia-smi vgpu"), "-q": Form("nvidia-smi vgpu -q")}, clusters=False),
-    "zpool status": Tool(
-        {
-            "": Form("zpool status", "part"),
-            "-x": Form("zpool status", "part", True),
-            "-j": Form("zpool status -j", "part"),
-        },
-        takes="-T -c",
-        plain="-T -c -v -P -L -g -D -i -s -t -p -d -e --json-int --json-flat-vdevs --json-pool-key-guid",
-        same="--json=-j --power=-p",
+    "nvidia-smi vgpu": tool("nvidia-smi vgpu", ". -q"),
+    "zpool status": tool(
+        "zpool status", ". -j/--json", "part", {"-x": Form("zpool status", "part", True)},
+        plain="-T= -c= -v -P -L -g -D -i -s -t -p/--power -d -e --json-int --json-flat-vdevs --json-pool-key-guid",
         looks=rf"[A-Za-z][A-Za-z0-9_.-]*|{NUMBER}",
     ),
-    "zpool list": Tool(
-        {"": Form("zpool list", "part")} | _forms("zpool list", "-v -H -j", "part"),
-        takes="-T", plain="-T -p -P -L -g --json-int", same="--json=-j",
+    "zpool list": tool("zpool list", ". -v -H -j/--json", "part", plain="-T= -p -P -L -g --json-int"),
+    "dmesg": tool(
+        "dmesg", ". -J/--json",
+        plain="-T/--ctime -t/--notime -H/--human -P/--nopager -x/--decode -k/--kernel -r/--raw -d/--show-delta "
+        "-e/--reltime -S/--syslog -c/--read-clear --color -L --time-format= -n=/--console-level --noescape",
+        part="-l=/--level -f=/--facility -w/--follow -W/--follow-new -u/--userspace -s=/--buffer-size --since= "
+        "--until=",
     ),
-    "dmesg": Tool(
-        {"": Form("dmesg"), "-J": Form("dmesg -J")},
-        takes="-l -f -n -s --since --until --time-format",
-        plain="-T -t -H -P -x -k -r -d -e -S -c --color -L --time-format -n --noescape",
-        part="-l -f -w -W -u -s --since --until",
-        same="--ctime=-T --human=-H --follow=-w --follow-new=-W --nopager=-P --decode=-x --kernel=-k --raw=-r "
-        "--reltime=-e --notime=-t --level=-l --facility=-f --userspace=-u --show-delta=-d --syslog=-S "
-        "--buffer-size=-s --read-clear=-c --json=-J"
-        " --console-level=-n",
+    "journalctl": tool(
+        "journalctl", "-t -u", forms={"": Form("journalctl", "kept"), "-k": Form("dmesg")},
+        plain="-o=/--output -a/--all/--no-pager -q/--quiet -x/--catalog -r/--reverse -l/--full --no-hostname --no-full "
+        "--utc --no-tail -b/--boot -0 -d",
+        part="-p=/--priority -n=/--lines -S=/--since -U=/--until -g=/--grep -c=/--cursor -e/--pager-end -f/--follow",
+        keeps="-u=/--unit -t=/--identifier", names="-k/--dmesg", looks=r"[A-Z_]+=\S+|/\S+",
     ),
-    "journalctl": Tool(
-        {
-            "": Form("journalctl", "kept"),
-            "-k": Form("dmesg"),
-            "_TRANSPORT=kernel": Form("dmesg"),
-        }
-        | _forms("journalctl", "-t -u"),
-        takes="-u -p -n -S -U -g -o -t -c",
-        plain="-o -a -q -x -r -l --no-hostname --no-full --utc --no-tail -b -0 -d",
-        part="-p -n -S -U -g -c -e -f",
-        keeps="-u -t",
-        same="--dmesg=-k --unit=-u --boot=-b --since=-S --until=-U --grep=-g --priority=-p --lines=-n --output=-o "
-        "--identifier=-t --no-pager=-a --all=-a --quiet=-q --catalog=-x --reverse=-r --follow=-f --full=-l "
-        "--pager-end=-e --cursor=-c",
-        looks=r"[A-Z_]+=\S+|/\S+",
-    ),
-    "lspci": Tool(
-        {"": Form("lspci"), "-v": Form("lspci -v")}
-        | {" ".join(["-v"] * n): Form("lspci -vvv") for n in (2, 3, 4)}
+    "lspci": tool(
+        "lspci", ". -v",
+        forms={" ".join(["-v"] * n): Form("lspci -vvv") for n in (2, 3, 4)}
         | {option: Form("lspci -t") for option in ("-t", "-t -v", "-t -v -v")},
-        takes="-s -d -i -p -A -O -F",
-        plain="-n -k -D -b -P -q -Q -i -p -m -x -xxx",
-        part="-s -d",
+        plain="-n -k -D -b -P -q -Q -i= -p= -m -x -xxx", part="-s= -d=",
     ),
-    "lscpu": Tool(
-        {"": Form("lscpu"), "-J": Form("lscpu -J"), "-e": Form("lscpu -e", "kept"), "-p": Form("lscpu -p", "kept"),
-         "-a -e": Form("lscpu -e", "kept"), "-C": Form("lscpu -C")},
-        same="--json=-J --extended=-e --parse=-p --all=-a --caches=-C",
+    "lscpu": tool(
+        "lscpu", ". -J/--json -C/--caches",
+        forms={"-e": Form("lscpu -e", "kept"), "-a -e": Form("lscpu -e", "kept"), "-p": Form("lscpu -p", "kept")},
+        names="-e/--extended -p/--parse -a/--all",
     ),
-    "numactl": Tool(
-        {"-H": Form("numactl -H"), "-s": Form("numactl -s")}, same="--hardware=-H --show=-s"
+    "numactl": tool("numactl", "-H/--hardware -s/--show"),
+    "numastat": tool("numastat", "-m -n -p", forms={"": Form("numastat", "kept")}, plain="-c -v -z", keeps="-p=",
+                      looks=NUMBER),
+    "df": tool(
+        "df", ". -H/--si -i/--inodes", "part", {"-H -i": Form("df -i", "part")},
+        plain="-h/--human-readable -k -T/--print-type -a/--all -P/--portability --sync --no-sync --total",
+        part="-t=/--type -x=/--exclude-type -l/--local", looks=PATH,
     ),
-    "numastat": Tool(
-        {"": Form("numastat", "kept"), "-m": Form("numastat -m"), "-n": Form("numastat -n"), "-p": Form("numastat -p")},
-        plain="-c -v -z", keeps="-p", takes="-p", looks=NUMBER,
-    ),
-    "df": Tool(
-        {"": Form("df", "part"), "-H": Form("df -H", "part"),
-         "-i": Form("df -i", "part"), "-H -i": Form("df -i", "part")},
-        takes="-t -x",
-        plain="-h -k -T -a -P --sync --no-sync --total",
-        part="-t -x -l",
-        same="--human-readable=-h --si=-H --print-type=-T --all=-a --portability=-P --inodes=-i --local=-l --type=-t "
-        "--exclude-type=-x",
-        looks=PATH,
-    ),
-    "ipmitool sdr": Tool({"": Form("ipmitool sdr list")}),
-    "ipmitool sdr list": Tool({"": Form("ipmitool sdr list", "part")}, looks=_RECORDS),
-    "ipmitool sdr elist": Tool({"": Form("ipmitool sdr elist", "part")}, looks=_RECORDS),
+    "ipmitool sdr": tool("ipmitool sdr list"),
+    "ipmitool sdr list": tool("ipmitool sdr list", ".", "part", looks=_RECORDS),
+    "ipmitool sdr elist": tool("ipmitool sdr elist", ".", "part", looks=_RECORDS),
     **dict.fromkeys(
         ("ipmitool sdr type", "ipmitool sdr entity"), Tool({"": Form("ipmitool sdr elist", "part", True)})
     ),
-    **dict.fromkeys(("ipmitool sensor", "ipmitool sensor list"), Tool({"": Form("ipmitool sensor")})),
-    **dict.fromkeys(("ipmitool sel", "ipmitool sel info"), Tool({"": Form("ipmitool sel info")})),
+    **dict.fromkeys(("ipmitool sensor", "ipmitool sensor list"), tool("ipmitool sensor")),
+    **dict.fromkeys(("ipmitool sel", "ipmitool sel info"), tool("ipmitool sel info")),
     **dict.fromkeys(
-        ("ipmitool sel list", "ipmitool sel elist"),
-        Tool({"": Form("ipmitool sel elist", "part")}, looks="first|last|[0-9]+"),
+        ("ipmitool sel list", "ipmitool sel elist"), tool("ipmitool sel elist", ".", "part", looks="first|last|[0-9]+")
     ),
-    "ipmi-sensors": Tool(
-        {"": Form("ipmi-sensors"), "-v": Form("ipmi-sensors -v")},
-        takes="-t -h -u -p -r -s -W -D -l -R -T -n --sensor-types --record-ids",
-        plain="-h -u -p -W -D -l --output-sensor-state --no-header-output --comma-separated-output --legacy-output "
-        "--output-event-bitmask --no-sensor-type-output --quiet-cache --sdr-cache-recreate --entity-sensor-names "
-        "--output-sensor-thresholds --interpret-oem-data --non-abbreviated-units --ignore-not-available-sensors",
-        part="-t -r -n -s -R -T",
-        same="--sensor-types=-t --record-ids=-r --hostname=-h --username=-u --password=-p --workaround-flags=-W "
-        "--driver-type=-D --verbose=-v --exclude-sensor-types=-T --exclude-record-ids=-R --privilege-level=-l",
+    "ipmi-sensors": tool(
+        "ipmi-sensors", ". -v/--verbose",
+        plain=_FREEIPMI + "--output-sensor-state --output-event-bitmask --no-sensor-type-output "
+        "--sdr-cache-recreate --output-sensor-thresholds --ignore-not-available-sensors",
+        part="-t=/--sensor-types -r=/--record-ids -R=/--exclude-record-ids -T=/--exclude-sensor-types -n= -s=",
     ),
-    "ipmi-sel": Tool(
-        {"": Form("ipmi-sel"), "-v": Form("ipmi-sel -v"), "-i": Form("ipmi-sel -i")},
-        takes="-h -u -p -W -D -l --date-range --tail --display -d -T -t",
-        plain="-h -u -p -W -D -l --output-event-state --no-header-output --comma-separated-output --legacy-output "
-        "--system-event-only --output-manufacturer-id --quiet-cache --interpret-oem-data --entity-sensor-names "
-        "--assume-system-event-records --non-abbreviated-units",
-        part="--date-range --tail --display -d -T -t",
-        same="--hostname=-h --username=-u --password=-p --workaround-flags=-W --driver-type=-D --verbose=-v --info=-i "
-        "--sensor-types=-t --exclude-sensor-types=-T --privilege-level=-l --display-range=-d",
+    "ipmi-sel": tool(
+        "ipmi-sel", ". -v/--verbose -i/--info",
+        plain=_FREEIPMI + "--output-event-state --system-event-only --output-manufacturer-id "
+        "--assume-system-event-records",
+        part="--date-range= --tail= --display= -d=/--display-range -t=/--sensor-types -T=/--exclude-sensor-types",
     ),
-    "mdadm": Tool(
-        {"-D": Form("mdadm --detail", "must"), "-E": Form("mdadm --examine", "must"),
-         "-D -s": Form("mdadm --detail --scan")},
-        plain="-v -b",
-        same="--detail=-D --examine=-E --scan=-s --verbose=-v --brief=-b",
-        looks=DEVICE,
+    "mdadm": tool(
+        "mdadm", "",
+        forms={"-D": Form("mdadm --detail", "must"), "-E": Form("mdadm --examine", "must"),
+               "-D -s": Form("mdadm --detail --scan")},
+        plain="-v/--verbose -b/--brief", names="-D/--detail -E/--examine -s/--scan", looks=DEVICE,
     ),
-    "smartctl": Tool(
-        {"": Form("smartctl -a", "must"), "-j": Form("smartctl -j -a", "must"), "--scan": Form("smartctl --scan")},
-        takes="-d -l -n -T -v -f",
-        plain="-d -a -x -n -T -v -f",
-        part="-A -H -i -c -l",
-        same="--all=-a --xall=-x --health=-H --attributes=-A --info=-i --json=-j --log=-l --device=-d "
-        "--capabilities=-c",
-        looks=DEVICE,
+    "smartctl": tool(
+        "smartctl", "--scan",
+        forms={"": Form("smartctl -a", "must"), "-j": Form("smartctl -j -a", "must")},
+        plain="-d=/--device -a/--all -x/--xall -n= -T= -v= -f=", names="-j/--json",
+        part="-A/--attributes -H/--health -i/--info -c/--capabilities -l=/--log", looks=DEVICE,
     ),
-    "nvme smart-log": Tool(
-        {"": Form("nvme smart-log", "must"), "-o json": Form("nvme smart-log -o json", "must")},
-        takes="-n -o", plain="-n -H -v", keeps="-o",
-        same="--output-format=-o --namespace-id=-n --human-readable=-H", looks=DEVICE,
+    "nvme smart-log": tool(
+        "nvme smart-log", ".", "must", {"-o json": Form("nvme smart-log -o json", "must")},
+        plain="-n=/--namespace-id -H/--human-readable -v", keeps="-o=/--output-format", looks=DEVICE,
     ),
-    "nvme list": Tool({"": Form("nvme list"), "-o json": Form("nvme list -o json")}, takes="-o", keeps="-o", plain="-v",
-                      same="--output-format=-o"),
-    "ibstat": Tool({"": Form("ibstat", "part")}, part="-s -p -l", looks=NAME),
-    "ibstatus": Tool({"": Form("ibstatus", "part")}, looks=NAME),
-    "ibv_devinfo": Tool({"": Form("ibv_devinfo"), "-v": Form("ibv_devinfo -v")}, takes="-d -i", part="-d -i -l"),
-    "show_gids": Tool({"": Form("show_gids", "part")}, looks=NAME),
-    "ethtool": Tool(
-        {"": Form("ethtool", "must")}
-        | _forms("ethtool", "-S -c -i -g -k -m -a -P -T -l -x --show-fec", "must"),
-        same="--statistics=-S --driver=-i --module-info=-m --show-ring=-g --show-pause=-a --show-features=-k "
-        "--show-coalesce=-c --show-channels=-l",
-        looks=NAME,
+    "nvme list": tool("nvme list", forms={"-o json": Form("nvme list -o json")}, keeps="-o=/--output-format",
+                       plain="-v"),
+    "ibstat": tool("ibstat", ".", "part", part="-s -p -l", looks=NAME),
+    "ibstatus": tool("ibstatus", ".", "part", looks=NAME),
+    "ibv_devinfo": tool("ibv_devinfo", ". -v", part="-d= -i= -l"),
+    "show_gids": tool("show_gids", ".", "part", looks=NAME),
+    "ethtool": tool(
+        "ethtool",
+        ". -S/--statistics -c/--show-coalesce -i/--driver -g/--show-ring -k/--show-features -m/--module-info "
+        "-a/--show-pause -P -T -l/--show-channels -x --show-fec",
+        "must", looks=NAME,
     ),
-    "cpupower frequency-info": Tool({"": Form("cpupower frequency-info")}, takes="-c", part="-c"),
-    "rdmsr": Tool(
-        {"": Form("rdmsr", "must"), "-f": Form("rdmsr -f", "must"), "-d": Form("rdmsr -d", "must")},
-        takes="-p -f", plain="-0 -c -x", part="-p -a",
-        keeps="-f", same="--decimal=-d --processor=-p --bitfield=-f --all=-a", looks=r"(0x)?[0-9A-Fa-f]+",
+    "cpupower frequency-info": tool("cpupower frequency-info", part="-c="),
+    "rdmsr": tool(
+        "rdmsr", ". -f -d/--decimal", "must", plain="-0 -c -x", part="-p=/--processor -a/--all", keeps="-f=/--bitfield",
+        looks=r"(0x)?[0-9A-Fa-f]+",
     ),
-    "systemctl status": _of_unit(
-        "systemctl status", "-n -o", "-n -o -l -a", "--lines=-n --output=-o --full=-l --all=-a"
-    ),
-    **{name: _of_unit(name) for name in ("systemctl is-active", "systemctl is-enabled", "systemctl is-failed")},
-    "systemctl show": Tool(
-        {"": Form(f"systemctl show -p {UNIT_PROPERTIES}", "must")},
-        takes="-p", plain="-p -a -l", part="-p", same="--property=-p --all=-a --full=-l", looks=UNIT,
-    ),
-    "dcgmi": Tool({"-v": Form("dcgmi -v")}, same="--version=-v"),
-    **{f"rdma {of}": Tool({"": Form(f"rdma {of}", "drop"), "-d": Form(f"rdma {of}", "drop")}, looks="show|list")
+    "systemctl status": tool("systemctl status", ".", "must", plain="-n=/--lines -o=/--output -l/--full -a/--all",
+                              looks=UNIT),
+    **{name: tool(name, ".", "must", looks=UNIT)
+       for name in ("systemctl is-active", "systemctl is-enabled", "systemctl is-failed")},
+    "systemctl show": tool(f"systemctl show -p {UNIT_PROPERTIES}", ".", "must", plain="-a/--all -l/--full",
+                            part="-p=/--property", looks=UNIT),
+    "dcgmi": tool("dcgmi", "-v/--version"),
+    **{f"rdma {of}": tool(f"rdma {of}", ".", "drop", {"-d": Form(f"rdma {of}", "drop")}, looks="show|list")
        for of in ("link", "dev")},
-    "ibdev2netdev": Tool({"": Form("ibdev2netdev"), "-v": Form("ibdev2netdev -v")}),
-    "edac-util": Tool(
-        {"": Form("edac-util"), "-r": Form("edac-util -r", "part")} | _forms("edac-util", "-v -s"),
-        same="--verbose=-v --status=-s --report=-r",
+    "ibdev2netdev": tool("ibdev2netdev", ". -v"),
+    "edac-util": tool("edac-util", ". -v/--verbose -s/--status", forms={"-r": Form("edac-util -r", "part")},
+                       names="-r/--report"),
+    "ras-mc-ctl": tool(
+        "ras-mc-ctl", "--errors --summary --error-count --status --layout --mainboard --print-labels"
     ),
-    "ras-mc-ctl": Tool(
-        _forms("ras-mc-ctl", "--errors --summary --error-count --status --layout --mainboard --print-labels")
-    ),
-    "dkms status": Tool({"": Form("dkms status", "part"), "-m": Form("dkms status", "part", True)}, takes="-m -v -k",
-                        part="-v -k", looks=r"\S+"),
-    "uname": Tool({"": Form("uname")} | _forms("uname", "-r -a -m -n -v"),
-                  same="--kernel-release=-r --all=-a --nodename=-n"),
-    "hostname": Tool({"": Form("hostname"), "-s": Form("hostname"), "-f": Form("hostname -f")}),
-    "date": Tool({"": Form("date", "drop")}, plain="-u -R -I -s --iso-8601 --rfc-3339", same="--utc=-u", looks=r"\+.+"),
-    "uptime": Tool({"": Form("uptime")} | _forms("uptime", "-s -p")),
-    "free": Tool({"": Form("free")} | _forms("free", "-h -m -g -b -k")),
-    "dpkg": Tool({"-l": Form("dpkg -l", "part")}, same="--list=-l"),
-    **dict.fromkeys(
-        ("lsmod", "mount", "env", "nproc", "whoami", "w", "who", "ipmitool sdr info", "ipmitool sel clear"), ALONE
-    ),
+    "dkms status": tool("dkms status", ".", "part", {"-m": Form("dkms status", "part", True)}, part="-v= -k=",
+                         names="-m=", looks=r"\S+"),
+    "uname": tool("uname", ". -r/--kernel-release -a/--all -m -n/--nodename -v"),
+    "hostname": tool("hostname", ". -f", forms={"-s": Form("hostname")}),
+    "date": tool("date", ".", "drop", plain="-u/--utc -R -I -s --iso-8601 --rfc-3339", looks=r"\+.+"),
+    "uptime": tool("uptime", ". -s -p"),
+    "free": tool("free", ". -h -m -g -b -k"),
+    "dpkg": tool("dpkg", "-l/--list", "part"),
+    **{name: tool(name) for name in (
+        "lsmod", "mount", "env", "nproc", "whoami", "w", "who", "ipmitool sdr info", "ipmitool sel clear")},
 }  # fmt: skip
 
 # Their output is what they were asked for, whatever that was: the key is the command as it was typed.
@@ -343,7 +275,7 @@ AS_TYPED = (
     "zpool clear, zpool events, zpool get, zpool history, zpool import, zpool iostat, zpool labelclear, zpool "
     "offline, zpool online, zpool replace, zpool scrub "
 )
-TOOLS.update({name.strip(): Tool({"*": Form("", "kept")}) for name in AS_TYPED.split(",")})
+TOOLS.update(dict.fromkeys(map(str.strip, AS_TYPED.split(",")), Tool({})))
 
 # They read no health, but say that a command was typed; what they print is looked at for what it is.
 OTHERS = frozenset(

@@ -12,7 +12,7 @@ is then not sure (see dates.py), and said in a note.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from itertools import chain
 from typing import TextIO
@@ -50,7 +50,7 @@ from mlopsdoc.hosts.pasted.margins import (
 from mlopsdoc.hosts.pasted.outputs import typed_key
 from mlopsdoc.hosts.pasted.places import bmc_of, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
-from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log
+from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, segmented
 from mlopsdoc.hosts.pasted.whole import is_ended
 from mlopsdoc.hosts.pasted.wrapped import unwrapped
 from mlopsdoc.hosts.recorder import Recording
@@ -151,8 +151,7 @@ def _shown(chunks: Iterator[str], margin: Margin, reader: Reader) -> Iterator[st
 class _Typed:
     """A command whose output is being read."""
 
-    def __init__(self, prompt: Prompt, command: str) -> None:
-        self.prompt = prompt
+    def __init__(self, command: str) -> None:
         self.command = command
         self.is_cut = False
         self.had_remark = False
@@ -177,7 +176,7 @@ class Reader:
         self._at.here = Where(host)
         self._typed: _Typed | None = None
         self._more: list[str] = []  # of a command line that goes on
-        self._waiting: Prompt | None = None
+        self._is_waiting = False  # for the rest of it
         self._segments = Segments(self._keep)
         self.in_log = False
         self._folder = ""
@@ -208,9 +207,9 @@ class Reader:
         when = script_time(line)
         if when or is_fence(line):
             self._end_output(is_last=True)
-            self._typed = self._waiting = None
+            self._is_waiting = False
             self._date = max(self._date, moment_of(when))
-        elif self._waiting is not None:
+        elif self._is_waiting:
             self._command_goes_on(line)
         elif _may_prompt(line) and not shapes.is_log_line(line) and (prompt := prompt_of(line)) is not None:
             self._begin(prompt)
@@ -220,7 +219,7 @@ class Reader:
     def look_for_logs(self, chunks: Iterable[str]) -> None:
         """Take lines of logs out of all that follows, and nothing else."""
         self._end_output(is_last=True)
-        self._waiting = None
+        self._is_waiting = False
         form = compiled(rf"^(?:{shapes.LOG_LINE}).*", re.MULTILINE)
         for chunk in chunks:
             self._segments.add_log("\n".join(match[0].rstrip("\r") for match in form.finditer(chunk)))
@@ -253,25 +252,19 @@ class Reader:
             self.in_log = shapes.is_log_line(line)
 
     def _command_goes_on(self, line: str) -> None:
-        prompt = self._waiting
-        if prompt is not None and _may_prompt(line) and (found := prompt_of(line)) is not None and found.host:
-            self._waiting, self._typed = None, _Typed(prompt, self._more[0])  # it was no command line
-            for late in self._more[1:]:
-                self._line(late)
-            self._begin(found)
-            return
-        self._more.append(line.removeprefix("> "))
-        command = "\n".join(self._more)
-        is_open = is_unfinished(command)
-        if prompt is None or (is_open and len(self._more) < MAX_CONTINUED and len(command) < MAX_COMMAND):
-            return
-        self._waiting = None
-        if is_open:  # it was no command line: its lines are output
-            self._typed = _Typed(prompt, self._more[0])
-            for late in self._more[1:]:
-                self._line(late)
-        else:
-            self._typed = _Typed(prompt, command)
+        new = prompt_of(line) if _may_prompt(line) else None
+        is_over = new is not None and bool(new.host)
+        self._more += [] if is_over else [line.removeprefix("> ")]
+        command, late = "\n".join(self._more), list[str]()
+        if is_over or is_unfinished(command):
+            if not is_over and len(self._more) < MAX_CONTINUED and len(command) < MAX_COMMAND:
+                return
+            command, *late = self._more  # it was no command line: its lines are output
+        self._is_waiting, self._typed = False, _Typed(command)
+        for one in late:
+            self._line(one)
+        if new is not None and is_over:
+            self._begin(new)
 
     def _begin(self, prompt: Prompt) -> None:
         self._end_output()
@@ -286,12 +279,10 @@ class Reader:
         self._is_root = self._is_root or (prompt.is_root and not self._at.here.container)
         if prompt.folder.startswith("/"):
             self._folder = prompt.folder
-        if not prompt.command:
-            self._typed = None
-        elif is_unfinished(prompt.command):
-            self._waiting, self._more = prompt, [prompt.command]
-        else:
-            self._typed = _Typed(prompt, prompt.command)
+        if is_unfinished(prompt.command):
+            self._is_waiting, self._more = True, [prompt.command]
+        elif prompt.command:
+            self._typed = _Typed(prompt.command)
 
     def _end_output(self, *, is_last: bool = False) -> None:
         self._segments.end()
@@ -325,7 +316,9 @@ class Reader:
                 said = said._replace(status="truncated", is_anew=True)
             self._keep(said)
         if heard.left is not None:
-            self._look_at(command, heard.left)
+            self._keep(Said(typed_key(command), "truncated", "".join(f"{line}\n" for line in heard.left)))
+            for said in segmented(heard.left):  # output that its command does not explain is read for what it is
+                self._keep(said)
         if not heard.is_silent and not heard.is_known:
             self._strange.append(command)
         if heard.is_reboot:
@@ -334,14 +327,6 @@ class Reader:
             self._said = {place: said for place, said in self._said.items() if place not in gone}
         self._at.here = here
         self._at.enter(placed)
-
-    def _look_at(self, command: str, lines: Sequence[str]) -> None:
-        """Output that its command does not explain: kept as it was typed, and read for what it is."""
-        self._keep(Said(typed_key(command), "truncated", "".join(f"{line}\n" for line in lines)))
-        segments = Segments(self._keep)
-        for line in lines:
-            segments.add(line)
-        segments.end()
 
     def _keep(self, said: Said) -> None:
         if said.key == "run date":
@@ -364,8 +349,8 @@ class Reader:
 
     def recording(self) -> Recording:
         """All that the text says."""
-        if self._waiting is not None:
-            self._typed, self._waiting = _Typed(self._waiting, "\n".join(self._more)), None
+        if self._is_waiting:
+            self._typed = _Typed("\n".join(self._more))
         self._end_output(is_last=True)
         if not any(is_evidence(key) for _, key in self._said):
             self._said, self._gone = self._gone | self._said, {}

@@ -30,7 +30,7 @@ class Answer:
     as a function is fetched each time it is asked for: a recording may hold more than should be in memory.
     """
 
-    __slots__ = ("_data", "_text", "at", "exit", "key", "order", "seconds", "status", "stderr", "why")
+    __slots__ = ("_data", "_json", "_text", "at", "exit", "key", "order", "seconds", "status", "stderr", "why")
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class Answer:
         self.seconds = seconds
         self.order = 0
         self._text: str | None = None
+        self._json: Any = None
 
     @property
     def said(self) -> bool:
@@ -71,15 +72,21 @@ class Answer:
         return self._text
 
     def json(self) -> Any:
-        """The data as JSON, every text in it made safe; raises ValueError (too deep a nesting, too many parts too)."""
+        """The data as JSON, every text in it made safe, for reading only: several facts may be given the same.
+
+        Raises ValueError (too deep a nesting, too many parts too).
+        """
+        if self._json is not None:
+            return self._json
         data = self.data
         if len(data) > MAX_JSON or data.count(b"[") + data.count(b"{") > MAX_JSON_PARTS:
             raise ValueError("too large")
         try:
             value = json.loads(data)
-            return value if is_plain(data) else safe(value)
+            self._json = value if is_plain(data) else safe(value)
         except RecursionError:
             raise ValueError("nested too deep") from None
+        return self._json
 
     def cut(self, start: int, stop: int) -> Answer:
         """A part of it."""

@@ -24,9 +24,6 @@ ADVICE = (
         "gpu_xid",
         "nvlink_errors",
         "nvlink_links",
-        "gpu_thermal",
-        "gpu_clocks",
-        "gpu_power",
     ),
 )
 def gpu_hang(

@@ -256,6 +256,7 @@ def _switches(look: Look) -> Iterator[Finding]:
             f"SXid {error.number}: {error.name}, fatal: {whom}" + (f"; over: {over.what}" if over else ""),
             subject=f"NVSwitch {error.switch.removeprefix('0000:')}",
             code=f"sxid_{error.number}",
+            covers=[gpu.label for gpu in look.gpus or ()] if every else (),
             since=instant(error.line.at),
             advice=EVIDENCE + (ALL_SWITCHES if every else ONE_PORT),
             evidence=[error.line.line],

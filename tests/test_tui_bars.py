@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 from textual.events import Paste
 
+from mlopsdoc.cli.output import Stop
+from mlopsdoc.cli.remembering import _seconds  # pyright: ignore[reportPrivateUsage]
 from mlopsdoc.model import HostInfo, Mute, Status
-from mlopsdoc.tui import bars, pages, wire
+from mlopsdoc.tui import bars, clipboard, muting, pages, wire
+from mlopsdoc.tui.board import rows
 from mlopsdoc.tui.words import as_text
 
+from .program import REPOSITORY
 from .test_tui import Stage, bad_night, board_of, found, plan_of, play, report, result
 
 
@@ -55,10 +64,12 @@ def test_what_is_typed_and_pasted_is_seen_where_the_question_is_long() -> None:
         await stage.sees("LIVE", "CRITICAL GPU 1" if stage.app.size.width > 60 else "GPU 1")
         stage.app.post_message(Paste("rq"))  # nothing was asked
         await stage.press("m", *"4h a new")
-        await stage.sees("today)", " 4h a new")
+        await stage.sees("like)", " 4h a new")
         stage.app.post_message(Paste(" one\x1b[31m comes\r\ntoday\r\n"))
         await stage.sees(" 4h a new one comes today")
         await stage.press("escape")
+        await stage.sees("nothing is muted")
+        await stage.press("j")
         await stage.until(lambda text: "one comes" not in text and "? help  q quit" in text)
 
     for at in ((80, 24), (60, 16), (40, 20)):
@@ -117,3 +128,94 @@ def test_a_muted_finding_says_so_first_and_the_key_that_mutes_lifts_it(monkeypat
         await stage.until(lambda _: asked == [["mute", "lift", hot.key]])
 
     play(story, plan_of(made, live=True), wire.Made(made), at=(100, 30))
+
+
+def test_a_mute_asks_in_words_for_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    hot = found("heat", Status.WARNING, "GPU 2")
+    made = report(result("heat", "gpu", hot))
+
+    async def story(stage: Stage) -> None:
+        monkeypatch.setattr(stage.app, "_aside", asked.append)
+        await stage.sees("WARNING GPU 2")
+        await stage.press("m", *"soon", "enter")
+        await stage.sees("how long is a number with m, h or d, a year at most, not 'soon'")
+        await stage.press(*"4h", "enter")
+        await stage.sees("why?")
+        await stage.press("enter")
+        await stage.sees("nothing is muted")
+        await stage.press("m", *"4h", "enter", *"new fan", "enter")
+        await stage.press("m", *"3d known", "enter")
+        await stage.until(lambda _: len(asked) == 2)
+
+    play(story, plan_of(made, live=True), wire.Made(made))
+    mute = ["mute", hot.key, "--for"]
+    assert asked == [[*mute, "4h", "--reason", "new fan"], [*mute, "3d", "--reason", "known"]]
+
+
+@pytest.mark.parametrize("duration", ["", "4", "h", "0h", "-4h", "4w", "400d", "4 h", "99999999999h"])
+def test_how_long_a_mute_holds_is_checked_as_the_verb_does(duration: str) -> None:
+    assert muting.misfit(duration)
+    with pytest.raises(Stop):
+        _seconds(duration)
+    assert not muting.misfit("90m") and not muting.misfit("366d")
+
+
+def test_a_copy_says_what_went_where_even_where_the_state_folder_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/file/state")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    sent: list[str] = []
+    said = clipboard.copy("the finding", "one\ntwo\n", sent.append)
+    kept = f"{tmp_path}/mlopsdoc-copied-{os.geteuid()}.txt"
+    assert said == (
+        "copied the finding (2 lines) to the clipboard, if the terminal lets us and "
+        f"{kept} ({tmp_path}/file/state cannot be written)"
+    )
+    assert Path(kept).read_text() == "one\ntwo\n" and sent == ["one\ntwo\n"]
+    monkeypatch.setenv("TMPDIR", f"{tmp_path}/file")
+    assert "to nowhere (" in clipboard.copy("it", "x" * 100_000, sent.append)
+
+
+def test_a_terminal_without_line_signs_gets_none() -> None:
+    text = ""
+
+    async def story(stage: Stage) -> None:
+        nonlocal text
+        await stage.sees("CRITICAL GPU 2 ")
+        stage.app.tell("caf\u00e9 \u6f22")
+        text = await stage.sees("caf? ??")
+
+    for at in ((80, 24), (160, 48)):
+        play(story, *bad_night(), at=at, draws_lines=False)
+        assert text.isascii() and text.count("|") > 20
+
+
+@pytest.mark.parametrize(
+    ("env", "draws"),
+    [
+        ({"LANG": "C.UTF-8"}, True), ({"LC_ALL": "en_US.utf8"}, True), ({"LC_ALL": "C", "LANG": "C.UTF-8"}, False),
+        ({}, False), ({"LANG": "C"}, False), ({"LANG": "C.UTF-8", "TERM": "linux"}, False),
+        ({"LC_CTYPE": "POSIX", "PYTHONUTF8": "1"}, False), ({"LANG": "C.UTF-8", "LC_CTYPE": "C"}, False),
+    ],
+)  # fmt: skip
+def test_lines_are_drawn_where_the_locale_and_the_terminal_have_them(env: dict[str, str], draws: bool) -> None:
+    code = "from mlopsdoc.tui import terminal; print(terminal.draws_lines())"
+    env = {"TERM": "xterm", "PYTHONPATH": str(REPOSITORY), **env}
+    said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert said.stdout == f"{draws}\n"
+
+
+def test_a_check_that_is_fine_shows_what_was_seen_and_when() -> None:
+    note = replace(found("heat", Status.OK, "GPU 2", "61 C"), metrics={"temperature_c": 61})
+    made = report(result("heat", "gpu", note))
+    board = board_of(*made.checks)
+    board.devices = [["GPU 2 (9b:00.0)", "98 %", "61 C", "400 W", "1980 MHz", "mara"]]
+    (_, row) = rows(board)
+    text = "\n".join(as_text(line) for line in pages.finding_page(board, row, 80))
+    assert "ok       GPU 2: 61 C\nseen     a line\n         (probe x)" in text
+    assert "values   GPU 2: temperature_c=61" in text and "98 %" in text
+    assert "judged   03:10 UTC" in text and ":explain heat" in text

@@ -69,3 +69,30 @@ def test_a_check_that_turns_green_and_a_line_that_rises_are_seen(monkeypatch: py
         await stage.sees("[ok] heat  (03:12, was critical)")
 
     play(story, plan_of(HOT, live=True), wire.Made(at("03:10", HOT)))
+
+
+def test_a_finding_that_is_gone_leaves_a_mark_on_its_check() -> None:
+    one, two = found("heat", Status.WARNING, "GPU 1"), found("heat", Status.WARNING, "GPU 2")
+    seen = Changes()
+    seen.hear(at("03:10", report(result("heat", "gpu", one, two))), 0)
+    seen.hear(at("03:11", report(result("heat", "gpu", one))), 1)
+    assert seen.marks == {"heat": "03:11, GPU 2 gone"}
+
+
+def test_the_list_shows_what_changed_and_its_key_says_what_comes_next() -> None:
+    disk = result("disks", "storage", found("disks", Status.WARNING, "mount /var"))
+
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 1", "f problems")
+        await stage.hears(wire.Made(at("03:11", report(*HOT.checks, result("disks", "storage")))))
+        await stage.sees("[ok] disks  (03:11, was warning)")
+        await stage.press("f")
+        await stage.sees("Problems (1 others hidden)", "f changed")
+        await stage.press("f")
+        await stage.until(lambda text: ">[ok] disks  (03:11, was w" in text and "[X]" not in text and "f all" in text)
+        await stage.sees("Changed in 10 min (1 others hidden)", "1 critical")
+        await stage.press("f")
+        await stage.sees("[X]", "f problems")
+
+    before = report(*HOT.checks, disk)
+    play(story, plan_of(before, live=True), wire.Made(at("03:10", before)))

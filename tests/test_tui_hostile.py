@@ -81,9 +81,9 @@ def leave(terminal: Terminal) -> None:
     """Whether the step has ended by now or not; while it runs, it is asked."""
     seen = len(terminal.out)
     os.write(terminal.master, b"q")
-    out = terminal.until(lambda out: b"quit? y/N" in out[seen:] or b"\x1b[?1049l" in out[seen:])
-    if b"quit? y/N" in out[seen:]:
-        os.write(terminal.master, b"y\r")
+    out = terminal.until(lambda out: b"Enter: stay" in out[seen:] or b"\x1b[?1049l" in out[seen:])
+    if b"Enter: stay" in out[seen:]:
+        os.write(terminal.master, b"s\r")
 
 
 def test_nothing_hostile_reaches_the_terminal(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -142,11 +143,13 @@ def test_a_running_step_is_stopped_and_quitting_asks_first(tmp_path: Path) -> No
         await stage.press("x", "left_square_bracket", "left_square_bracket", "X")
         await stage.sees("Step 4 of 5", "Output", "running;")
         await stage.press("q")
-        await stage.sees("Quit, and end it? y/N")
-        await stage.press("n", "enter", "ctrl+x")
+        await stage.sees("To leave it running is not possible")
+        await stage.press("l", "enter", "ctrl+x")
         await stage.sees("it failed")
-        await stage.press("q")
-        assert stage.app.return_code == 0
+        await stage.press("X")
+        await stage.sees("running;")
+        await stage.press("q", "s", "enter")
+        await stage.until(lambda _: stage.app.return_code == 0)
 
     play(story, *said(tmp_path))
 
@@ -172,3 +175,32 @@ def test_a_dry_run_says_what_the_other_process_found(tmp_path: Path) -> None:
         await stage.sees("touches  dataset tank/data", "nothing was run")
 
     play(story, *said(tmp_path))
+
+
+FINISHES = BOOK.replace("```sh look timeout=60s", "```sh look timeout=60s on_hup=finish").replace(
+    "sleep 3600", "sleep 3"
+)
+
+
+def test_what_may_go_on_is_left_running_only_when_that_is_asked_for(tmp_path: Path, state: Path) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL pool tank")
+        await stage.press("x", "left_square_bracket", "left_square_bracket", "X")
+        await stage.sees("Output", "waiting")
+        await stage.press("q", "enter")
+        await stage.sees("X run")
+        assert stage.app.return_code is None
+        await stage.press("q")
+        await stage.sees("l: leave it running and quit")
+        await stage.press("l", "enter")
+        assert stage.app.return_code == 0
+
+    plan, made = said(tmp_path)
+    (tmp_path / "pools.md").write_text(FINISHES)
+    play(story, plan, made)
+    (log,) = logs([str(state)])
+    end = time.monotonic() + 20
+    while [e.event for e in log.entries()][-1] != "ended":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert log.entries()[-1].exit == 0

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mlopsdoc.runbook.step import Step
     from mlopsdoc.tui.board import Row
 
-YES = ("y", "yes")
 OFF = "this is a recording: it does not change, and actions are off"
 
 
@@ -137,19 +136,19 @@ class Session(Reading):
         self._must_be_live()
         found = self.of(word)
         if found.muted:
-            if self._ask(muting.lifting(found.muted.until)) in YES:
+            if self._ask(muting.lifting(found.muted.until)) in muting.YES:
                 self._start("mute", "lift", found.key)
         else:
             duration, reason = muting.parts(" ".join(words))
             while why := muting.misfit(duration):
                 note(why) if duration else None
                 if not (typed := self._ask(muting.HOW_LONG)):
-                    raise Stop(USAGE, "nothing is muted")
+                    raise Stop(USAGE, muting.NOTHING)
                 duration, more = muting.parts(typed)
                 reason = more or reason
             reason = reason or self._ask(muting.WHY)
             if not reason:
-                raise Stop(USAGE, "nothing is muted")
+                raise Stop(USAGE, muting.NOTHING)
             self._start("mute", found.key, "--for", duration, "--reason", reason)
         self.lines.again(found.key.partition("/")[0])
 

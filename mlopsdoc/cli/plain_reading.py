@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlopsdoc.clean import clean, one_line
 from mlopsdoc.cli.output import USAGE, Stop, note, render, say
 from mlopsdoc.tui import pages
-from mlopsdoc.tui.board import Row, rows
+from mlopsdoc.tui.board import SHOWN, Row, rows
 from mlopsdoc.tui.lines import Lines
 from mlopsdoc.tui.words import Line, as_text
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 WIDE = 100_000  # a paragraph is a line: whoever reads it wraps it
 MOST = 30  # lines that are found
 FEW = 8  # of so many findings the list tells what they hurt and what to do
-SHOWN = ("problems", "all", "changed")
 
 
 class Reading:
@@ -27,7 +26,7 @@ class Reading:
 
     def __init__(self, lines: Lines, sources: Sequence[str]) -> None:
         self.lines, self.board, self.sources = lines, lines.board, sources
-        self._shown = 0
+        self._shown = "problems"
         self.said = ("", "")  # what was said last: its name, and all of it
 
     def tell(self, name: str, text: str) -> None:
@@ -53,7 +52,7 @@ class Reading:
         said = [f"{report.host.name or 'a host without a name'}: {headline(report)}"]
         said.append(f"{describe_source(report)}{state}")
         roots = [f for f in troubles.values() if f.caused_by not in troubles]
-        for found in roots if SHOWN[self._shown] != "changed" else ():
+        for found in roots if self._shown != "changed" else ():
             said += self._entry(found, troubles, whole=len(roots) <= FEW)
         said += self._others()
         lines.heard()
@@ -82,10 +81,10 @@ class Reading:
     def _others(self) -> list[str]:
         """The rest of the list: what is fine or not here with `f all`, what changed with `f changed`."""
         found = [row for row in rows(self.board) if row.check]
-        if SHOWN[self._shown] == "changed":
+        if self._shown == "changed":
             changed = [self._row(row) for row in found if row.changed]
             return changed or ["nothing has changed in the last 10 min"]
-        if SHOWN[self._shown] == "all":
+        if self._shown == "all":
             return [self._row(row) for row in found if row.status and not row.status.is_trouble]
         fine = sum(row.status is not None and not row.status.is_trouble for row in found)
         return [f"{fine} more are fine or not here: f tells which"]
@@ -100,8 +99,8 @@ class Reading:
     def filter(self, word: str = "") -> None:
         if word and word not in SHOWN:
             raise Stop(USAGE, f"f wants one of {', '.join(SHOWN)}")
-        self._shown = SHOWN.index(word) if word else (self._shown + 1) % len(SHOWN)
-        note(f"the list has {SHOWN[self._shown]} now")
+        self._shown = word or SHOWN[(SHOWN.index(self._shown) + 1) % len(SHOWN)]
+        note(f"the list has {self._shown} now")
         self.listed()
 
     def of(self, word: str) -> Finding:

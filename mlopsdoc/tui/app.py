@@ -21,7 +21,6 @@ from mlopsdoc.tui.exporting import exported
 from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.frame import PANES, Frame
 from mlopsdoc.tui.messages import DryRun, Notice, StepDone
-from mlopsdoc.tui.stepping import YES
 from mlopsdoc.tui.wire import Again, Order, Pause, Touch
 
 BUG = 70
@@ -72,6 +71,7 @@ class Doctor(Frame):
         Binding("d", "diff"),
         Binding("m", "mute"),
         Binding("t", "ways"),
+        Binding("o", "output"),
         Binding("colon,ctrl+p", "command"),
         Binding("question_mark", "help"),
         Binding("ctrl+z", "suspend_process"),
@@ -112,7 +112,7 @@ class Doctor(Frame):
             self.look_at(reachable[(place + step) % len(reachable)])
 
     def action_problems(self) -> None:
-        self.body.only_problems = not self.body.only_problems
+        self.board.shown = self.board.shown_next
         self.draw_all()
 
     def action_book(self) -> None:
@@ -151,7 +151,7 @@ class Doctor(Frame):
 
     @on(StepDone)
     def _step_done(self) -> None:
-        self.action_again()
+        self.exit(0) if self.quits else self.action_again()
 
     @on(Notice)
     def _notice(self, event: Notice) -> None:
@@ -161,15 +161,21 @@ class Doctor(Frame):
         self.step.stop() if self.step.is_running else self.tell("no step is running")
 
     async def action_quit(self) -> None:
-        if self.step.is_running:
-            self.footer.ask(f"A step is running. Quit, and {self.step.fate}? y/N", self._quit_if)
+        if self.step.is_running and not self.quits:
+            may_stay = self.step.goes_on
+            leave = "l: leave it running and quit." if may_stay else "To leave it running is not possible."
+            self.footer.ask(f"A step is running. s: stop it and quit. {leave} Enter: stay.", self._quit_if)
         else:
             self.exit(0)
 
     def _quit_if(self, typed: str | None) -> None:
-        if typed in YES:
+        if typed in ("s", "l") and (not self.step.is_running or (typed == "l" and self.step.goes_on)):
             self.step.leave()
             self.exit(0)
+        elif typed == "s":
+            self.quits = True
+            self.step.stop()
+            self.tell("the step is being stopped, then this ends (q: at once; the step is stopped all the same)")
 
     # Finding, copying, saving
 
@@ -221,21 +227,12 @@ class Doctor(Frame):
         elif found is None:
             self.tell("choose a finding to mute")
         else:
-            key, muted = found.key, found.muted
+            from mlopsdoc.tui import muting
 
-            def lift(typed: str | None) -> None:
-                if typed in YES:
-                    self._aside(["mute", "lift", key])
+            muting.converse(found, self.footer.ask, self._aside, self.tell)
 
-            def mute(typed: str | None) -> None:
-                duration, _, reason = (typed or "").partition(" ")
-                if typed:
-                    self._aside(["mute", key, "--for", duration, "--reason", reason])
-
-            if muted:
-                self.footer.ask(f"It is muted until {muted.until}. Lift that? y/N", lift)
-            else:
-                self.footer.ask("mute it for how long, and why? (4h the new disk comes today)", mute)
+    def action_output(self) -> None:
+        self.over("aside") if self.aside.is_attached or self.aside.has_page else self.tell("nothing was printed yet")
 
     def action_ways(self) -> None:
         self._aside(["explain", "topology"])
@@ -258,18 +255,24 @@ class Doctor(Frame):
             self._aside(words)
 
     def _aside(self, words: list[str]) -> None:
+        if any(worker.group == words[0] and not worker.is_finished for worker in self.workers):
+            self.tell(f"{words[0]} is still on its way")
+            return
         self.tell(f"{' '.join(words)}: on its way")
-        self.run_worker(self._run_aside(words), group="aside", exclusive=True, exit_on_error=False)
+        self.run_worker(self._run_aside(words), group=words[0], exit_on_error=False)
 
     async def _run_aside(self, words: list[str]) -> None:
         sources = self.board.report.sources if self.board.report and not self.board.plan.live else []
         about = [f"--from={source.path}" for source in sources] if words[0] == "explain" else []
         code, out, last = await asides.output([*about, *words], max(self.size.width - 3, 40))
         if words[0] in ("snapshot", "mute") and not code:
-            self.tell(f"saved {out.strip()}; {last}" if words[0] == "snapshot" else out.strip())
+            self.tell(f"saved {os.path.abspath(out.strip())}; {last}" if words[0] == "snapshot" else out.strip())
             self.action_again() if words[0] == "mute" else None
         elif out:
             asides.show(self.aside, f"mlopsdoc {' '.join(words)}", out)
+            if self.footer.is_asking or self.at == "step":  # what is being answered stays in sight
+                self.tell(f"{' '.join(words)} has ended: o shows what it printed")
+                return
             if self.at != "aside":
                 self.over("aside")
             if words == ["explain", "topology"]:

@@ -103,4 +103,5 @@ def _keys(board: Board, at: str) -> tuple[str, ...]:
         return _STEP_KEYS if board.plan.live else _RECORDED_STEP_KEYS
     if at in ("book", "help", "doctor", "aside"):
         return _OVER_KEYS
-    return _LIVE_KEYS if board.plan.live else _RECORDED_KEYS
+    keys = _LIVE_KEYS if board.plan.live else _RECORDED_KEYS
+    return tuple(f"f {board.shown_next}" if entry == "f problems" else entry for entry in keys)

@@ -21,6 +21,7 @@ GLYPHS: dict[Status | None, str] = {
     Status.SKIPPED: "[-]",
     None: "[..]",
 }
+SHOWN = ("all", "problems", "changed")
 _ORDER = {Status.CRITICAL: 0, Status.WARNING: 1, Status.UNKNOWN: 2, None: 3, Status.OK: 4, Status.SKIPPED: 5}
 
 
@@ -58,6 +59,7 @@ class Board:
         self.awaited: set[str] = set()
         self.trouble = ""
         self.paused = False
+        self.shown = SHOWN[0]  # in the list
         self.changes = Changes()
         self.silent_s = 0.0  # how long the engine has said nothing
 
@@ -85,6 +87,12 @@ class Board:
         elif isinstance(said, Trouble | Closed):
             self.trouble = said.why
             self.awaited = set()
+
+    @property
+    def shown_next(self) -> str:
+        """What the list would show next; a recording does not change."""
+        known = SHOWN if self.plan.live else SHOWN[:2]
+        return known[(known.index(self.shown) + 1) % len(known)]
 
     def counts(self) -> dict[Status, int]:
         """How many checks are in each status, worst first; what is muted is not counted."""
@@ -138,8 +146,11 @@ def _counted(result: Result) -> Status | None:
     return max((f.status for f in result.findings if f.status.is_trouble and not f.muted), default=None)
 
 
-def rows(board: Board, *, only_problems: bool = False) -> list[Row]:
-    """Areas and their checks: those with problems, then those that are fine. Effects stand below their cause."""
+def rows(board: Board, shown: str = "all") -> list[Row]:
+    """Areas and their checks: those with problems, then those that are fine. Effects stand below their cause.
+
+    shown: one of SHOWN; of what changed, what stands above it is shown as well.
+    """
     planned = {check.id: check for check in board.plan.checks}
     for result in board.results.values():
         planned.setdefault(result.id, Planned(result.id, result.area, result.title))
@@ -148,12 +159,25 @@ def rows(board: Board, *, only_problems: bool = False) -> list[Row]:
     areas: list[tuple[int, list[Row]]] = []
     for area in AREAS:
         groups = [_check_rows(board, check, folded) for check in planned.values() if check.area == area]
-        for is_fine in (False,) if only_problems else (False, True):
+        for is_fine in (False,) if shown == "problems" else (False, True):
             some = sorted((g for g in groups if g and (_order(g) > _ORDER[None]) is is_fine), key=_order)
-            if some:
-                found = _merged([replace(row, changed=marks.get(row.key, "")) for group in some for row in group])
+            marked = [[replace(row, changed=marks.get(row.key, "")) for row in group] for group in some]
+            if shown == "changed":
+                marked = [_changed(group) for group in marked]
+            if found := _merged([row for group in marked for row in group]):
                 areas.append((_order(found), [Row(f"area {area} {is_fine}", "", "", None, 0, area, ""), *found]))
     return [row for _, area_rows in sorted(areas, key=lambda pair: pair[0]) for row in area_rows]
+
+
+def _changed(group: list[Row]) -> list[Row]:
+    """The rows that changed, and those that they stand below."""
+    kept: list[Row] = []
+    depth = -1
+    for row in reversed(group):
+        if row.changed or row.depth < depth:
+            kept.append(row)
+            depth = row.depth
+    return list(reversed(kept))
 
 
 def _merged(rows: list[Row]) -> list[Row]:

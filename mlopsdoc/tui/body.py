@@ -8,6 +8,7 @@ from textual.widget import Widget
 
 from mlopsdoc.tui import pages
 from mlopsdoc.tui.board import Board, Row, rows
+from mlopsdoc.tui.changes import MARKED_S
 from mlopsdoc.tui.checks import Checks
 from mlopsdoc.tui.messages import Chosen
 from mlopsdoc.tui.pane import Pane, no_page
@@ -24,7 +25,6 @@ class Body(Box):
         super().__init__(id=id)
         self.board = board
         self._shown = ""  # the row whose finding is seen
-        self.only_problems = False
         self.checks = Checks(id="checks")
         self.finding, self.runbook = Pane("Finding", id="finding"), Pane("Runbook", id="runbook")
         self.devices = Pane("GPUs", id="devices")
@@ -47,10 +47,11 @@ class Body(Box):
         return self.row is not None and self.board.runbook(self.row) != ""
 
     def draw(self) -> None:
-        found = rows(self.board, only_problems=self.only_problems)
-        shown = {row.check for row in found}
-        hidden = len({check.id for check in self.board.plan.checks} - shown) if self.only_problems else 0
-        self.checks.set_rows(f"Problems ({hidden} others hidden)" if hidden else "Checks", found)
+        found = rows(self.board, self.board.shown)
+        seen = {row.check for row in found}
+        hidden = len({check.id for check in self.board.plan.checks} - seen)
+        name = {"problems": "Problems", "changed": f"Changed in {MARKED_S / 60:.0f} min"}.get(self.board.shown, "")
+        self.checks.set_rows(f"{name} ({hidden} others hidden)" if name and hidden else "Checks", found)
 
         self.screen.set_class(not self.board.devices, "-no-devices")
         self.devices.show("GPUs", lambda width: pages.devices_page(self.board, width), from_top=False)
@@ -65,6 +66,8 @@ class Body(Box):
     def _draw_finding(self, row: Row | None, *, from_top: bool) -> None:
         if row is None:
             why = "nothing is wrong in what could be judged" if self.board.results else "nothing is known yet"
+            if self.board.shown == "changed":
+                why = "nothing has changed of late: f shows all again"
             self.finding.show("Finding", lambda width: [((why, "dim"),)], from_top=True)
         else:
             self.finding.show("Finding", lambda width: pages.finding_page(self.board, row, width), from_top=from_top)

@@ -42,7 +42,9 @@ def changed_cells(before: Line, after: Line, width: int) -> range:
 
 
 class Canvas(Widget, inherit_css=False):
-    """Lines of spans from the top; `paint` says which there are now."""
+    """Lines of spans from the top; `paint` says which there are now. is_ascii: the terminal knows no other letters."""
+
+    is_ascii = False
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -61,6 +63,8 @@ class Canvas(Widget, inherit_css=False):
         for text, style in self.painted[y] if y < len(self.painted) else ():
             if not text.isprintable():
                 text = one_line(text)  # the last gate: whatever came here, no control character leaves
+            if self.is_ascii and not text.isascii():
+                text = "".join(char if char.isascii() else "?" * size(char) for char in text)
             cells = min(size(text), width)
             if cells:
                 segments.append(Segment(fitted(text, cells), STYLES[style]))

@@ -37,10 +37,20 @@ class Changes:
             if was is not status:
                 self.marks[key] = f"{clock}, was {was.value}" if was else f"{clock}, new"
                 self._until[key] = now + MARKED_S
+        self._mark_gone(report, statuses, clock, now)
         for key in [key for key, until in self._until.items() if until < now or key not in statuses]:
             del self.marks[key], self._until[key]
         self._last = statuses
         self.count("findings", {key: f.metrics for key, f in found.items()}, now)
+
+    def _mark_gone(self, report: Report, statuses: Mapping[str, Status], clock: str, now: float) -> None:
+        """On a check that is as it was but for a finding that is there no more."""
+        for result in report.checks if self._last is not None else ():
+            gone = [key for key in self._last or () if key.startswith(f"{result.id}/") and key not in statuses]
+            if gone and (self._last or {}).get(result.id) is result.status:
+                subject = gone[0].split("/", 1)[1].rpartition("/")[0]
+                self.marks[result.id] = f"{clock}, {subject}{f' and {len(gone) - 1} more' * (len(gone) > 1)} gone"
+                self._until[result.id] = now + MARKED_S
 
     def count(self, source: str, numbers: Mapping[str, Mapping[str, object]], now: float) -> None:
         """Add to the lines of each subject, unless that was done a moment ago."""

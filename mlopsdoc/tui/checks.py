@@ -7,6 +7,8 @@ from mlopsdoc.tui.messages import Chosen
 from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.words import Line, fitted, size
 
+ROOMY = 50  # columns
+
 
 class Checks(Pane):
     """One row is chosen. Until the reader moves, it is the worst; then it stays, wherever its row goes."""
@@ -91,10 +93,21 @@ class Checks(Pane):
     def _line(self, row: Row, chosen: bool, width: int) -> Line:
         if not row.check:
             return ((f" {row.name}", "bold"),)
-        mark = (">" if chosen else " ") + "   " * row.depth
+        mark = (">" if chosen else " ") + "  " * row.depth
         glyph = GLYPHS[None if row.running else row.status].ljust(5)
         changed = f"({row.changed}) " if row.changed else ""
-        rest = fitted(f"{row.name}  {changed}{row.text}", max(width - len(mark) - size(glyph), 0))
+        rest = fitted(_words(row, changed, width), max(width - len(mark) - size(glyph), 0))
         style = row.status.value if row.status else "dim"
         words = "cursor" if chosen else "dim" if style in ("ok", "skipped", "dim") and not changed else ""
         return ((mark, "bold" if chosen else ""), (glyph, style), (rest, words))
+
+
+def _words(row: Row, changed: str, width: int) -> str:
+    """Of an alarm, where there is little room, what is wrong: its check and the address of its GPU stand beside it."""
+    if width >= ROOMY or not row.finding or row.status is None or not row.status.is_alarm:
+        return f"{row.name}  {changed}{row.text}"
+    text = changed + row.text if row.name == row.check else f"{row.name}  {changed}{row.text}"
+    start = text.find("GPU ")
+    opened, closed = text.find(" (", start), text.find(")", start)
+    is_address = 0 <= start < opened < closed and ":" in text[opened:closed]
+    return text[:opened] + text[closed + 1 :] if is_address else text

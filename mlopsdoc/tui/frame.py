@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from time import monotonic
 from typing import ClassVar
 
@@ -16,7 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from mlopsdoc.report.sparkline import PLAIN_BARS
-from mlopsdoc.tui import bars, pages, settle
+from mlopsdoc.tui import bars, pages, settle, terminal
 from mlopsdoc.tui.board import Board
 from mlopsdoc.tui.body import Body
 from mlopsdoc.tui.canvas import Canvas
@@ -69,6 +67,7 @@ class Frame(App[int], inherit_css=False):
         # Not there before they are first wanted: each costs the first paint.
         self.hidden = {"help": self.help, "doctor": self.doctor, "step": self.step, "aside": self.aside}
         self.wanted = ""  # what was last searched for
+        self.quits = False  # as soon as the step that is being stopped has ended
         self.is_behind = False  # something was heard that is not drawn yet
 
     def get_default_screen(self) -> Screen[None]:
@@ -82,9 +81,10 @@ class Frame(App[int], inherit_css=False):
     def on_mount(self) -> None:
         self.delay_update(0.01)  # the first paint: all at once, with what is known by then
         self.help.show("Keys and signs", pages.help_page, from_top=True)
-        utf8 = (getattr(sys.__stderr__, "encoding", "") or "").lower().replace("-", "") == "utf8"
-        self.screen.set_class(not utf8, "-ascii", update=False)
-        if not utf8 or os.environ.get("TERM") == "linux":  # whose font has no such signs
+        is_ascii = not terminal.draws_lines()
+        self.screen.set_class(is_ascii, "-ascii", update=False)
+        Canvas.is_ascii = is_ascii
+        if is_ascii:
             self.board.changes.bars = PLAIN_BARS
         self.look_at("checks")
         self.draw_all()

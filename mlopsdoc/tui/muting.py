@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlopsdoc.model import Finding
+    from mlopsdoc.tui.prompt import Answered
+
 HOW_LONG = "mute it for how long? (90m, 12h, 3d; then why, if you like)"
 WHY = "why? (whoever sees it reads this)"
+NOTHING = "nothing is muted"
+YES = ("y", "yes")
 LONGEST_H = 366 * 24
 
 
@@ -24,3 +33,35 @@ def misfit(duration: str) -> str:
 def lifting(until: str) -> str:
     """What is asked where it is muted."""
     return f"It is muted until {until}. Lift that? y/N"
+
+
+def converse(
+    found: Finding,
+    ask: Callable[[str, Answered], None],
+    run: Callable[[list[str]], None],
+    tell: Callable[[str], None],
+) -> None:
+    """Ask for how long and why, or whether to lift it, then run the verb."""
+
+    def lift(typed: str | None) -> None:
+        if typed in YES:
+            run(["mute", "lift", found.key])
+
+    def how_long(typed: str | None) -> None:
+        duration, reason = parts(typed or "")
+        if not duration:
+            tell(NOTHING)
+        elif why := misfit(duration):
+            ask(f"{why}: {HOW_LONG}", how_long)
+        elif reason:
+            mute(duration, reason)
+        else:
+            ask(WHY, lambda typed: mute(duration, (typed or "").strip()))
+
+    def mute(duration: str, reason: str) -> None:
+        run(["mute", found.key, "--for", duration, "--reason", reason]) if reason else tell(NOTHING)
+
+    if found.muted:
+        ask(lifting(found.muted.until), lift)
+    else:
+        ask(HOW_LONG, how_long)

@@ -22,7 +22,7 @@ j k g G, arrows  move; PgUp PgDn a page
 Enter l          open: from the list to the finding, to its runbook
 Esc h            back one level; never quits
 Tab              next pane
-f                problems only, or all checks
+f                problems only; what changed in the last 10 min; all checks
 / n N            find in what is looked at; the next one, the one before
 b                the runbook on the whole screen
 x                a step of it: [ ] other steps, D what it would touch (nothing is run)
@@ -33,6 +33,7 @@ y                copy what is looked at: to tmux or the clipboard, and into a fi
 s                save a snapshot of this machine, redacted, to send away
 d                what has changed since a snapshot
 m                mute the finding for a while (it stays in sight and does not count), or lift that
+o                what the last of these verbs printed
 t                how GPUs, switches, network cards and NUMA nodes are joined
 : ctrl+p         other verbs: explain CHECK, history, audit show, diff A B, ...
 S                save the screen as a picture (SVG) and as text
@@ -60,18 +61,29 @@ def finding_page(board: Board, row: Row, width: int) -> list[Line]:
     if result is None:
         title = next((check.title for check in board.plan.checks if check.id == row.check), "")
         return joined([paragraph(title, width, "bold"), paragraph("being asked", width, "dim")])
-    return _result_page(result, width) if found is None else _finding(board, result, found, width)
+    return _result_page(board, result, width) if found is None else _finding(board, result, found, width)
 
 
-def _result_page(result: Result, width: int) -> list[Line]:
-    said = [
-        *(beside("why", result.reason, width) if result.reason else []),
-        *(beside("do", result.fix, width) if result.fix else []),
-        *(line for f in result.findings for line in beside(f.status.value, f"{f.subject}: {f.summary}", width)),
-    ]
+def _result_page(board: Board, result: Result, width: int) -> list[Line]:
+    """A check without a finding that is chosen: how it is, what was seen, when."""
     head = paragraph(result.title, width, "bold")
     status = paragraph(result.status.value, width, result.status.value)
-    return joined([[*head, *status], said])
+    why = [
+        *(beside("why", result.reason, width) if result.reason else []),
+        *(beside("do", result.fix, width) if result.fix else []),
+    ]
+    said = [[*beside(f.status.value, f"{f.subject}: {f.summary}", width), *_seen(f, width)] for f in result.findings]
+    values = [line for f in result.findings if f.metrics for line in beside("values", _values(f), width)]
+    gpus = devices_page(board) if result.area == "gpu" and result.status is Status.OK else []
+    clock = (board.report.taken_at or "")[11:16] if board.report else ""
+    when = beside("judged", f"{clock} UTC", width, "dim") if clock else []
+    more = beside("more", f":explain {result.id} tells what it reads, and from where on it warns", width, "dim")
+    return joined([[*head, *status], why, *said, values, gpus, [*when, *more]])
+
+
+def _values(found: Finding) -> str:
+    about = "" if found.subject == HOST else f"{found.subject}: "
+    return about + ", ".join(f"{name}={number}" for name, number in found.metrics.items())
 
 
 def _finding(board: Board, result: Result, found: Finding, width: int) -> list[Line]:
@@ -233,7 +245,7 @@ def _reasons(result: Result, status: Status) -> list[tuple[str, str]]:
     return found or ([(result.reason, result.fix)] if result.status is status else [])
 
 
-def devices_page(board: Board, width: int) -> list[Line]:
+def devices_page(board: Board, _: int = 0) -> list[Line]:
     """A table: names to the left, numbers to the right, then how temperature and power went where there is room."""
     rows = board.devices
     if not rows:

@@ -41,6 +41,11 @@ class Pane(Canvas, can_focus=True):
         self._lines: list[Line] = []
         self._marked = -1  # the line that was found
 
+    @property
+    def has_page(self) -> bool:
+        """Whether there is anything to show."""
+        return self._page is not no_page
+
     def show(self, title: str, page: Page, *, from_top: bool) -> None:
         self.heading = title
         self._page = page
@@ -102,7 +107,8 @@ class Pane(Canvas, can_focus=True):
     def _heading(self) -> Line:
         mark = ">" if self.has_focus else " "
         below = len(self._lines) - self.top - self.rows
-        more = f" {below} more below" if below > 0 else ""
+        places = [f"{self.top} above"] * (self.top > 0) + [f"{below} more below"] * (below > 0)
+        more = f" {', '.join(places)}" if places else ""
         gap = self.size.width - 1 - size(self.heading) - len(more)
         style = "bold" if self.has_focus else "dim"
         return ((mark, style), (self.heading, style), (" " * max(gap, 0), ""), (more if gap >= 0 else "", "dim"))

@@ -30,6 +30,11 @@ class Prompt(Canvas):
         self._typed = ""
         self._answered: Answered | None = None
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether what is typed is an answer."""
+        return self._answered is not None
+
     def say(self, lines: Sequence[Line]) -> None:
         """What stands here while nothing is asked."""
         self._lines = lines[:MAX_LINES]

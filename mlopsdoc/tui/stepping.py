@@ -73,9 +73,9 @@ class StepPane(Pane):
         return self._run is not None
 
     @property
-    def fate(self) -> str:
-        """What becomes of the step that runs when the screen goes."""
-        return "let it go on" if self.step and self.step.on_hup == "finish" else "end it"
+    def goes_on(self) -> bool:
+        """Whether the step that runs does when the screen goes."""
+        return self.step is not None and self.step.on_hup == "finish"
 
     @property
     def step(self) -> Step | None:

@@ -220,6 +220,8 @@ def test_a_remark_that_says_cut() -> None:
         ("ipmitool sdr type 'Power Supply'", Canonical("run ipmitool sdr elist", True)),
         ("ssh root@gpu-9 numactl --hardware", Canonical("run numactl -H")),
         ("kubectl exec -n ml job-0 -- nvidia-smi -L", Canonical("run docker exec container nvidia-smi -L")),
+        ("kubectl -n ml exec job-0 -- nvidia-smi -L", Canonical("run docker exec container nvidia-smi -L")),
+        ("docker -H tcp://gpu-9 exec job nvidia-smi -L", Canonical("run docker exec container nvidia-smi -L")),
         ("dcgmi --version", Canonical("run dcgmi -v")),
         ("nvidia-ctk --version", Canonical("run nvidia-ctk --version")),
         ("systemctl show nvidia-dcgm.service", Canonical(f"run systemctl show -p {PROPERTIES} nvidia-dcgm")),

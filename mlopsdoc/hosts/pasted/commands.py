@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mlopsdoc.hosts.base import run_key, words
 from mlopsdoc.hosts.pasted.places import MANY_HOSTS, RUNNERS, SHELLS, WRAPPERS, after_options, place
-from mlopsdoc.hosts.pasted.tools import LEAD, OTHERS, TOOLS, Form, Tool
+from mlopsdoc.hosts.pasted.tools import LEAD, OTHERS, TOOLS, Tool
 from mlopsdoc.patterns import compiled
 
 
@@ -54,7 +54,7 @@ def canonical(argv: tuple[str, ...]) -> Canonical | None:
     """
     placed = place(argv)
     found = _canonical(placed.words)
-    if found is not None and placed.in_container:
+    if found is not None and placed.container:
         asked = found.key.partition(" ")[2] if found.key.startswith("run ") else words(("cat", found.key[5:]))
         return found._replace(key=f"run {words(CONTAINER)} {asked}")
     return found
@@ -137,23 +137,12 @@ def _asked(tool: Tool, args: tuple[str, ...]) -> Canonical | None:
     form = form or tool.forms.get(" ".join(o for o, _ in kept))
     if form is None or not all(compiled(tool.looks).fullmatch(operand) for operand in operands):
         return None
-    return _of_form(form, values, operands, is_part, dict(options))
-
-
-def _of_form(
-    form: Form, values: tuple[str, ...], operands: tuple[str, ...], is_part: bool, options: dict[str, str]
-) -> Canonical | None:
-    if operands and form.operands == "none":
+    if form.operands == ("none" if operands else "must"):
         return None
-    if not operands and form.operands == "must":
-        return None
-    operands, values = (tuple(one.removesuffix(".service") for one in typed) for typed in (operands, values))
-    key = (*form.key.split(), *values)
-    if form.operands in ("kept", "must"):
-        key += operands
-    elif form.operands == "part":
-        is_part = is_part or bool(operands)
-    return Canonical(run_key(key), is_part or form.part, _header(options))
+    names = (*values, *(operands if form.operands in ("kept", "must") else ()))
+    key = run_key((*form.key.split(), *(name.removesuffix(".service") for name in names)))
+    is_part = is_part or form.part or (form.operands == "part" and bool(operands))
+    return Canonical(key, is_part, _header(dict(options)))
 
 
 def _header(options: dict[str, str]) -> str:

@@ -138,7 +138,7 @@ def files_of(words: tuple[str, ...], lines: list[str], folder: str, is_part: boo
     patterns = [p for typed in reading.patterns for p in braces(typed)]
     if any(line.startswith("==> ") and line.endswith(" <==") for line in lines):
         return found + list(_with_headers(lines, patterns, folder, is_part))
-    if reading.named and all(_is_named(line, patterns, folder) for line in lines if line and line != "--"):
+    if reading.named and all(_name_and_rest(line, patterns, folder) for line in lines if line and line != "--"):
         return found + list(_with_names(lines, patterns, folder, reading, is_part))
     if reading.numbered and not reading.named:
         lines = [re.sub(r"^[0-9]+[:-]", "", line) for line in lines]
@@ -192,10 +192,6 @@ def _spelled_out(name: str, patterns: Sequence[str], folder: str) -> str:
         if fnmatchcase(name, last) and "/" not in name and (path := absolute(f"{folder_of}/{name}", folder)):
             return path
     return ""
-
-
-def _is_named(line: str, patterns: Sequence[str], folder: str) -> bool:
-    return _name_and_rest(line, patterns, folder) is not None
 
 
 def _name_and_rest(line: str, patterns: Sequence[str], folder: str) -> tuple[str, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mlopsdoc.hosts.base import split, words
@@ -51,19 +51,15 @@ def is_one(name: str, other: str) -> bool:
     return not name or not other or short_name(name) == short_name(other)
 
 
-def keys_of(where: Where, main: Where, key: str) -> Iterator[str]:
-    """The keys of an answer, by where it was given: another host's and a container's are no answers of this host."""
+def key_of(where: Where, main: Where, key: str) -> str:
+    """The key of an answer, by where it was given: another host's and a container's are no answers of this host."""
     asked = split(key.removeprefix("run ")) if key.startswith("run ") else ("cat", key.partition(" ")[2])
     if where.container and where.container != main.container:
-        yield "run " + words((*CONTAINER, *asked))
-    elif main.container and not where.container and is_evidence(key):
-        yield key
-    elif where.name and main.name and short_name(where.name) != short_name(main.name):
-        yield "run " + words(("ssh", where.name, *asked))
-    elif main.container and not where.container:
-        yield "run " + words(("ssh", where.name or "host", *asked))
-    else:
-        yield key
+        return "run " + words((*CONTAINER, *asked))
+    is_outside = bool(main.container) and not where.container
+    if not (is_outside and is_evidence(key)) and (is_outside or not is_one(where.name, main.name)):
+        return "run " + words(("ssh", where.name or "host", *asked))
+    return key
 
 
 class Whereabouts:

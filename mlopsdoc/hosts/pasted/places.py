@@ -23,10 +23,6 @@ class Placed(NamedTuple):
     script: str = ""
     is_many: bool = False
 
-    @property
-    def in_container(self) -> bool:
-        return bool(self.container)
-
 
 class Runner(NamedTuple):
     """A program that starts another one elsewhere.
@@ -49,6 +45,7 @@ WRAPPERS = {
 }  # fmt: skip
 # What runs the command line after -c: the same machine.
 SHELLS = ("bash", "sh", "zsh", "ash", "dash", "fish", "su", "runuser", "script", "ksh")
+WITH_OPTIONS = "-n --namespace --context -H -c --kubeconfig"  # kubectl -n ml exec
 SSH_TAKES = "-p -i -l -o -J -F -c -b -e -m -L -R -D -W -w"
 _EXEC = (
     "-u -w -e -c -n -f --user --workdir --env --container --namespace --context --detach-keys --env-file --kubeconfig"
@@ -121,24 +118,16 @@ def place(argv: tuple[str, ...]) -> Placed:
     """The command itself, without what starts it, and where it runs: ``ssh gpu-17 sudo docker exec job nvidia-smi``."""
     found = Placed(argv)
     for _ in range(8):
-        found = found._replace(words=_unwrapped(found.words))
-        script = _script(found.words) if not found.script else ""
-        if script:
-            inner = tuple(script.split())
+        argv = _unwrapped(found.words)
+        name = _runner(argv)
+        is_line = name is None and len(argv) == 1 and " " in argv[0] and bool(found.host or found.container)
+        if script := argv[0] if is_line else _script(argv):  # ssh host 'nvidia-smi -q'
+            found = found._replace(words=tuple(script.split()))
             if re.search(r"[|;&<>$`\"'\\]", script):
-                return found._replace(words=inner, script=script)
-            found = found._replace(words=inner)
+                return found._replace(script=script)
             continue
-        name = _runner(found.words)
-        if name is None:
-            if len(found.words) == 1 and " " in found.words[0] and (found.host or found.container):
-                script = found.words[0]  # ssh host 'nvidia-smi -q'
-                if re.search(r"[|;&<>$`\"'\\]", script):
-                    return found._replace(words=tuple(script.split()), script=script)
-                found = found._replace(words=tuple(script.split()))
-                continue
-            break
-        moved = _moved(found, name)
+        found = found._replace(words=argv)
+        moved = _moved(found, name) if name else None
         if moved is None or moved.words == found.words:
             return moved or found
         found = moved
@@ -196,18 +185,8 @@ def _option(options: tuple[str, ...], names: list[str]) -> str:
 
 
 def _runner(argv: tuple[str, ...]) -> str | None:
-    """The name in the table that the words begin with; options of ``kubectl -n ml exec`` apart."""
-    if not argv:
-        return None
-    if argv[0] in ("kubectl", "docker", "oc", "podman"):
-        after = after_options(argv[1:], "-n --namespace --context -H -c --kubeconfig")
-        if len(after) < len(argv) - 1:
-            return None if not after else _runner_of_subcommand(argv[0], after)
+    """The name in the table that the words begin with."""
     return next((name for depth in (3, 2, 1) if (name := " ".join(argv[:depth])) in RUNNERS), None)
-
-
-def _runner_of_subcommand(name: str, after: tuple[str, ...]) -> str | None:
-    return f"{name} {after[0]}" if f"{name} {after[0]}" in RUNNERS else None
 
 
 def _script(argv: tuple[str, ...]) -> str:
@@ -232,7 +211,8 @@ def _unwrapped(argv: tuple[str, ...]) -> tuple[str, ...]:
         elif compiled(r"[A-Za-z_][A-Za-z0-9_]*=").match(argv[0]):
             argv = argv[1:]
         else:
-            return (name, *argv[1:]) if name else argv
+            rest = after_options(argv[1:], WITH_OPTIONS) if name in ("kubectl", "docker", "oc", "podman") else argv[1:]
+            return (name, *(rest if f"{name} {' '.join(rest[:1])}" in RUNNERS else argv[1:])) if name else argv
     return argv
 
 

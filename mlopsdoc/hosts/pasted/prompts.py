@@ -101,13 +101,10 @@ def looks_typed(command: str) -> bool:
     if not may_be_command(command):
         return False
     try:
-        first = pipelines(command)[:1]
+        words = next((first.words for first, *_ in pipelines(command)), ("",))
     except ValueError:
         return False
-    if not first or not first[0]:
-        return False
-    words = first[0][0].words
-    if words[:1] and words[0] in KEYWORDS[:4]:
+    if words[0] in KEYWORDS[:4]:
         return "; do" in command or "; then" in command
     return is_command(words)
 

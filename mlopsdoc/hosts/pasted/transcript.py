@@ -31,7 +31,7 @@ from mlopsdoc.hosts.pasted.machines import (
     is_evidence,
     is_one,
     judged,
-    keys_of,
+    key_of,
     most,
     must_be_one,
 )
@@ -367,11 +367,9 @@ class Reader:
         unknown = {typed_key(text) for text in self._strange}
         main = judged([place for place in self._said if place[1] not in unknown], self._at.names) or most(self._said)
         for (where, key), parts in self._said.items():
-            for one in keys_of(where, main, key):
-                answer = joined(one, parts)
-                answer.order = self._orders[where, key]
-                if one not in recording.answers:
-                    recording.answers[one] = answer
+            answer = joined(key_of(where, main, key), parts)
+            answer.order = self._orders[where, key]
+            recording.answers.setdefault(answer.key, answer)
         self._lend(recording, main)
         self._tell_host(recording, main, next(iter(by_name.values()), ""))
         self._note(recording)

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlopsdoc.hosts.archives import foreign
-from mlopsdoc.hosts.archives.files import CAPS, Files, Spool, clean_name, read_archive
+from mlopsdoc.hosts.archives.files import CAPS, Files, Spool, clean_name, read_archive, read_folder
 from mlopsdoc.hosts.archives.tar import Budget, Stream, entries
 from mlopsdoc.hosts.refusals import OverLimit, Refused
 
@@ -293,10 +293,18 @@ def test_a_log_of_100_mb_is_judged_by_its_end(tmp_path: Path) -> None:
     assert answer.status == "truncated" and len(answer.data) == 16 << 20 and answer.data.endswith(line)
 
 
+def packed_times(count: int, data: bytes) -> bytes:
+    return packed_times(count - 1, gzip.compress(data)) if count else data
+
+
 REFUSED = {
     "empty": (b"", "is empty"),
     "garbage": (b"\x00\x01\x02\x7f" * 5000, ""),
-    "no evidence": (tarred(member("a/b", b"x")), "it is no form of evidence"),
+    "no evidence": (tarred(member("a/b", b"x")), "it is not what a collector makes"),
+    "journal": (b"LPKSHHRH" + bytes(500), "journalctl --file"),
+    "a wrong checksum at the end": (gzip.compress(tarred(*good()) + bytes(1 << 20))[:-1] + b"x", "it is no gzip, or"),
+    "packed four times": (packed_times(4, tarred(*good())), "it is no form of evidence"),
+    "RAR": (b"Rar!\x1a\x07\x01\0" + bytes(100), "packed with RAR, which is not read"),
     "gzip of garbage": (gzip.compress(b"\x01" * 5000), "it is no form of evidence"),
     "half a gzip header": (b"\x1f\x8b\x08", "it ends in the middle"),
     "broken gzip": (b"\x1f\x8b\x08" + b"\xff" * 100, "it is no gzip, or damaged"),
@@ -389,6 +397,41 @@ def test_a_folder_is_the_same_as_its_archive(tmp_path: Path) -> None:
         said = {key: answer.data for key, answer in recording.answers.items() if answer.said}
         assert said.pop("link /proc/out") == b"/etc/passwd"
         assert said == read(data, tmp_path)[0]
+
+
+def test_what_was_packed_again_on_its_way_is_read(tmp_path: Path) -> None:
+    assert read(packed_times(3, tarred(*good())), tmp_path)[0]["run df"] == DF.encode()
+
+
+def test_files_that_may_not_be_read_are_not_empty_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tarfile.open(fileobj=io.BytesIO(tarred(*good()))) as tar:
+        tar.extractall(tmp_path)  # our own
+
+    def access(path: str, _: int) -> bool:
+        return not path.endswith("/mounts")
+
+    monkeypatch.setattr(os, "access", access)
+    with open(tmp_path / "spool", "w+b") as spool:
+        files = Files(spool.fileno())
+        read_folder(str(tmp_path), files)
+    assert files.denied == 1 and files.files[f"{TOP}/proc/mounts"].size == 0 < files.files[f"{TOP}/etc/hostname"].size
+
+
+def test_a_folder_may_change_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_text("x")
+    os.symlink("y", tmp_path / "l")
+    paths = [str(tmp_path / name) for name in ("l", "x")]
+    entries = list(os.scandir(tmp_path))
+    for path in paths:
+        os.unlink(path)
+
+    def scandir(_: str) -> list[os.DirEntry[str]]:
+        return entries
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    files = Files(0)
+    read_folder(str(tmp_path), files)
+    assert not files.files and not files.links
 
 
 def test_a_redfish_mockup_is_read(tmp_path: Path) -> None:

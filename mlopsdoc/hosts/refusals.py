@@ -19,12 +19,17 @@ NO_FORM = (
     "it is no form of evidence that mlopsdoc reads (snapshot, nvidia-bug-report, Redfish mockup, sosreport, "
     "insights archive, text)"
 )
+NO_COLLECTION = (
+    "it is not what a collector makes (snapshot, nvidia-bug-report, Redfish mockup, sosreport, insights archive): give "
+    "the files of one host, each with --from"
+)
 EMPTY = "it is empty"
 UNKNOWN_TEXT = "nothing in this text is output that mlopsdoc knows"
 ENDS_EARLY, DAMAGED = "it ends in the middle", "it is no {}, or damaged"
 BAD_HEADER, NO_TAR = "a header is damaged", "a header is not that of a tar file"
 BAD_SIZE, CLAIMS = "a member of it claims a size that cannot be", "a member of it claims {} MiB"
 PACKED = "it is packed with {}, which is not read: unpack it first"
+JOURNAL = "it is a journal of systemd: print it where it is with `journalctl --file FILE -o short-iso`"
 NEEDS_PROGRAM = "it is packed with {0}, for which the program {0} is needed: unpack it first"
 SEVERAL_HOSTS = "it holds {} hosts, which are judged one at a time: {}"
 NO_BUG_REPORT = "it does not begin as an nvidia-bug-report does"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple, TypeAlias
 
 from mlopsdoc.hosts import refusals
@@ -170,13 +171,13 @@ def fetch(fd: int, piece: Piece) -> bytes:
 
 class Files:
     """Files and links by name below the top. cut: why there may be more than these; last: the last member before
-    that, as it is named; left_out: names refused."""
+    that, as it is named; left_out: names refused; denied: files of a folder that may not be read."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.files: dict[str, Piece] = {}
         self.links: dict[str, str] = {}
-        self.left_out = 0
+        self.left_out = self.denied = 0
         self.cut = self.last = ""
 
     def read(self, name: str) -> bytes:
@@ -227,7 +228,7 @@ class Files:
         inner = Files(self.fd)
         inner.files = {name[len(top) :]: piece for name, piece in self.files.items() if name.startswith(top)}
         inner.links = {name[len(top) :]: to for name, to in self.links.items() if name.startswith(top)}
-        inner.left_out, inner.cut = self.left_out, self.cut
+        inner.left_out, inner.denied, inner.cut = self.left_out, self.denied, self.cut
         return inner
 
 
@@ -256,6 +257,8 @@ def read_archive(stream: Stream, files: Files, spool: Spool, under: str = "", de
             _take(entry, files, spool, under, depth)
             entry.body.skip(entry.body.left)
             files.last = files.last if depth else entry.name
+        while not depth and stream.read(MIB):
+            pass  # at the end of what is packed stands its checksum
     except Cut as cut:
         files.cut = str(cut)
         return False
@@ -342,7 +345,10 @@ def read_folder(top: str, files: Files) -> None:
         if not name:
             files.left_out += 1
         elif kind == LINK:
-            files.links[name] = shown(os.fsencode(os.readlink(path)))
+            with suppress(FileNotFoundError):
+                files.links[name] = shown(os.fsencode(os.readlink(path)))
+        elif size and not os.access(path, os.R_OK):
+            files.files[name], files.denied = EMPTY, files.denied + 1
         else:
             start = max(0, size - MAX_FILE) if is_log(name) else 0
             files.files[name] = Piece(path, start, min(size, MAX_FILE), size > MAX_FILE)
@@ -367,4 +373,5 @@ def _walk(top: str) -> Iterator[tuple[str, str, int]]:
             elif entry.is_dir(follow_symlinks=False):
                 folders += [(entry.path, depth + 1)] if depth < MAX_DEPTH else []
             elif entry.is_file(follow_symlinks=False):
-                yield entry.path, PLAIN, entry.stat(follow_symlinks=False).st_size
+                with suppress(FileNotFoundError):  # it has gone since
+                    yield entry.path, PLAIN, entry.stat(follow_symlinks=False).st_size

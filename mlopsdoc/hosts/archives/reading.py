@@ -12,9 +12,9 @@ from typing import IO, Any, NamedTuple, cast
 
 from mlopsdoc.hosts import refusals
 from mlopsdoc.hosts.archives import bugreport, redfish, sosreport
-from mlopsdoc.hosts.archives.files import CAPS, Files, Row, Spool, bounded, read_archive, read_folder
+from mlopsdoc.hosts.archives.files import CAPS, MAX_NESTED, Files, Row, Spool, bounded, read_archive, read_folder
 from mlopsdoc.hosts.archives.foreign import ABOUT
-from mlopsdoc.hosts.archives.tar import BLOCK, HEAD, MIB, ZSTD, Budget, Readable, Stream, is_tar
+from mlopsdoc.hosts.archives.tar import BLOCK, HEAD, MIB, ZSTD, Budget, Readable, Stream, is_tar, packing_of
 from mlopsdoc.hosts.base import Answer
 from mlopsdoc.hosts.merged import Differ
 from mlopsdoc.hosts.pasted import dates, transcript
@@ -22,6 +22,7 @@ from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.refusals import Cut, Refused
 
 BATCH = 500
+JOURNAL = b"LPKSHHRH"
 MARKS = ("sos_commands", "insights_commands", "redfish")
 MAX_LOOKED_AT = 4000  # entries of a folder, until it is clear that it is no evidence
 
@@ -88,12 +89,18 @@ def _examine(folder: str, spool_fd: int, budget: Budget, is_partial: bool) -> Fo
     files, spool = Files(spool_fd), Spool(spool_fd)
     if folder:
         if not _holds_evidence(folder):
-            raise Refused(refusals.NO_FORM)
+            raise Refused(refusals.NO_COLLECTION)
         read_folder(folder, files)
         return _of_files(files, spool, budget)
     source = _source()
     stream = Stream(source, budget)
+    packed = bool(stream.packing) or isinstance(source, _Zstd)
+    for _ in range(MAX_NESTED):
+        if packing_of(stream.peek()):
+            stream = Stream(stream, budget, is_inner=True)  # of a text that was packed twice
     head = stream.peek()
+    if head.startswith(JOURNAL):
+        raise Refused(refusals.JOURNAL)
     if bugreport.is_bug_report(head):
         return _of_bug_report(stream, spool, files, is_partial=is_partial)
     if is_tar(head[:BLOCK]):
@@ -102,8 +109,7 @@ def _examine(folder: str, spool_fd: int, budget: Budget, is_partial: bool) -> Fo
             raise Refused(refusals.CUT_OFF.format(files.cut, where))
         return _of_files(files, spool, budget)
     if head and transcript.is_text(head):
-        packed = stream if stream.packing or isinstance(source, _Zstd) else None
-        return _of_text(packed, spool, spool_fd, is_partial=is_partial)
+        return _of_text(stream if packed else None, spool, spool_fd, is_partial=is_partial)
     raise Refused(refusals.NO_FORM if head else refusals.EMPTY)
 
 
@@ -194,6 +200,7 @@ def _about(taken: dates.Moment, complete: bool, notes: list[str], rows: Iterable
 def _of_files(files: Files, spool: Spool, budget: Budget) -> Found:
     """The answers in a tree of files, whatever made it."""
     notes = [f"{files.left_out} of its files have names or kinds that are refused"] if files.left_out else []
+    notes += [f"{files.denied} of its files may not be read by this user"] if files.denied else []
     notes += [f"not all of it could be read: {files.cut}"] if files.cut else []
     notes += ["it holds more than is read at once: some files were left out"] if spool.is_full else []
     root = sosreport.root_of(files)
@@ -214,4 +221,4 @@ def _of_files(files: Files, spool: Spool, budget: Budget) -> Found:
             found.about.complete = found.about.complete and not piece.is_cut
             found.about.notes += notes
             return found
-    raise Refused(files.cut or refusals.NO_FORM)
+    raise Refused(files.cut or refusals.NO_COLLECTION)

@@ -119,7 +119,9 @@ def _about(rows: dict[str, Row], files: Files, manifest: Any, kind: str) -> Abou
     if begun.at and told.at and abs(told.at - begun.at) > DAY_S:  # zones apart they are minutes apart
         notes.append("its date is not that of its manifest, which counts")
         told = begun
-    is_complete = bool(plugins) and bool(manifest.get("end_time")) and not (late or files.cut or files.left_out)
+    is_complete = (
+        bool(plugins) and bool(manifest.get("end_time")) and not (late or files.cut or files.left_out or files.denied)
+    )
     return About(kind, told if told.at else begun, is_complete, notes)
 
 

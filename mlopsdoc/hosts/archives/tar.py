@@ -23,7 +23,10 @@ CHUNK, HEAD = 1 << 16, 4096
 XZ_MEMORY = 96 * MIB  # what `xz -9` asks for is 65 MiB
 MAGICS = ((b"\x1f\x8b", "gzip"), (b"\xfd7zXZ\0", "xz"), (b"BZh", "bzip2"))
 ZSTD = b"\x28\xb5\x2f\xfd"
-OTHER_MAGICS = ((ZSTD, "zstd"), (b"PK\3\4", "zip"), (b"7z\xbc\xaf", "7z"), (b"\x8c\x0d", "GPG"))
+OTHER_MAGICS = (
+    (ZSTD, "zstd"), (b"PK\3\4", "zip"), (b"7z\xbc\xaf", "7z"), (b"\x8c\x0d", "GPG"), (b"Rar!", "RAR"),
+    (b"\x04\x22\x4d\x18", "lz4"), (b"LZIP", "lzip"), (b"\x1f\x9d", "compress"), (b"\x5d\0\0", "lzma"),
+)  # fmt: skip
 PLAIN, LINK, HARD_LINK, DEVICE, FOLDER, SPARSE = "file", "link", "hard link", "device", "folder", "sparse"
 KINDS = {b"0": PLAIN, b"\0": PLAIN, b"7": PLAIN, b"1": HARD_LINK, b"2": LINK, b"3": DEVICE, b"4": DEVICE,
          b"5": FOLDER, b"S": SPARSE}  # fmt: skip

@@ -24,6 +24,7 @@ WORDS = {
     "integrity": ("integrity error", "integrity errors"),
     "discards": ("discarded packet", "discarded packets"),
     "effective": ("uncorrected error", "uncorrected errors"),
+    "symbol": ("symbol error", "symbol errors"),
     "recovered": ("recovery that went well", "recoveries that went well"),
     "recovery_failed": ("failed recovery", "failed recoveries"),
 }
@@ -47,10 +48,10 @@ def nvlink_errors(
     """A link that replays sends everything twice and slows every collective of the job; it may go down next.
 
     Errors are judged by growth: a replay, a recovery or another error on average every minute (`events_per_min`,
-    DCGM), and `crc_per_s` CRC errors a second, for fewer do not matter (NVIDIA's driver team, DCGM). On Blackwell a
-    recovery that went well is a warning, a failed one critical, and an effective bit error rate above `ber_warning`
-    (DCGM) a warning. Counts without an earlier sample may be years old: a note, whatever they are (EKS had to take an
-    alarm on them back).
+    DCGM), and `crc_per_s` CRC errors a second, for fewer do not matter (NVIDIA's driver team, DCGM). So are the symbol
+    errors of Blackwell: DCGM's limit of their rate, none ever, alarms on old ones. There a recovery that went well is a
+    warning, a failed one critical, and an effective bit error rate above `ber_warning` (DCGM) a warning. Counts without
+    an earlier sample may be years old: a note, whatever they are (EKS had to take an alarm on them back).
     """
     told = [gpu for gpu in links if any(link.counts or link.effective_ber is not None for link in gpu.links)]
     refused = [(gpu, code) for gpu in links if (code := links.refused(gpu))]

@@ -19,6 +19,15 @@ MANAGER = (
     "look at `systemctl status nvidia-fabricmanager` and `sudo tail -50 /var/log/fabricmanager.log`; CUDA fails with "
     "error 802 until the fabric is complete; steps in the runbook"
 )
+# NVML_P2P_STATUS_
+REFUSED = {
+    1: "the chipset does not support it",
+    2: "the GPU does not support it",
+    3: "the topology does not support it",
+    4: "NVreg_RegistryDwords switches it off",
+    5: "not supported",
+    6: "of unknown state",
+}
 UNSEEN = "its NVLinks cannot be seen, or not in full"
 
 
@@ -66,6 +75,10 @@ def nvlink_links(
 
     Speed: below `speed_percent` of what most links of that kind of GPU have.
 
+    Pairs: GPUs with links up whose driver refuses to let them reach each other over them (NVML's P2P status): all
+    signs are green and NCCL goes through the host (Dstack-TEE/dstack issue 1167). Critical where it is every pair
+    (GPUd), else a warning for the GPU that most of them have in common.
+
     Fabric (NVSwitch, Hopper and newer): not completed `settle_s` after boot is critical where there is a switch, and
     so is a status other than success; the health mask is decoded field by field. Four-GPU boards have no switch
     and no fabric.
@@ -82,6 +95,7 @@ def nvlink_links(
         found += _slow(seen, gpu, usual.get(gpu.kind, 0), speed_percent)
         if code := links.refused(gpu):
             found.append(seen.of(unknown, gpu, "unseen", f"{UNSEEN}: {in_words(code)}", XID, hurts=[]))
+    found += _pairs(seen, {name for one in found for name in (one.subject, *one.covers)}) if is_settled else []
     yield from found
     judged = [gpu for gpu in links if gpu.up and _is_judged(gpu)]
     if judged and not any(one.status.is_trouble for one in found):
@@ -187,6 +201,39 @@ def _slow(seen: Seen, gpu: LinkedGpu, usual: int, percent: float) -> Iterator[Fi
         speed = min(link.speed_mbps or 0 for link in slow)
         said = f"{named(slow)} at {speed / 1000:g} GB/s, the others at {usual / 1000:g}"
         yield seen.of(warning, gpu, "slow", said, RESET, metrics={"speed_mbps": speed})
+
+
+def _pairs(seen: Seen, told: set[str]) -> Iterator[Finding]:
+    """GPUs that cannot reach each other over links that are up. told: those of which there is a finding already."""
+    can = [gpu for gpu in seen.links if gpu.p2p and gpu.up and gpu.is_wired and not gpu.is_meshed and _is_judged(gpu)]
+    gpus = {gpu.index: gpu for gpu in can if gpu.index is not None and gpu.label not in told}
+    pairs = [(one, n, said) for one, gpu in gpus.items() for n, said in enumerate(gpu.p2p) if n in gpus and n != one]
+    broken: list[tuple[int, int, int]] = [(one, n, said) for one, n, said in pairs if said]
+    if not broken or seen.links.is_shared:
+        return
+    why = " and ".join(sorted({REFUSED.get(said, f"status {said}") for _, _, said in broken}))
+    advice = MANAGER if seen.links.has_switch else RESET
+    if len(broken) == len(pairs):
+        yield critical(
+            f"the links of {len(gpus)} GPUs are up, and none may reach another over them (P2P: {why}): NCCL takes the "
+            "way through the host",
+            code="p2p",
+            advice=advice,
+            covers=[gpu.label for gpu in gpus.values()],
+            evidence=[_quoted(gpu) for gpu in gpus.values()],
+        )
+        return
+    while broken:
+        worst = Counter(one for one, _, _ in broken).most_common(1)[0][0]
+        others = ", ".join(str(other) for one, other, _ in broken if one == worst)
+        what = f"its NVLinks are up, and it may not reach GPU {others} over them (P2P: {why}): NCCL takes another way"
+        yield seen.of(warning, gpus[worst], "p2p", what, advice, evidence=[_quoted(gpus[worst])])
+        broken = [pair for pair in broken if worst not in pair[:2]]
+
+
+def _quoted(gpu: LinkedGpu) -> Line:
+    pairs = " ".join("X" if said is None else str(said) for said in gpu.p2p)
+    return Line(gpu.line.answer, f"{gpu.pci or gpu.label}: p2p {pairs}")
 
 
 def _fabric(links: NvLinks) -> Iterator[Finding]:

@@ -66,6 +66,15 @@ def test_errors_count_by_their_rate(host: Recording, seconds: float, counts: dic
     assert judge(host, "nvlink_errors").status.value == status
 
 
+def test_symbol_errors_count_by_growth_alone(host: Recording) -> None:
+    for then, status in ((4021, "ok"), (4016, "warning")):
+        data = table(host)
+        data["gpus"][0]["links"][4]["values"] |= {"symbol": then, "symbol_ber": 2318}
+        put(host, data)
+        grow(host, 300, symbol=4021)
+        assert judge(host, "nvlink_errors").status.value == status
+
+
 def test_rates_are_thresholds(host: Recording) -> None:
     grow(host, 300, replay=50)
     assert judge(host, "nvlink_errors").status.value == "warning"
@@ -289,3 +298,36 @@ def test_a_profile_knows_how_many_links(host: Recording) -> None:
     checks = [catalog.find(drop_ins=False).checks["nvlink_links"]]
     (result,) = run(checks, Replay(host), Profile(hardware=Hardware(nvlinks=8)))
     assert result.status.value == "critical" and "4 of 8 NVLinks are down (0-3)" in result.findings[0].summary
+
+
+PAIRS = """\tGPU0\tGPU1\tGPU2\tGPU3
+ GPU0\tX\tOK\t{w}\tOK
+ GPU1\tOK\tX\tOK\tOK
+ GPU2\t{w}\tOK\tX\tOK
+ GPU3\tOK\tOK\tOK\tX
+"""
+
+
+@pytest.mark.parametrize(("word", "status"), [("OK", "ok"), ("TNS", "warning"), ("NS", "warning"), ("??", "ok")])
+def test_pairs_by_the_matrix_that_nvidia_smi_prints(word: str, status: str) -> None:
+    host = Recording(NOW, unlisted="not_captured")
+    texts = {"nvlink -s": status_text("NVIDIA H100 80GB HBM3"), "topo -p2p n": PAIRS.format(w=word)}
+    host.answers |= {f"run nvidia-smi {k}": Answer(f"run nvidia-smi {k}", "ok", v.encode()) for k, v in texts.items()}
+    result = judge(host)
+    assert result.status.value == status
+    said = [found.summary for found in result.findings if found.code == "p2p"]
+    assert [one.partition(" (P2P")[0] for one in said] == [
+        "its NVLinks are up, and it may not reach GPU 2 over them"
+    ] * (status != "ok")
+
+
+@pytest.mark.parametrize("said", [[None, 5, 5, 5], [None, "x", True, 1.5], 7, [1], [None, 0, 0, 0, 9]])
+def test_odd_pairs_raise_no_alarm_of_guests(host: Recording, said: Any) -> None:
+    data = table(host)
+    data["gpus"][0]["p2p"] = said
+    put(host, data)
+    is_refused = said == [None, 5, 5, 5]
+    assert judge(host).status.value == ("warning" if is_refused else "ok")
+    data["gpus"][0]["values"]["virtualization"] = 1  # of a guest, whose host may keep pairs apart
+    put(host, data)
+    assert judge(host).status.value == "ok"

@@ -17,7 +17,7 @@ from mlopsdoc.facts.pci import NVIDIA, PciDevices
 REMOTE_SWITCH, INACTIVE = 2, 0
 COUNTS = frozenset(
     ("replay", "recovery", "crc", "malformed", "overrun", "rx", "rx_remote", "rx_general", "integrity", "discards",
-     "recovered", "recovery_failed", "effective")
+     "recovered", "recovery_failed", "effective", "symbol")
 )  # fmt: skip
 _TELLING = ("handle", "nvlink_links", "fabric")  # what must be had to know of the links
 _RACKS = ("GB200", "GB300")  # their NVSwitches are outside of the host, so PCI does not show them
@@ -91,7 +91,8 @@ class LinkedGpu(Named, frozen=True, kw_only=True):
     """One GPU and its links. is_dark: nvidia-smi said that all are inactive, and named none. is_sxm: its name says that
     it is a module on a baseboard, whose links are always wired, however many they are. is_meshed: P100 and V100 of SXM2
     baseboards, which link up to 8 GPUs with each other and have no switch. is_rack: it may be one of a rack
-    whose switches are outside of the host."""
+    whose switches are outside of the host. p2p: NVML_P2P_STATUS_ over NVLink with the GPU of each index, 0 is well,
+    None where it is not told."""
 
     kind: str
     board: Board | None
@@ -105,6 +106,7 @@ class LinkedGpu(Named, frozen=True, kw_only=True):
     is_sxm: bool
     is_meshed: bool
     is_rack: bool
+    p2p: tuple[int | None, ...] = ()
 
     @property
     def is_wired(self) -> bool:
@@ -248,6 +250,7 @@ def _gpu(row: Table, devices: Mapping[str, str], names: Mapping[str, str], expec
         is_sxm="SXM" in name,
         is_meshed="SXM2" in name,
         is_rack=any(rack in name for rack in _RACKS),
+        p2p=tuple([said if said.__class__ is int else None for said in nvml.items(row, "p2p")]),
     )
 
 

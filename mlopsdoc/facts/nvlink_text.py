@@ -20,6 +20,7 @@ HEALTH = {
     "fabric_route": (4, {"true": 1, "false": 2}),
     "fabric_timeout": (6, {"true": 1, "false": 2}),
 }
+PAIRS = {"OK": 0, "CNS": 1, "GNS": 2, "TNS": 3, "DR": 4, "NS": 5, "U": 6}  # NVML_P2P_STATUS_; X is itself
 SUMMARY = {"healthy": 1, "unhealthy": 2, "limited capacity": 3}
 
 
@@ -34,6 +35,7 @@ def rows(host: Host) -> list[Table]:
         row["links"] = [{"link": number, "values": values} for number, values in sorted(row["links"].items())]
     _add_queried(host, found)
     _add_mig(host.run("nvidia-smi", "-L").text, found)
+    _add_pairs(whole_lines(host.run("nvidia-smi", "topo", "-p2p", "n")), found)
     return [*found.values()]
 
 
@@ -88,6 +90,23 @@ def _add_mig(listed: str, found: dict[str, dict[str, Any]]) -> None:
             found[index].setdefault("values", {})["mig"] = [1, 1]
 
 
+def _add_pairs(lines: Iterable[str], found: dict[str, dict[str, Any]]) -> None:
+    """What `nvidia-smi topo -p2p n` shows, of GPUs that are known::
+
+    \tGPU0\tGPU1\tGPU2
+    GPU0\tX\tOK\tTNS
+    """
+    columns: list[str] = []
+    for line in lines:
+        words = line.split()
+        if not columns and words and all(word.startswith("GPU") and word[3:].isdecimal() for word in words):
+            columns = words
+        elif columns and words[:1] and words[0] in columns and len(words) == len(columns) + 1:
+            row = found.get(words[0][3:])
+            if row is not None and columns == [f"GPU{number}" for number in range(len(columns))]:
+                row["p2p"] = [PAIRS.get(word) for word in words[1:]]
+
+
 def _printed(lines: Iterable[str], read: Callable[[str], dict[str, int]], rows: dict[str, dict[str, Any]]) -> None:
     """The lines of one output::
 
@@ -135,6 +154,7 @@ _LABELS = {
     "rx remote errors": "rx_remote", "rx general errors": "rx_general", "local link integrity errors": "integrity",
     "tx discards": "discards", "link recovery successful events": "recovered",
     "link recovery failed events": "recovery_failed", "effective errors": "effective", "effective ber": "effective_ber",
+    "symbol errors": "symbol",
 }  # fmt: skip
 
 

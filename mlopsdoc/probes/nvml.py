@@ -2,7 +2,8 @@
 
     {"driver": "580.95.05", "nvml": "13.580.95.05", "cuda": 13000, "library": "580.95.05", "count": 4,
      "gpus": [{"index": 0, "pci": "0000:1b:00.0", "uuid": "GPU-...", "values": {...}, "errors": {"fan": 3}}],
-                (of links also "links": [{"link": 0, "values": {...}, "errors": {...}}] without what is not offered,
+                (of links also "links": [{"link": 0, "values": {...}, "errors": {...}}] without what is not offered, and
+                "p2p": [null, 0, 5, ...], NVML_P2P_STATUS_ over NVLink with the GPU of each index, null with itself,
                 of health also "mig_devices": [name of each, ...] where MIG is on)
      "error": {"call": "nvmlInit", "code": 15}}            (only where initialising failed)
 
@@ -25,6 +26,7 @@ INVALID_ARGUMENT, FUNCTION_NOT_FOUND, LIBRARY_NOT_FOUND, LOST, UNKNOWN = 2, 13, 
 IDLE_S = 0.5  # the questions of one run follow each other within milliseconds, a screen looks every few seconds
 ONCE_MORE = (10, 999)  # TIMEOUT and UNKNOWN are often gone at the second try
 _CLOCK_GRAPHICS, _CLOCK_SM, _CLOCK_MEMORY = 0, 1, 2
+_P2P_NVLINK = 2  # NVML_P2P_CAPS_INDEX_
 _POLICY_THERMAL = 1
 _MEMORY_V2 = 0x02000028
 _ERRORS, _PERIODS = {"corrected": 0, "uncorrected": 1}, {"volatile": 0, "aggregate": 1}
@@ -207,6 +209,8 @@ def _all(nvml: Any, what: str) -> dict[str, Any]:
         else:
             said.setdefault("errors", {})[name] = code
     said["gpus"] = [_gpu(nvml, index, CALLS[what], FIELDS[what]) for index in range(said.get("count", 0))]
+    if what == "links":
+        _add_pairs(nvml, [gpu for gpu in said["gpus"] if gpu.get("links")], len(said["gpus"]))
     return said
 
 
@@ -321,6 +325,17 @@ def _links(nvml: Any, handle: Any, count: int | None) -> list[dict[str, Any]]:
         refused = (*NOT_OFFERED, INVALID_ARGUMENT)
         links[-1]["errors"] = {name: code for name, code in errors.items() if code not in refused}
     return links
+
+
+def _add_pairs(nvml: Any, gpus: list[dict[str, Any]], count: int) -> None:
+    """Each pair is asked once: what one can the other can."""
+    handles = [_call(nvml, ("nvmlDeviceGetHandleByIndex", gpu["index"]))[0] for gpu in gpus]
+    for gpu in gpus if len(gpus) > 1 else ():
+        gpu["p2p"] = [None] * count
+    for n, one in enumerate(gpus):
+        for m, other in enumerate(gpus[:n]):
+            status, code = _ask(nvml, ("nvmlDeviceGetP2PStatus", handles[m], _P2P_NVLINK), handles[n])
+            one["p2p"][other["index"]] = other["p2p"][one["index"]] = None if code else status
 
 
 def _add_fabric(nvml: Any, handle: Any, values: dict[str, Any], errors: dict[str, int]) -> None:

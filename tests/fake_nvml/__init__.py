@@ -86,6 +86,7 @@ def _gpu_lines(what: str, gpu: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"nvmlDeviceGetName/{n} {name}" for n, name in enumerate(gpu.get("mig_devices", ())))
     for link in gpu.get("links", ()):
         yield from _link_lines(link)
+    yield from (f"nvmlDeviceGetP2PStatus/{n}/2 {s}" for n, s in enumerate(gpu.get("p2p", ())) if s is not None)
     if fabric := gpu["values"].get("fabric"):
         yield f"nvmlDeviceGetGpuFabricInfoV {' '.join(str(fabric.get(name, 0)) for name in FABRIC)}"
     elif "fabric" in gpu["errors"]:

@@ -208,6 +208,12 @@ int nvmlDeviceGetGpuFabricInfoV(device gpu, struct fabric *out) {
     return SUCCESS;
 }
 
+int nvmlDeviceGetP2PStatus(device one, device other, int kind, int *out) {
+    char question[64];
+    snprintf(question, sizeof question, "nvmlDeviceGetP2PStatus/%ld/%d", (long)(intptr_t)other - 1, kind);
+    return number(one, question, (unsigned *)out);
+}
+
 struct temperature { unsigned version; int sensor, celsius; };
 int nvmlDeviceGetTemperatureV(device gpu, struct temperature *out) {
     return with(gpu, "nvmlDeviceGetTemperatureV", out->sensor, (unsigned *)&out->celsius);

@@ -16,7 +16,7 @@ from .serving import serve
 
 FOLDERS = sorted(path.parent for path in REPOSITORY.glob("snapshots/*/SNAPSHOT"))
 # Judged by the snapshot's moment or by a system call, so not alike on another day or another disk.
-OF_ITS_MOMENT = ("zfs_scrub", "disk_space", "gpu_xid", "pcie_aer", "rdma_ports")
+OF_ITS_MOMENT = ("zfs_scrub", "disk_space", "gpu_xid", "pcie_aer", "rdma_ports", "nvme_health")
 
 
 def findings(report: dict[str, Any]) -> list[Any]:

@@ -46,6 +46,7 @@ RULES = (
     Rule("tree /sys/devices/system/edac/*", "files", 2, 30, MIB, sample=True),
     Rule("tree /sys/bus/pci/devices/*/aer_dev_*", "files", 2, 10, MIB, sample=True),
     Rule("tree /sys/class/infiniband/*/ports/*", "net", 5, 10, MIB, sample=True),  # the card's firmware answers
+    Rule("tree /sys/class/nvme/*/hwmon*", "disks", 5, 10, MIB),  # each asks its drive
     Rule("read /proc/stat", "files", 2, 2, 4 * MIB, sample=True),
     Rule("read /proc/*/numa_maps", "processes", 5, 60, 8 * MIB),
     Rule("read /dev/kmsg", "files", 5, 10, 16 * MIB),
@@ -72,6 +73,8 @@ RULES = (
     Rule("run ipmitool fru*", "bmc", 30, 3600, 4 * MIB),
     Rule("run ipmi*", "bmc", 30, 60, 4 * MIB),
     Rule("run bmc-*", "bmc", 30, 60, 4 * MIB),
+    Rule("run smartctl -j -a *", "disks", 10, 600, MIB, sample=True),
+    Rule("run nvme smart-log *", "disks", 10, 600, MIB, sample=True),
     Rule("run smartctl *", "disks", 10, 600, 4 * MIB),
     Rule("run nvme *", "disks", 10, 600, 4 * MIB),
     Rule("run ethtool *", "net", 10, 30, 4 * MIB),

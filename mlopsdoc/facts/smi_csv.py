@@ -9,47 +9,9 @@ With ``nounits`` the units are missing, in the header too.
 from __future__ import annotations
 
 from mlopsdoc.clean import one_line
-from mlopsdoc.facts import smi_health
 from mlopsdoc.facts.smi import Printed, Row, slot
+from mlopsdoc.facts.smi_labels import FIELDS
 
-# Field -> name and kind; of several fields for one name the first that has a value counts.
-FIELDS = {
-    "name": ("name", "text"),
-    "gpu_name": ("name", "text"),
-    "persistence_mode": ("persistence", "mode"),
-    "pstate": ("pstate", "pstate"),
-    "temperature.gpu": ("temperature_c", "C"),
-    "temperature.gpu.tlimit": ("margin_c", "C"),
-    "temperature.memory": ("memory_c", "C"),
-    "clocks.sm": ("sm_mhz", "MHz"),
-    "clocks.current.sm": ("sm_mhz", "MHz"),
-    "clocks.max.sm": ("sm_max_mhz", "MHz"),
-    "clocks.applications.graphics": ("app_mhz", "MHz"),
-    "clocks.applications.gr": ("app_mhz", "MHz"),
-    "clocks.default_applications.graphics": ("app_default_mhz", "MHz"),
-    "clocks.default_applications.gr": ("app_default_mhz", "MHz"),
-    "pcie.link.gen.current": ("pcie_generation", ""),
-    "pcie.link.gen.gpucurrent": ("pcie_generation", ""),
-    "pcie.link.gen.max": ("pcie_max_generation", ""),
-    "pcie.link.width.current": ("pcie_width", "lanes"),
-    "pcie.link.width.max": ("pcie_max_width", "lanes"),
-    "utilization.gpu": ("gpu_percent", "%"),
-    "utilization.memory": ("memory_percent", "%"),
-    "power.draw": ("power_mw", "W"),
-    "power.draw.average": ("power_mw", "W"),
-    "power.draw.instant": ("power_mw", "W"),
-    "enforced.power.limit": ("power_limit_mw", "W"),
-    "power.limit": ("power_limit_mw", "W"),
-    "power.default_limit": ("power_default_mw", "W"),
-    "reasons.active": ("reasons", "mask"),
-    "reasons.supported": ("supported_reasons", "mask"),
-    "counters.sw_power_cap": ("power_cap_ns", "us"),
-    "counters.sync_boost": ("sync_boost_ns", "us"),
-    "counters.sw_thermal_slowdown": ("sw_thermal_ns", "us"),
-    "counters.hw_thermal_slowdown": ("hw_thermal_ns", "us"),
-    "counters.hw_power_brake_slowdown": ("power_brake_ns", "us"),
-    **smi_health.FIELDS,
-}
 IDENTITY = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id")
 _SHORT = (
     ("clocks_event_reasons_counters.", "counters."),

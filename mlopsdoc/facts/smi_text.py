@@ -26,65 +26,9 @@ from __future__ import annotations
 from typing import Any
 
 from mlopsdoc.clean import one_line
-from mlopsdoc.facts import smi_health
 from mlopsdoc.facts.smi import REASONS, Printed, Row, read_value, slot
+from mlopsdoc.facts.smi_labels import COUNTER_LABELS, LABELS
 
-# Label, or section/label where the label alone does not tell -> name and kind. All in lower case.
-LABELS = {
-    "product name": ("name", "text"),
-    "gpu uuid": ("uuid", "text"),
-    "persistence mode": ("persistence", "mode"),
-    "virtualization mode": ("virtualization", "virtualization"),
-    "performance state": ("pstate", "pstate"),
-    "mig mode/current": ("mig_now", "mode"),
-    "fabric/state": ("fabric_state", "text"),
-    "fabric/status": ("fabric_status", "text"),
-    "fabric/cliqueid": ("fabric_clique", "text"),
-    "health/summary": ("fabric_summary", "text"),
-    "health/bandwidth": ("fabric_bandwidth", "text"),
-    "health/route recovery in progress": ("fabric_recovery", "text"),
-    "health/route unhealthy": ("fabric_route", "text"),
-    "health/access timeout recovery": ("fabric_timeout", "text"),
-    "gpu current temp": ("temperature_c", "C"),
-    "gpu t.limit temp": ("margin_c", "C"),
-    "gpu current t.limit temp": ("margin_c", "C"),
-    "gpu shutdown temp": ("shutdown_c", "C"),
-    "gpu slowdown temp": ("slowdown_c", "C"),
-    "gpu max operating temp": ("gpu_max_c", "C"),
-    "gpu shutdown t.limit temp": ("shutdown_offset_c", "C"),
-    "gpu slowdown t.limit temp": ("slowdown_offset_c", "C"),
-    "gpu max operating t.limit temp": ("gpu_max_offset_c", "C"),
-    "memory current temp": ("memory_c", "C"),
-    "memory max operating temp": ("memory_max_c", "C"),
-    "memory max operating t.limit temp": ("memory_max_offset_c", "C"),
-    "clocks/sm": ("sm_mhz", "MHz"),
-    "max clocks/sm": ("sm_max_mhz", "MHz"),
-    "applications clocks/graphics": ("app_mhz", "MHz"),
-    "default applications clocks/graphics": ("app_default_mhz", "MHz"),
-    "pcie generation/max": ("pcie_max_generation", ""),
-    "pcie generation/current": ("pcie_generation", ""),
-    "link width/max": ("pcie_max_width", "lanes"),
-    "link width/current": ("pcie_width", "lanes"),
-    "replays since reset": ("pcie_replays", ""),
-    "utilization/gpu": ("gpu_percent", "%"),
-    "utilization/memory": ("memory_percent", "%"),
-    "power readings/power draw": ("power_mw", "W"),
-    "power readings/enforced power limit": ("power_limit_mw", "W"),
-    "power readings/default power limit": ("power_default_mw", "W"),
-    "gpu power readings/power draw": ("power_mw", "W"),
-    "gpu power readings/average power draw": ("power_mw", "W"),
-    "gpu power readings/instantaneous power draw": ("power_mw", "W"),
-    "gpu power readings/current power limit": ("power_limit_mw", "W"),
-    "gpu power readings/default power limit": ("power_default_mw", "W"),
-    **smi_health.LABELS,
-}
-COUNTERS = {
-    "sw power capping": "power_cap_ns",
-    "sync boost": "sync_boost_ns",
-    "sw thermal slowdown": "sw_thermal_ns",
-    "hw thermal slowdown": "hw_thermal_ns",
-    "hw power braking": "power_brake_ns",
-}
 _REASONS = ("clocks throttle reasons", "clocks event reasons")
 _SAMPLES = " samples"  # -d POWER,CLOCK,UTILIZATION add sections of Max, Min and Avg
 
@@ -180,8 +124,8 @@ class _Reader:
             self._row.processes = []
         is_counter = (section.endswith("counters") or value.endswith(" us")) and not value.endswith("ctive")
         reason = label.replace(" ", "_")
-        if label in COUNTERS and is_counter:
-            self._at(number, f"counter/{label}").put(COUNTERS[label], "us", value)
+        if label in COUNTER_LABELS and is_counter:
+            self._at(number, f"counter/{label}").put(COUNTER_LABELS[label], "us", value)
         elif label in _REASONS:
             self._at(number, label).put("reasons", "mask", value)
         elif reason in REASONS and not section.endswith(_SAMPLES):

@@ -21,66 +21,9 @@ from typing import Any
 
 from mlopsdoc import CannotSee
 from mlopsdoc.clean import one_line
-from mlopsdoc.facts import smi_health
 from mlopsdoc.facts.smi import MAX_GPUS, Printed, Row, read_value, slot
+from mlopsdoc.facts.smi_labels import COUNTER_TAGS, TAGS
 
-# Parent/tag -> name and kind, in the order in which they count.
-TAGS = {
-    "gpu/product_name": ("name", "text"),
-    "gpu/uuid": ("uuid", "text"),
-    "gpu/persistence_mode": ("persistence", "mode"),
-    "gpu_virtualization_mode/virtualization_mode": ("virtualization", "virtualization"),
-    "gpu/performance_state": ("pstate", "pstate"),
-    "mig_mode/current_mig": ("mig_now", "mode"),
-    "fabric/state": ("fabric_state", "text"),
-    "fabric/status": ("fabric_status", "text"),
-    "fabric/cliqueId": ("fabric_clique", "text"),
-    "health/summary": ("fabric_summary", "text"),
-    "health/bandwidth": ("fabric_bandwidth", "text"),
-    "health/route_recovery_in_progress": ("fabric_recovery", "text"),
-    "health/route_unhealthy": ("fabric_route", "text"),
-    "health/access_timeout_recovery": ("fabric_timeout", "text"),
-    "gpu/clocks_event_reasons": ("reasons", "mask"),
-    "gpu/clocks_throttle_reasons": ("reasons", "mask"),
-    "temperature/gpu_temp": ("temperature_c", "C"),
-    "temperature/gpu_temp_tlimit": ("margin_c", "C"),
-    "temperature/gpu_temp_max_threshold": ("shutdown_c", "C"),
-    "temperature/gpu_temp_slow_threshold": ("slowdown_c", "C"),
-    "temperature/gpu_temp_max_gpu_threshold": ("gpu_max_c", "C"),
-    "temperature/gpu_temp_max_mem_threshold": ("memory_max_c", "C"),
-    "temperature/gpu_temp_max_tlimit_threshold": ("shutdown_offset_c", "C"),
-    "temperature/gpu_temp_slow_tlimit_threshold": ("slowdown_offset_c", "C"),
-    "temperature/gpu_temp_max_gpu_tlimit_threshold": ("gpu_max_offset_c", "C"),
-    "temperature/gpu_temp_max_mem_tlimit_threshold": ("memory_max_offset_c", "C"),
-    "temperature/memory_temp": ("memory_c", "C"),
-    "clocks/sm_clock": ("sm_mhz", "MHz"),
-    "max_clocks/sm_clock": ("sm_max_mhz", "MHz"),
-    "applications_clocks/graphics_clock": ("app_mhz", "MHz"),
-    "default_applications_clocks/graphics_clock": ("app_default_mhz", "MHz"),
-    "pcie_gen/max_link_gen": ("pcie_max_generation", ""),
-    "pcie_gen/current_link_gen": ("pcie_generation", ""),
-    "link_widths/max_link_width": ("pcie_max_width", "lanes"),
-    "link_widths/current_link_width": ("pcie_width", "lanes"),
-    "pci/replay_counter": ("pcie_replays", ""),
-    "utilization/gpu_util": ("gpu_percent", "%"),
-    "utilization/memory_util": ("memory_percent", "%"),
-    "power_readings/power_draw": ("power_mw", "W"),
-    "power_readings/enforced_power_limit": ("power_limit_mw", "W"),
-    "power_readings/default_power_limit": ("power_default_mw", "W"),
-    "gpu_power_readings/power_draw": ("power_mw", "W"),
-    "gpu_power_readings/average_power_draw": ("power_mw", "W"),
-    "gpu_power_readings/instant_power_draw": ("power_mw", "W"),
-    "gpu_power_readings/current_power_limit": ("power_limit_mw", "W"),
-    "gpu_power_readings/default_power_limit": ("power_default_mw", "W"),
-    **smi_health.TAGS,
-}
-COUNTERS = {
-    "sw_power_cap": "power_cap_ns",
-    "sync_boost": "sync_boost_ns",
-    "sw_therm_slowdown": "sw_thermal_ns",
-    "hw_therm_slowdown": "hw_thermal_ns",
-    "hw_power_brake": "power_brake_ns",
-}
 _COUNTER = "clocks_event_reasons_counters_"
 _FLAGS = ("clocks_event_reason_", "clocks_throttle_reason_")
 _LISTS = ("clocks_event_reasons", "clocks_throttle_reasons")
@@ -164,7 +107,7 @@ class _Reader:
                 self._row.put(*found, value)
         elif parent in _LISTS and tag.startswith(_FLAGS):
             self._row.flag(tag.removeprefix(_FLAGS[0]).removeprefix(_FLAGS[1]), value)
-        elif tag.startswith(_COUNTER) and (name := COUNTERS.get(tag.removeprefix(_COUNTER))):
+        elif tag.startswith(_COUNTER) and (name := COUNTER_TAGS.get(tag.removeprefix(_COUNTER))):
             self._row.put(name, "us", value)
         elif tag == "mig_device":
             self._row.values["mig_devices"] = self._row.values.get("mig_devices", 0) + 1

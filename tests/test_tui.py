@@ -276,6 +276,8 @@ def test_keys_for_problems_runbook_help_and_leaving() -> None:
         await stage.press("question_mark")
         await stage.sees("back one level; never quits")
         await stage.press("escape")
+        await stage.sees(">Runbook", "Meaning")
+        await stage.press("escape")
         await stage.sees("Problems", "Finding")
         await stage.press("r")
         await stage.sees("this is a recording: it does not change")

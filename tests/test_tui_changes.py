@@ -90,7 +90,7 @@ def test_the_list_shows_what_changed_and_its_key_says_what_comes_next() -> None:
         await stage.sees("Problems (1 others hidden)", "f changed")
         await stage.press("f")
         await stage.until(lambda text: ">[ok] disks  (03:11, was w" in text and "[X]" not in text and "f all" in text)
-        await stage.sees("Changed in 10 min (1 others hidden)", "1 critical")
+        await stage.sees("Changed (1 others hidden)", "1 critical")
         await stage.press("f")
         await stage.sees("[X]", "f problems")
 

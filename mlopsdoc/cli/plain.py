@@ -142,7 +142,7 @@ class Session(Reading):
             duration, reason = muting.parts(" ".join(words))
             while why := muting.misfit(duration):
                 note(why) if duration else None
-                if not (typed := self._ask(muting.HOW_LONG)):
+                if not (typed := self._ask(muting.how_long(found))):
                     raise Stop(USAGE, muting.NOTHING)
                 duration, more = muting.parts(typed)
                 reason = more or reason

@@ -122,7 +122,7 @@ class Doctor(Frame):
         self.over("help")
 
     def action_doctor(self) -> None:
-        self.doctor.show("What could not be seen", lambda width: pages.doctor_page(self.board, width), from_top=True)
+        self.doctor.show("What could not be seen", self.unseen, from_top=True)
         self.over("doctor")
 
     # The step of a runbook

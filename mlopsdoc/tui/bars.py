@@ -14,6 +14,7 @@ _OVER_KEYS = ("j/k move", "/ find", "y copy", "Esc back", "? help")
 _STEP_KEYS = ("X run", "D dry run", "[ ] others", "U undo", "^x stop", "y copy", "Esc back", "? help")
 _RECORDED_STEP_KEYS = ("D dry run", "[ ] others", "y copy", "Esc back", "? help")
 
+_OF = ("checks:", "dim")
 SILENT_S = 45.0  # the slowest question has 30 s, and a round rests for 2
 
 
@@ -55,7 +56,7 @@ def _state(board: Board) -> tuple[str, str, str]:
     if report.sources and not board.plan.live:
         return "RECORDING", _recorded(report.sources[0]), "value"
     if board.recalled_s is not None:
-        return "LAST RUN", f"{clock} UTC, {age(board.recalled_s)} ago: looking again", "warning"
+        return "LAST RUN", f"{clock} UTC, {age(board.recalled_s + board.waited_s)} ago: looking again", "warning"
     if board.paused:
         return "PAUSED", f"as of {clock} UTC", "warning"
     if board.silent_s > SILENT_S:
@@ -74,6 +75,8 @@ def _counts(board: Board, room: int) -> list[Span]:
     muted: list[Span] = [(f"{board.muted()} muted", "dim")] if board.muted() else []
     found = [(status, count) for status, count in board.counts().items() if count and status is not Status.SKIPPED]
     counts = muted + [(f"{count} {status.value}", status.value) for status, count in found]
+    if _size([_OF, *counts]) + 4 <= room and found:  # of several findings of a check the worst counts
+        return [_OF, *counts]
     if _size(counts) + 4 <= room:
         return counts
     return [(f"{GLYPHS[status]}{count}", status.value) for status, count in found] + muted

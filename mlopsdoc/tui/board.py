@@ -61,6 +61,7 @@ class Board:
         self.paused = False
         self.shown = SHOWN[0]  # in the list
         self.changes = Changes()
+        self.waited_s = 0.0  # for how long the report of an earlier run has been shown
         self.silent_s = 0.0  # how long the engine has said nothing
 
     def recall(self, report: Report, age_s: float) -> None:

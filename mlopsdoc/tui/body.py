@@ -8,10 +8,10 @@ from textual.widget import Widget
 
 from mlopsdoc.tui import pages
 from mlopsdoc.tui.board import Board, Row, rows
-from mlopsdoc.tui.changes import MARKED_S
 from mlopsdoc.tui.checks import Checks
 from mlopsdoc.tui.messages import Chosen
 from mlopsdoc.tui.pane import Pane, no_page
+from mlopsdoc.tui.words import paragraph
 
 
 class Box(Widget, inherit_css=False):
@@ -50,7 +50,7 @@ class Body(Box):
         found = rows(self.board, self.board.shown)
         seen = {row.check for row in found}
         hidden = len({check.id for check in self.board.plan.checks} - seen)
-        name = {"problems": "Problems", "changed": f"Changed in {MARKED_S / 60:.0f} min"}.get(self.board.shown, "")
+        name = {"problems": "Problems", "changed": "Changed"}.get(self.board.shown, "")
         self.checks.set_rows(f"{name} ({hidden} others hidden)" if name and hidden else "Checks", found)
 
         self.screen.set_class(not self.board.devices, "-no-devices")
@@ -67,8 +67,8 @@ class Body(Box):
         if row is None:
             why = "nothing is wrong in what could be judged" if self.board.results else "nothing is known yet"
             if self.board.shown == "changed":
-                why = "nothing has changed of late: f shows all again"
-            self.finding.show("Finding", lambda width: [((why, "dim"),)], from_top=True)
+                why = "nothing has changed in the last 10 min: f shows all again"
+            self.finding.show("Finding", lambda width: paragraph(why, width, "dim"), from_top=True)
         else:
             self.finding.show("Finding", lambda width: pages.finding_page(self.board, row, width), from_top=from_top)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlopsdoc.tui.board import GLYPHS, Row
-from mlopsdoc.tui.messages import Chosen
+from mlopsdoc.tui.messages import Chosen, Notice
 from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.words import Line, fitted, size
 
@@ -29,8 +29,14 @@ class Checks(Pane):
         before = self.chosen
         self._rows = rows
         self._chosen = self._place(before) if self._moved else self._worst()
+        if self._moved and before and before.finding and (now := self.chosen) and now.finding != before.finding:
+            self.post_message(Notice(f"{before.name} is not in the list any more: this is {now.name}"))
         self.show(title, self._drawn, from_top=False)
         self.post_message(Chosen())
+
+    def hold(self) -> None:
+        """What is chosen stays: the reader looks at it."""
+        self._moved = True
 
     def _worst(self) -> int:
         """The first finding, or the first check when nothing was found."""

@@ -24,6 +24,7 @@ from mlopsdoc.tui.pane import Pane
 from mlopsdoc.tui.prompt import Prompt
 from mlopsdoc.tui.stepping import StepPane
 from mlopsdoc.tui.wire import Touched
+from mlopsdoc.tui.words import Line
 
 PANES = ("checks", "finding", "runbook")
 OVER = ("book", "step", "help", "doctor", "aside")  # what hides the panes
@@ -54,9 +55,9 @@ class Frame(App[int], inherit_css=False):
         self.feed = feed
         self.board = Board()
         self.at = "checks"
-        self.came_from = "checks"
+        self.back: list[str] = []  # where Esc leads
         self.notice = ""
-        self.heard = monotonic()
+        self.began = self.heard = monotonic()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.header, self.footer = Canvas(id="header"), Prompt(id="footer")
         self.body = Body(self.board, id="body")
@@ -128,6 +129,7 @@ class Frame(App[int], inherit_css=False):
 
     def _count_silence(self) -> None:
         self.board.silent_s = monotonic() - self.heard
+        self.board.waited_s = monotonic() - self.began
         self.draw_bars(self.size.width)
 
     @on(EngineEnded)
@@ -141,7 +143,17 @@ class Frame(App[int], inherit_css=False):
 
     def draw_all(self) -> None:
         self.body.draw()
+        if self.at in ("runbook", "book") and not self.body.has_runbook:
+            self.look_at("finding")
+        if self.at == "step":
+            self.step.renew(self.board.results)
+        if self.at == "doctor":
+            self.doctor.show(self.doctor.heading, self.unseen, from_top=False)
         self.draw_bars(self.size.width)
+
+    def unseen(self, width: int) -> list[Line]:
+        """The page of what could not be seen, as it is now."""
+        return pages.doctor_page(self.board, width)
 
     def draw_bars(self, width: int) -> None:
         self.header.paint(bars.header(self.board, width))
@@ -149,6 +161,8 @@ class Frame(App[int], inherit_css=False):
 
     def look_at(self, where: str) -> None:
         self.at = where
+        if where != "checks":
+            self.body.checks.hold()
         for name in (*PANES, *OVER):
             self.screen.set_class(name == where, f"-at-{name}", update=False)
         self.screen.update_node_styles()
@@ -167,14 +181,16 @@ class Frame(App[int], inherit_css=False):
         if self.at == where:
             self.action_step_back()
             return
-        if self.at in PANES:
-            self.came_from = self.at
+        if where in self.back:
+            del self.back[self.back.index(where) :]
+        else:
+            self.back.append(self.at)
         if where in self.hidden and not self.hidden[where].is_attached:
             self.mount(self.hidden[where], before=self.footer)
         self.look_at(where)
 
     def action_step_back(self) -> None:
         if self.at in OVER:
-            self.look_at(self.came_from)
+            self.look_at(self.back.pop() if self.back else "checks")
         elif self.at != "checks":
             self.look_at(PANES[PANES.index(self.at) - 1])

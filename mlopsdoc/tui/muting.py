@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from mlopsdoc.model import Finding
     from mlopsdoc.tui.prompt import Answered
 
-HOW_LONG = "mute it for how long? (90m, 12h, 3d; then why, if you like)"
 WHY = "why? (whoever sees it reads this)"
 NOTHING = "nothing is muted"
 YES = ("y", "yes")
@@ -30,6 +29,11 @@ def misfit(duration: str) -> str:
     return "" if is_right else f"how long is a number with m, h or d, a year at most, not {duration!r}"
 
 
+def how_long(found: Finding) -> str:
+    """What is asked first."""
+    return f"mute {found.subject} ({found.key.partition('/')[0]}) for how long? (90m, 12h, 3d; then why, if you like)"
+
+
 def lifting(until: str) -> str:
     """What is asked where it is muted."""
     return f"It is muted until {until}. Lift that? y/N"
@@ -47,12 +51,12 @@ def converse(
         if typed in YES:
             run(["mute", "lift", found.key])
 
-    def how_long(typed: str | None) -> None:
+    def told_long(typed: str | None) -> None:
         duration, reason = parts(typed or "")
         if not duration:
             tell(NOTHING)
         elif why := misfit(duration):
-            ask(f"{why}: {HOW_LONG}", how_long)
+            ask(f"{why}: {how_long(found)}", told_long)
         elif reason:
             mute(duration, reason)
         else:
@@ -64,4 +68,4 @@ def converse(
     if found.muted:
         ask(lifting(found.muted.until), lift)
     else:
-        ask(HOW_LONG, how_long)
+        ask(how_long(found), told_long)

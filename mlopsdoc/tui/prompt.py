@@ -64,7 +64,7 @@ class Prompt(Canvas):
         """Whether something is asked, so that the key is part of the answer."""
         if self._answered is None:
             return False
-        if event.key in ("enter", "escape"):
+        if event.key in ("enter", "escape", "ctrl+c"):
             answered, self._answered = self._answered, None
             self._draw(self.size.width)
             answered(self._typed if event.key == "enter" else None)

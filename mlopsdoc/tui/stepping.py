@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mlopsdoc.runner.client import Run
     from mlopsdoc.runner.plan import Done, Event, Plan
 
+BUSY = "a step is running: ctrl+x stops it"
+GONE = "what it is for has gone meanwhile: nothing was run"
 KEPT = 400  # lines of output; the log has all
 REDRAWN_S = 0.5
 YES = ("y", "yes")
@@ -63,6 +65,8 @@ class StepPane(Pane):
         self._touched: list[str] | None = None
         self._is_undo = False
         self._run: Run | None = None
+        self._is_starting = False
+        self._asked: tuple[Step, dict[str, str]] | None = None  # for which a dry run was asked for
         self._output: deque[str] = deque(maxlen=KEPT)
         self._said: list[tuple[str, str]] = []
         self._is_due = False
@@ -70,7 +74,7 @@ class StepPane(Pane):
 
     @property
     def is_running(self) -> bool:
-        return self._run is not None
+        return self._run is not None or self._is_starting
 
     @property
     def goes_on(self) -> bool:
@@ -83,7 +87,7 @@ class StepPane(Pane):
 
     def open(self, book: Runbook, result: Result | None, values: Mapping[str, str]) -> bool:
         """Show the steps of a runbook, the one that was chosen last if it is the same; whether it has any."""
-        if self._run is None and (self._book is not book or values != self._given):
+        if not self.is_running and (self._book is not book or values != self._given):
             self._book, self._steps, self._n = book, [step for step in book.steps if step.command], 0
             self._given, self._values = dict(values), dict(values)
             self._forget()
@@ -96,7 +100,9 @@ class StepPane(Pane):
         self._said, self._touched, self._is_undo = [], None, False
 
     def action_choose(self, by: int) -> None:
-        if self._run is None and self._steps:
+        if self.is_running:
+            self.post_message(Notice(BUSY))
+        elif self._steps:
             self._n = (self._n + by) % len(self._steps)
             self._forget()
             self.shown(from_top=True)
@@ -123,7 +129,9 @@ class StepPane(Pane):
         return joined([rows, [*head, *output], ending])
 
     def touches(self, rows: list[str]) -> None:
-        """What the dry run that was asked for found."""
+        """What the dry run that was asked for found, if that step is still the one that is shown."""
+        if self.is_running or self._asked != (self.step, self._values):
+            return
         self._touched = rows or ["nothing that can be told without running it"]
         self._said = [("a dry run: nothing was run", "dim")]
         self.shown()
@@ -131,7 +139,10 @@ class StepPane(Pane):
     # What keys do
 
     def action_dry_run(self) -> None:
-        if step := self.step:
+        if self.is_running:
+            self.post_message(Notice(BUSY))
+        elif step := self.step:
+            self._asked = (step, dict(self._values))
             self.post_message(Notice("looking what it would touch"))
             self.post_message(DryRun(step.command, step.touch, self._values))
 
@@ -140,8 +151,8 @@ class StepPane(Pane):
         step = self.step
         if not self.is_live:
             self.post_message(Notice("this is a recording: nothing is run; y copies the command"))
-        elif self._run is not None:
-            self.post_message(Notice("a step is running: ctrl+x stops it"))
+        elif self.is_running:
+            self.post_message(Notice(BUSY))
         elif step and undo and not step.undo:
             self.post_message(Notice("this step has no undo"))
         elif step:
@@ -174,9 +185,32 @@ class StepPane(Pane):
         }
         if step.touch == "look":
             self._go()
-        else:
-            question, yes = asked[step.touch]
-            self._prompt.ask(question, lambda typed: self._go() if typed in yes else self._tell("nothing was run"))
+            return
+        question, yes = asked[step.touch]
+        before = self._vanished()
+
+        def answered(typed: str | None) -> None:
+            if typed not in yes:
+                self._tell("nothing was run")
+            elif self._vanished() and not before:
+                self._tell(GONE)
+            else:
+                self._go()
+
+        self._prompt.ask(f"Mind: {before}. {question}" if before else question, answered)
+
+    def _vanished(self) -> str:
+        """Why there is nothing any more that the step is for; empty where there is."""
+        from mlopsdoc.runner.prepare import stands
+
+        return "" if self._is_undo or self._result is None else stands(self._result, self._values)
+
+    def renew(self, results: Mapping[str, Result]) -> None:
+        """What the check of the step says now."""
+        result = results.get(self._result.id) if self._result else None
+        if result and result != self._result and not self.is_running:
+            self._result = result
+            self.shown()
 
     def _tell(self, notice: str) -> None:
         self._said = [(notice, "warning")]
@@ -185,9 +219,16 @@ class StepPane(Pane):
     def _go(self) -> None:
         self._output.clear()
         self._said = []
+        self._is_starting = True
         self.run_worker(self._start(), group="step", exit_on_error=False)
 
     async def _start(self) -> None:
+        try:
+            await self._begin()
+        finally:
+            self._is_starting = False
+
+    async def _begin(self) -> None:
         from mlopsdoc.runner.client import start
 
         step = self.step

@@ -60,6 +60,11 @@ class Look(NamedTuple):
         answers = self.gpus is not None and self.gpus.at > line.at and any(gpu.pci == pci for gpu in self.gpus)
         return "it is on the bus again" if number == 79 and answers else ""
 
+    def links_now(self, pci: str) -> str:
+        """That all NVLinks of it are up, or of all GPUs where it is not known which it was; or nothing."""
+        found = [gpu for gpu in self.links or () if gpu.links and pci in ("", gpu.pci)]
+        return "its NVLinks are up now" if found and not any(gpu.down for gpu in found) else ""
+
     def is_cleared(self, pci: str, line: KernelLine, number: int) -> bool:
         """Whether the driver has wanted nothing of it for long enough. It does not ask so for its memory and links."""
         is_long_ago = line.at is not None and self.said.log.now - line.at > self.cleared_s
@@ -91,6 +96,7 @@ def gpu_xid(
     lookback_h: float = 72.0,
     cleared_h: float = 1.0,
     programs: int = 3,
+    programs_at_place: int = 2,
     covered_h: float = 24.0,
 ) -> Iterator[Finding]:
     """The driver writes a numbered line (Xid) when a GPU fails, and often a crowd of others that follow from it.
@@ -98,8 +104,9 @@ def gpu_xid(
     Lines of one GPU within a minute are one event, and the first of the worst is named (NVIDIA, "Analyzing Xid Errors
     with the Xid Catalog"); 43 and 45 only clean up. How bad a code is, and what to do, is the catalogue's: critical
     takes the GPU out, what a program can cause (13, 31, 109 after one of them) is a note to its owner, unless
-    `programs` different programs failed so on one GPU and on no other. NVLink faults of Blackwell (144 to 150) and the
-    registers of Xid 74 are decoded; those of peers of a dead GPU are its echo. Xid 154 is the driver's own verdict.
+    `programs` different programs failed so on one GPU and on no other; of Xid 13 `programs_at_place` are enough where
+    it was the same cores each time (NVIDIA's workflow: same GPC and TPC). NVLink faults of Blackwell (144 to 150) and
+    the registers of Xid 74 are decoded; those of peers of a dead GPU are its echo. Xid 154 is the driver's own verdict.
 
     Only this boot counts. What a reset, a reload of the driver or a later program on that GPU has ended is a note, and
     so is a warning older than `lookback_h` (GPUd looks back 3 days). Where the GPU answers and the driver wants nothing
@@ -112,7 +119,7 @@ def gpu_xid(
     answer = {gpu.pci for gpu in gpus or ()}
     calm = frozenset(gpu.pci for gpu in health or () if gpu.number("recovery") == 0 and gpu.pci in answer)
     look = Look(said, gpus, processes, links, calm, lookback_h * 3600, cleared_h * 3600)
-    found = [*_xids(look, programs), *_switches(look)]
+    found = [*_xids(look, programs, programs_at_place), *_switches(look)]
     serious = {f.subject for f in found if f.status.is_alarm}
     found += _troubles(look, serious)
     yield from found
@@ -120,7 +127,7 @@ def gpu_xid(
         yield _coverage(look, covered_h * 3600, bool(found))
 
 
-def _xids(look: Look, programs: int) -> Iterator[Finding]:
+def _xids(look: Look, programs: int, at_place: int) -> Iterator[Finding]:
     groups: dict[tuple[str, int, bool], list[Episode]] = {}
     quiet: Counter[int] = Counter()
     for one in episodes(look.said):
@@ -132,13 +139,16 @@ def _xids(look: Look, programs: int) -> Iterator[Finding]:
         others = {other for other, code, _ in groups if code == number and other != pci}
         new = [one.cause for one in group if not look.is_old(one.cause.line)]
         names = {cause.process or str(cause.pid) for cause in new if cause.pid or cause.process}
-        yield _judged(look, group, is_suspect=not others and len(names) >= programs)
+        places = {event.place for one in group for event in one.xids if event.place}
+        place = places.pop() if len(places) == 1 and len(group) > 1 else ""
+        is_suspect = not others and len(names) >= (at_place if place else programs)
+        yield _judged(look, group, place, is_suspect=is_suspect)
     if quiet:
         counts = ", ".join(f"{number} (x{count})" for number, count in sorted(quiet.items()))
         yield ok(f"Xid {counts}: nothing but clean-up after jobs that ended, and records", code="quiet")
 
 
-def _judged(look: Look, group: list[Episode], *, is_suspect: bool) -> Finding:
+def _judged(look: Look, group: list[Episode], place: str, *, is_suspect: bool) -> Finding:
     """All events of one GPU with the same cause; those that are over tell of it only where none is not."""
     pci, number = group[0].pci, group[0].cause.number
     ends = [look.over(pci, one.cause.n, one.cause.line, number) for one in group]
@@ -155,6 +165,7 @@ def _judged(look: Look, group: list[Episode], *, is_suspect: bool) -> Finding:
     if over or (level is warning and look.is_old(last.last.line)):
         level = ok
     words = [f"Xid {code.number}: {code.meaning}{_detail(main)}{_whom(main)}", *_more(look, group, main)]
+    words += [f"each time at the same cores ({place})"] if place else []
     words += ["the program's own error, as far as it shows"] if is_program and not is_suspect else []
     words += ["different programs fail so on this GPU and on no other"] if is_program and is_suspect else []
     words += ["the same came before, and a reset or reboot did not end it"] if again else []
@@ -282,11 +293,12 @@ def _troubles(look: Look, serious: set[str]) -> Iterator[Finding]:
             continue
         answers = look.gpus is not None and any(gpu.pci == pci or not pci for gpu in look.gpus)
         is_later = answers and look.gpus is not None and last.line.at is not None and look.gpus.at > last.line.at
-        over = look.over(pci, last.n, last.line) or ("NVML answers for it now" if is_later else "")
+        over = look.over(pci, last.n, last.line)
+        over = over or (look.links_now(pci) if kind == "no_links" else "NVML answers for it now" if is_later else "")
         words, advice = TROUBLES[kind]
         words = WPR2 if any("WPR2" in trouble.line.text for trouble in group) and kind == "gsp_boot" else words
         codes = next((trouble.codes for trouble in reversed(group) if trouble.codes), "")
-        is_minor = kind == "no_gpu" or (kind in OTHER_DRIVER and look.gpus is not None and look.gpus.gpus)
+        is_minor = kind in ("no_gpu", "no_links") or (kind in OTHER_DRIVER and look.gpus is not None and look.gpus.gpus)
         level: Level = ok if over else warning if is_minor else critical
         yield level(
             ("" if pci else "a GPU: ") + words + (f" (RmInitAdapter failed: {codes})" if codes and kind in INIT else "")

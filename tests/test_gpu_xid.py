@@ -105,6 +105,29 @@ def test_the_same_program_again_is_no_suspicion_but_different_ones_are() -> None
     )  # two GPUs: the programs; a part of a log
 
 
+def test_the_same_cores_each_time_make_two_programs_enough() -> None:
+    def log(names: str, *places: str) -> str:
+        return "\n".join(
+            f"[ {n * 500}.0] NVRM: Xid (PCI:0000:41:00): 13, pid={n + 7}, name={name}, Graphics SM Warp Exception on "
+            f"({place}, SM 1): Out Of Range Address"
+            for n, (name, place) in enumerate(zip(names.split(), places))
+        )
+
+    here, there = "GPC 2, TPC 5", "GPC 0, TPC 3"
+    same = one(log("python3 gmx", here, here))
+    assert (same.status, "same cores (GPC 2, TPC 5)" in same.summary) == (Status.WARNING, True)
+    assert one(log("python3 gmx", here, there)).status is Status.OK
+    again = one(log("python3 python3 python3", here, here, here))
+    assert (again.status, "each time at the same cores" in again.summary) == (Status.OK, True), "one program's own"
+    assert "same cores" not in one(log("python3", here)).summary
+
+
+def test_links_that_were_not_found_at_the_start_are_over_once_they_are_up() -> None:
+    line = "[ 5.0] NVRM: GPU2 knvlinkUpdatePostRxDetectLinkMask_IMPL: Failed to update Rx Detect Link mask!"
+    (found,) = (f for f in judge(line).findings if f.code == "no_links")
+    assert (found.status, found.summary.startswith("a GPU: its NVLinks")) == (Status.WARNING, True)
+
+
 def test_a_minute_apart_is_another_event() -> None:
     text = "[ 10.0] NVRM: Xid (PCI:0000:41:00): 31, pid=1, name=a, x\n[ 90.0] NVRM: Xid (PCI:0000:41:00): 62, y"
     assert "came" not in next(f for f in judge(text).findings if f.code == "xid_62").summary

@@ -53,6 +53,10 @@ TROUBLES = {
         "switch on Above 4G decoding (and large BARs) in the BIOS",
     ),
     "gsp": ("its GSP firmware stopped answering", EVIDENCE + "end its jobs and reset it (sudo nvidia-smi -r -i {pci})"),
+    "no_links": (
+        "its NVLinks did not find what is at their other ends when it started",
+        "see which links are up (`nvidia-smi nvlink -s`); where some are not, reboot the host when it is drained",
+    ),
     "no_gpu": (
         "the driver was loaded and found no GPU that it can use",
         "look at `lspci -d 10de:` and the lines above",

@@ -38,6 +38,8 @@ KINDS = (
     ("PCI I/O region assigned to your NVIDIA device is invalid", "bar"),
     ("GSP RM heartbeat timed out", "gsp"),
     ("of waiting for RPC response from GPU", "gsp"),
+    ("postRxDetLinkMask failed", "no_links"),
+    ("knvlinkUpdatePostRxDetectLinkMask", "no_links"),
     ("No NVIDIA GPU found", "no_gpu"),
     ("None of the NVIDIA devices were initialized", "no_gpu"),
 )
@@ -47,7 +49,7 @@ INIT = ("gsp_boot", "gfw_boot", "init")
 class Xid(Fact, frozen=True):
     """One Xid line. n: its place in the log. pci: ``0000:1b:00.0``. pid, process: whom it hit. previous: the Xid
     that the driver names as its cause. wants: of Xid 154 the recovery action, number and words. units, is_fatal,
-    link, words: of an NVLink error."""
+    link, words: of an NVLink error. place: of Xid 13, ``GPC 2, TPC 5``."""
 
     n: int
     pci: str
@@ -63,6 +65,7 @@ class Xid(Fact, frozen=True):
     is_fatal: bool | None = None
     link: int | None = None
     words: tuple[int, ...] = ()
+    place: str = ""
 
     @property
     def number(self) -> int:
@@ -163,6 +166,7 @@ def _xids(lines: list[KernelLine]) -> tuple[tuple[Xid, ...], tuple[SwitchError, 
     NVRM: Xid (PCI:0000:1b:00): 79, pid=4123, name=python3, GPU has fallen off the bus.
     NVRM: Xid (PCI:0000:1b:00 GPU-I:07): 31, pid='<unknown>', name=<unknown>, Ch 00000010, intr 00000000. MMU Fault: ...
     NVRM: Xid (0000:03:00): 31, Ch 00000010
+    NVRM: Xid (PCI:0000:1b:00): 13, pid=4123, name=python3, Graphics SM Warp Exception on (GPC 2, TPC 5, SM 1): ...
     NVRM: Xid (PCI:0000:1b:00): 45, pid=4123, name=python3, Ch 00000001 caused by previous Xid 149
     NVRM: Xid (PCI:0000:1b:00): 154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)
     nvidia-nvswitch0: SXid (PCI:0000:05:00.0): 20034, Fatal, Link 48 LTSSM Fault Up
@@ -195,6 +199,7 @@ def _xid(n: int, line: KernelLine, pci: str, number: int, mig: str, rest: str) -
     link5 = compiled(_LINK5).search(detail) if 144 <= number <= 150 else None
     link74 = compiled(_LINK74).search(detail) if number == 74 else None
     words = link5[4] if link5 else link74[2] if link74 else ""
+    place = compiled(r"\((GPC [0-9]{1,2}, TPC [0-9]{1,2})[,)]").search(detail) if number == 13 else None
     return Xid(
         n=n,
         pci=pci,
@@ -210,6 +215,7 @@ def _xid(n: int, line: KernelLine, pci: str, number: int, mig: str, rest: str) -
         is_fatal=link5[2] == "Fatal" if link5 else None,
         link=int(link5[3]) if link5 else int(link74[1]) if link74 else None,
         words=tuple(int(word, 16) for word in compiled(_HEX).findall(words)),
+        place=place[1] if place else "",
     )
 
 
@@ -222,6 +228,7 @@ def _troubles(lines: list[KernelLine]) -> tuple[Trouble, ...]:
     NVRM: GPU6 _kgspBootGspRm: unexpected WPR2 already up, cannot proceed with booting GSP
     NVRM: GPU 0000:a1:00.0: RmInitAdapter failed! (0x62:0x40:2168)
     NVRM: GPU 0000:a1:00.0: rm_init_adapter failed, device minor number 7
+    NVRM: GPU2 knvlinkUpdatePostRxDetectLinkMask_IMPL: Failed to update Rx Detect Link mask!
     """
     found: list[Trouble] = []
     for n, line in enumerate(lines):

@@ -113,8 +113,6 @@ NVME = "[ 8123.4] nvme nvme3: {0}\n"
         (NVME.format("I/O 12 QID 4 timeout, aborting"), "skipped", ""),
         ("".join(NVME.format(f"I/O tag {n} (700c) opcode 0x1 (I/O Cmd) QID 4 timeout, aborting req_op:WRITE(1)")
                  for n in range(4)), "warning", "it did not answer in time 4 times"),
-        ("[ 9.1] nvme3n1: Read(0x2) @ LBA 4096, 8 blocks, Unrecovered Read Error (sct 0x2 / sc 0x81) DNR\n", "warning",
-         "data could not be read from it"),
         ("[ 9.1] critical medium error, dev nvme3c2n1, sector 4096 op 0x0:(READ)\n", "warning", "could not be read"),
         ("[ 9.1] critical medium error, dev sda, sector 4096 op 0x0:(READ)\n", "skipped", ""),
         (NVME.format("missing or invalid SUBNQN field."), "skipped", ""),

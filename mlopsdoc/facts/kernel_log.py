@@ -114,10 +114,11 @@ class KernelLog(Fact, frozen=True):
 
     def all_lines(self, *signs: bytes) -> list[KernelLine]:
         """The same, those of earlier boots that stand in the same text too."""
-        begun = self._boots()
+        places = _places(self.data, signs)
+        begun = self._boots() if places else []
         lines: list[KernelLine] = []
         seen: set[str] = set()
-        for start, end in _places(self.data, signs):
+        for start, end in places:
             raw = decode(self.data[start : min(end, start + 4000)])
             if raw not in seen:
                 lines.append(self._parsed(raw, sum(start < place for place in begun)))

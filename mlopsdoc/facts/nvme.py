@@ -194,9 +194,8 @@ EVENTS = (
     ("timeout, aborting", "timeout"),
     ("timeout, completion polled", "timeout"),
     ("critical medium error", "medium"),
-    ("Unrecovered Read Error", "medium"),
 )
-SIGNS = (b"nvme nvme", b"dev nvme", b"Unrecovered Read Error")
+SIGNS = (b"nvme nvme", b"medium error, dev nvme")
 
 
 class NvmeEvent(Fact, frozen=True):
@@ -225,7 +224,6 @@ class NvmeEvents(Fact, frozen=True):
         nvme nvme3: frozen state error detected, reset controller
         nvme nvme3: 64/0/0 default/read/poll queues
         critical medium error, dev nvme3n1, sector 7814037 op 0x0:(READ) flags 0x0 phys_seg 1 prio class 2
-        nvme3n1: Read(0x2) @ LBA 7814037, 8 blocks, Unrecovered Read Error (sct 0x2 / sc 0x81) DNR
         """
         found = tuple(event for line in log.lines(*SIGNS) if (event := _event(line)))
         if not found:
@@ -235,5 +233,5 @@ class NvmeEvents(Fact, frozen=True):
 
 def _event(line: KernelLine) -> NvmeEvent | None:
     kind = next((kind for sign, kind in EVENTS if sign in line.text), "")
-    match = compiled(r"(?:^|\b(?:nvme|dev) )(nvme[0-9]{1,4})(?:c[0-9]{1,4})?(?:n[0-9]{1,4})?\b").search(line.text[:200])
+    match = compiled(r"\b(?:nvme|dev) (nvme[0-9]{1,4})(?:c[0-9]{1,4})?(?:n[0-9]{1,4})?\b").search(line.text[:200])
     return NvmeEvent(match[1], kind, line) if kind and match else None

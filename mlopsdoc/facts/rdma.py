@@ -281,7 +281,7 @@ class RdmaEvents(Fact, frozen=True):
     now: float
 
     @classmethod
-    def read(cls, host: Host, log: KernelLog) -> RdmaEvents:
+    def read(cls, host: Host, rdma: RdmaPorts | None, log: KernelLog) -> RdmaEvents:
         """Lines of all versions::
 
         mlx5_core 0000:1a:00.0 ens1np0: Link down
@@ -291,6 +291,8 @@ class RdmaEvents(Fact, frozen=True):
         mlx5_core 0000:1a:00.0: wait_func:1195:(pid 967): ACCESS_REG(0x805) timeout. Will cause a leak of a command ...
         mlx5_core 0000:1a:00.0: firmware version: 28.39.1002
         """  # fmt: skip
+        if rdma is None and host.is_live:
+            raise NothingHere("no RDMA device")
         found: list[RdmaEvent] = []
         for line in log.lines(b"mlx5_core "):
             match = compiled(r"mlx5_core ([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])[: ]").match(line.text)

@@ -71,7 +71,7 @@ def gpu_clocks(
         yield from _set(what, same, len(told), processes)
     for gpu in refused:
         yield unknown(f"its clocks: {in_words(gpu.errors['sm_mhz'])}", subject=gpu.label, code="refused", advice=XID)
-    for subject, what, advice, code in gpus.gaps(WHAT):
+    for subject, what, advice, code in gpus.gaps(WHAT, told, "sm_mhz", "sm_max_mhz"):
         yield unknown(what, subject=subject or "host", advice=advice, code=code)
 
 

@@ -51,7 +51,8 @@ def gpu_hang(
     """
     if processes is None and not gpus.lost:
         raise NothingHere("which processes are on the GPUs is not told here")
-    if not gpus.lost and all(gpu.utilization is None or gpu.power_w is None for gpu in gpus):
+    told = [gpu for gpu in gpus if gpu.utilization is not None and gpu.power_w is not None]
+    if not gpus.lost and not told:
         raise NothingHere("how busy the GPUs are and what they draw is not told here")
     seconds = gpus.seconds_since(before)
     spinning = {gpu.id for gpu in gpus if _spins(gpu, busy_percent, memory_percent, power_percent, clock_percent)}
@@ -70,7 +71,7 @@ def gpu_hang(
         age = _age(its, processes.now if processes else 0.0)
         is_sure = places <= lasting and len(places) > 1 and age is not None and age > started_s
         yield _finding(job, them, its, seconds if places <= lasting else 0.0, is_sure)
-    for subject, what, advice, code in gpus.gaps("whether a job hangs"):
+    for subject, what, advice, code in gpus.gaps("whether a job hangs", told, "utilization", "power_mw"):
         yield unknown(what, subject=subject or "host", advice=advice, code=code)
 
 

@@ -40,5 +40,6 @@ def gpu_persistence(gpus: Gpus, machine: Machine) -> Iterator[Finding]:
     for gpu in refused:
         words = in_words(gpu.errors["persistence"])
         yield unknown(f"its persistence mode: {words}", subject=gpu.label, code="refused", advice=XID)
-    for subject, what, advice, code in gpus.gaps("persistence mode"):
+    told = [gpu for gpu in gpus if gpu.persistence is not None]
+    for subject, what, advice, code in gpus.gaps("persistence mode", told, "persistence"):
         yield unknown(what, subject=subject or "host", advice=advice, code=code)

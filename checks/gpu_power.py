@@ -62,7 +62,7 @@ def gpu_power(
             yield _finding(gpu, "far", what, FAR, processes)
     for gpu, words in blind:
         yield unknown(f"its power: {words}", subject=gpu.label, code="unseen", advice=XID, evidence=[gpu.line])
-    for subject, what, advice, code in gpus.gaps("what power it may draw"):
+    for subject, what, advice, code in gpus.gaps("what power it may draw", told, "power_mw", "power_limit_mw"):
         yield unknown(what, subject=subject or "host", advice=advice, code=code)
 
 

@@ -565,3 +565,23 @@ def test_damage_is_never_well(data: st.DataObject) -> None:
     broken = data.draw(damaged(text))
     result = judge(host({HOT[name]: broken}, part=data.draw(st.booleans())))
     assert result.status.value in ("critical", "warning", "unknown") or not broken.strip(), broken
+
+
+@pytest.mark.parametrize("name", ["smi_q_a100_slowed", "smi_q_h100", "smi_xml_h100_slowed", "smi_xml_a100_mig"])
+@pytest.mark.parametrize("share", range(1, 20))
+def test_a_gpu_whose_lines_are_cut_away_is_not_ok(name: str, share: int) -> None:
+    """Of the last GPU only the first lines are there: what they do not tell is unknown."""
+    key = XML if "xml" in name else Q
+    text = recorded(name, key)
+    start = text.rindex("<gpu id=" if key == XML else "\nGPU 0000") + 30
+    replay = host({key: text[: start + (len(text) - start) * share // 20]}, part=True)
+    last = gpus_of(replay).gpus[-1]
+    told = {
+        "gpu_persistence": last.persistence is not None or "persistence" in last.errors,
+        "gpu_clocks": bool((last.sm_mhz and last.sm_max_mhz) or last.app_mhz),
+        "gpu_power": last.power_w is not None or last.power_limit_w is not None,
+        "gpu_hang": last.utilization is not None and last.power_w is not None,
+    }
+    checks = catalog.find(drop_ins=False).checks
+    for result in run([checks[id] for id in told], replay, Profile()):
+        assert told[result.id] or result.status.value in ("unknown", "skipped"), result

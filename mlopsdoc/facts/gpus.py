@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -213,10 +213,17 @@ class Gpus(Fact, frozen=True):
         wanted = (gpu.pci, gpu.uuid, None if gpu.pci or gpu.uuid else gpu.index)
         return next((g for g in self.gpus if (g.pci, g.uuid, None if g.pci or g.uuid else g.index) == wanted), None)
 
-    def gaps(self, what: str) -> Iterator[tuple[str, str, str, str]]:
-        """Subject, summary, advice and code of the GPUs of which `what` cannot be judged."""
+    def gaps(self, what: str, told: Collection[Gpu] = (), *errors: str) -> Iterator[tuple[str, str, str, str]]:
+        """Subject, summary, advice and code of the GPUs of which `what` cannot be judged.
+
+        told: those that tell it, where that is not all; one that neither does nor gives any of these `errors` for it
+        is one whose lines are missing.
+        """
         for lost in self.lost:
             yield lost.label, f"{what} cannot be judged: {lost.why}", nvml.XID, "lost"
+        for gpu in self.gpus if told else ():
+            if gpu not in told and not gpu.errors.keys() & set(errors):
+                yield gpu.label, f"{what} is not told by what is here", "nvidia-smi -q tells of all", "untold"
         if self.missing or self.is_part:
             many = f"{self.missing} more GPUs" if self.missing else "other GPUs, if there are any,"
             yield "", f"{what} of {many} is not in what is here of nvidia-smi", "nvidia-smi -q tells of all", "missing"

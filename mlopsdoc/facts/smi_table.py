@@ -69,7 +69,7 @@ def _first(number: int, cells: list[str]) -> Row | None:
         return None
     row = Row(number, index=int(words[0]), pci=pci)
     row.put("name", "text", " ".join(words[1:-1]) or words[1])
-    if words[-1] in ("On", "Off"):
+    if words[-1] in ("On", "Off", "ERR!"):
         row.put("persistence", "mode", words[-1])
     if cells[2] == "Off":
         row.values["ecc_now"] = 0

@@ -110,6 +110,12 @@ def test_the_demo_is_a_source_and_a_pipe_is_enough(tmp_path: Path) -> None:
     assert ended.code == 0 and ended.out.startswith("gpu-17: ") and "The GPU has reached" in ended.out
 
 
+def test_an_ascii_console_gets_ascii(tmp_path: Path) -> None:
+    typed = b"1\nb zfs_scrub\n: history\n?\nq\n"
+    ended = mlopsdoc("--plain", "--from", "demo", place=tmp_path, stdin=typed, env={"LC_ALL": "C"})
+    assert ended.code == 0 and ended.out.isascii() and ended.err.isascii()
+
+
 def test_a_source_that_is_none_ends_it_with_its_code(tmp_path: Path) -> None:
     assert mlopsdoc("--plain", "--from", "/no/such", place=tmp_path, stdin=b"q\n").code == 66
     assert mlopsdoc("--plain", "--at", "2026-11-23T03:10:00Z", place=tmp_path, stdin=b"q\n").code == 64

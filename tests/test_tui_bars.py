@@ -65,7 +65,7 @@ def test_what_is_typed_and_pasted_is_seen_where_the_question_is_long() -> None:
         stage.app.post_message(Paste("rq"))  # nothing was asked
         await stage.press("m", *"4h a new")
         await stage.sees("like)", " 4h a new")
-        stage.app.post_message(Paste(" one\x1b[31m comes\r\ntoday\r\n"))
+        stage.app.post_message(Paste(" one\x1b[31m comes\rtoday\r\n"))
         await stage.sees(" 4h a new one comes today")
         await stage.press("escape")
         await stage.sees("nothing is muted")

@@ -141,7 +141,7 @@ def test_a_running_step_is_stopped_and_quitting_asks_first(tmp_path: Path) -> No
     async def story(stage: Stage) -> None:
         await stage.sees("CRITICAL pool tank")
         await stage.press("x", "left_square_bracket", "left_square_bracket", "X")
-        await stage.sees("Step 4 of 5", "Output", "running;")
+        await stage.sees("Step 4 of 5", "Output", "running;", " ^x stop")
         await stage.press("q")
         await stage.sees("To leave it running is not possible")
         await stage.press("l", "enter", "ctrl+x")
@@ -177,18 +177,13 @@ def test_a_dry_run_says_what_the_other_process_found(tmp_path: Path) -> None:
     play(story, *said(tmp_path))
 
 
-FINISHES = BOOK.replace("```sh look timeout=60s", "```sh look timeout=60s on_hup=finish").replace(
-    "sleep 3600", "sleep 3"
-)
-
-
 def test_what_may_go_on_is_left_running_only_when_that_is_asked_for(tmp_path: Path, state: Path) -> None:
     async def story(stage: Stage) -> None:
         await stage.sees("CRITICAL pool tank")
         await stage.press("x", "left_square_bracket", "left_square_bracket", "X")
         await stage.sees("Output", "waiting")
         await stage.press("q", "enter")
-        await stage.sees("X run")
+        await stage.sees("^x stop")
         assert stage.app.return_code is None
         await stage.press("q")
         await stage.sees("l: leave it running and quit")
@@ -196,8 +191,11 @@ def test_what_may_go_on_is_left_running_only_when_that_is_asked_for(tmp_path: Pa
         assert stage.app.return_code == 0
 
     plan, made = said(tmp_path)
-    (tmp_path / "pools.md").write_text(FINISHES)
+    waits = f"until test -e {tmp_path}/go; do sleep 0.1; done"
+    book = BOOK.replace("```sh look timeout=60s", "```sh look timeout=60s on_hup=finish").replace("sleep 3600", waits)
+    (tmp_path / "pools.md").write_text(book)
     play(story, plan, made)
+    (tmp_path / "go").touch()
     (log,) = logs([str(state)])
     end = time.monotonic() + 20
     while [e.event for e in log.entries()][-1] != "ended":

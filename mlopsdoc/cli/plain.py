@@ -18,7 +18,7 @@ from mlopsdoc.cli.arguments import parse
 from mlopsdoc.cli.output import NOTHING_RUN, USAGE, Stop, columns, note, render, say
 from mlopsdoc.cli.plain_help import help_of
 from mlopsdoc.cli.plain_reading import Reading
-from mlopsdoc.tui import CannotOpen, clipboard, muting, pages
+from mlopsdoc.tui import CannotOpen, clipboard, muting, pages, terminal
 from mlopsdoc.tui.lines import Lines, engine
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class Session(Reading):
         """What a verb printed, and what it said of itself if that is not to be seen."""
         ended = subprocess.run(
             program(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, check=False,
-            env={**os.environ, "COLUMNS": str(columns())},
+            env={**os.environ, "COLUMNS": str(columns()), **terminal.for_programs()},
         )  # fmt: skip
         return ended.stdout.decode("utf-8", "replace"), (ended.stderr or b"").decode("utf-8", "replace")
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlopsdoc.clean import clean, one_line
 from mlopsdoc.cli.output import USAGE, Stop, note, render, say
-from mlopsdoc.tui import pages
+from mlopsdoc.report.sparkline import PLAIN_BARS
+from mlopsdoc.tui import pages, terminal
 from mlopsdoc.tui.board import SHOWN, Row, rows
 from mlopsdoc.tui.lines import Lines
 from mlopsdoc.tui.words import Line, as_text
@@ -27,12 +28,15 @@ class Reading:
     def __init__(self, lines: Lines, sources: Sequence[str]) -> None:
         self.lines, self.board, self.sources = lines, lines.board, sources
         self._shown = "problems"
+        self._is_ascii = not terminal.draws_lines()
+        if self._is_ascii:
+            self.board.changes.bars = PLAIN_BARS
         self.said = ("", "")  # what was said last: its name, and all of it
 
     def tell(self, name: str, text: str) -> None:
         """Say it; it can be copied and searched until something else is said."""
         self.said = (name, clean(text))
-        say(self.said[1])
+        say(self.said[1].encode("ascii", "backslashreplace").decode() if self._is_ascii else self.said[1])
 
     def _page(self, name: str, lines: Sequence[Line]) -> None:
         self.tell(name, "".join(f"{as_text(line).rstrip()}\n" for line in lines))
@@ -158,8 +162,7 @@ class Reading:
             note(f"and {len(hits) - MOST} more" if hits else f"{' '.join(words)!r} is not here")
 
     def text(self, word: str) -> str:
-        from mlopsdoc.tui import pages
-
+        """A finding or a check, as it is copied and searched."""
         return "\n".join(as_text(line) for line in pages.finding_page(self.board, self.row_of(word), WIDE))
 
     def book_of(self, row: Row) -> Runbook | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlopsdoc.again import program
 from mlopsdoc.clean import clean
+from mlopsdoc.tui import terminal
 
 if TYPE_CHECKING:
     from mlopsdoc.tui.pane import Pane
@@ -55,7 +56,7 @@ async def output(argv: Sequence[str], width: int) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         *program(*argv),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "COLUMNS": str(width), "NO_COLOR": "1"},
+        env={**os.environ, "COLUMNS": str(width), "NO_COLOR": "1", **terminal.for_programs()},
     )  # fmt: skip
     try:
         out, err = await asyncio.wait_for(process.communicate(), LONGEST_S)

@@ -12,6 +12,7 @@ _LIVE_KEYS = ("j/k move", "Enter open", "b runbook", "x step", "f problems", "r 
 _RECORDED_KEYS = ("j/k move", "Enter open", "b runbook", "f problems", "? help", "q quit")
 _OVER_KEYS = ("j/k move", "/ find", "y copy", "Esc back", "? help")
 _STEP_KEYS = ("X run", "D dry run", "[ ] others", "U undo", "^x stop", "y copy", "Esc back", "? help")
+_RUNNING_KEYS = ("^x stop", "y copy", "Esc back, and it goes on", "? help")
 _RECORDED_STEP_KEYS = ("D dry run", "[ ] others", "y copy", "Esc back", "? help")
 
 _OF = ("checks:", "dim")
@@ -104,6 +105,8 @@ def footer(board: Board, at: str, notice: str, width: int) -> list[Line]:
 def _keys(board: Board, at: str) -> tuple[str, ...]:
     if at == "step":
         return _STEP_KEYS if board.plan.live else _RECORDED_STEP_KEYS
+    if at == "running":
+        return _RUNNING_KEYS
     if at in ("book", "help", "doctor", "aside"):
         return _OVER_KEYS
     keys = _LIVE_KEYS if board.plan.live else _RECORDED_KEYS

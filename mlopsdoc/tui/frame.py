@@ -157,7 +157,8 @@ class Frame(App[int], inherit_css=False):
 
     def draw_bars(self, width: int) -> None:
         self.header.paint(bars.header(self.board, width))
-        self.footer.say(bars.footer(self.board, self.at, self.notice, width))
+        at = "running" if self.at == "step" and self.step.is_running else self.at
+        self.footer.say(bars.footer(self.board, at, self.notice, width))
 
     def look_at(self, where: str) -> None:
         self.at = where

@@ -79,7 +79,8 @@ class Prompt(Canvas):
     def paste(self, text: str) -> None:
         """Add a text to the answer, if something is asked; its end is not taken for Enter."""
         if self._answered is not None:
-            self._type(self._typed + clean(text.strip("\r\n")).replace("\n", " ").expandtabs(1))
+            lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")  # terminals send either
+            self._type(self._typed + clean(lines).replace("\n", " ").expandtabs(1))
 
     def _type(self, text: str) -> None:
         self._typed = text[:MAX_TYPED]

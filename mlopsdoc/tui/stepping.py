@@ -248,6 +248,7 @@ class StepPane(Pane):
         except (OSError, ValueError) as error:
             self._tell(f"it cannot be started: {error}")
             return
+        self.post_message(Notice(""))  # other keys matter now
         asyncio.get_running_loop().add_reader(self._run.fileno(), self._readable)
         self._soon()
 

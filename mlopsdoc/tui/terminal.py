@@ -19,6 +19,11 @@ def draws_lines() -> bool:
     return is_utf8 and os.environ.get("TERM") not in ("linux", "dumb")
 
 
+def for_programs() -> dict[str, str]:
+    """What makes our own programs print what this terminal can show."""
+    return {} if draws_lines() else {"PYTHONIOENCODING": "ascii:backslashreplace"}
+
+
 def facts() -> list[tuple[str, str]]:
     """Name and value, a line each."""
     env = os.environ

@@ -878,6 +878,18 @@ def test_what_a_pod_says_is_not_the_laptops(command: str) -> None:
     assert "train-0" in recorded.notes[0]
 
 
+@pytest.mark.parametrize("rounds", ["$(seq 0 1)", "0 1", "{0..1}"])
+def test_a_loop_over_numbers_tells_whose_value_each_is(rounds: str) -> None:
+    told = said(f"$ for n in {rounds}; do cat /sys/devices/system/node/node$n/distance; done\n10 21\n21 10\n")
+    path = "read /sys/devices/system/node/node{}/distance"
+    assert [told[path.format(n)] for n in (0, 1)] == [("ok", "10 21\n"), ("ok", "21 10\n")]
+
+
+def test_numbers_in_front_of_what_grep_found_are_no_part_of_it() -> None:
+    told = said("$ grep -n MemTotal /proc/meminfo\n1:MemTotal:       2113422188 kB\n")
+    assert told["read /proc/meminfo"] == ("truncated", "MemTotal:       2113422188 kB\n")
+
+
 @pytest.mark.parametrize(
     "command",
     [

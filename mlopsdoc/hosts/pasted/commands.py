@@ -35,14 +35,11 @@ _OTHER_JOURNAL = (
     rf"|(?:--boot[= ]|-{_FLAGS}b ?)(?:[-+]?[1-9][0-9]{{0,4}}|-0[0-9]+|[0-9a-f]{{32}}(?:[-+][0-9]+)?|all)(?= |$))"
 )
 NOISE = ("--no-pager", "--color=always", "--color=never", "--color", "--color=auto")
-PROSE = frozenset(
-    word
-    for line in (
-        "is was are were the an of after before shows show showed from on in and with without for not no says said but",
-        "when then than that this these those it its has have had here there to by as at or only also still",
-    )
-    for word in line.split()
+_PROSE = (
+    "is was are were the an of after before shows show showed from on in and with without for not no says said but "
+    "when then than that this these those it its has have had here there to by as at or only also still"
 )
+PROSE = frozenset(_PROSE.split())
 
 
 @lru_cache(4096)

@@ -138,8 +138,8 @@ def files_of(words: tuple[str, ...], lines: list[str], folder: str, is_part: boo
     patterns = [p for typed in reading.patterns for p in braces(typed)]
     if any(line.startswith("==> ") and line.endswith(" <==") for line in lines):
         return found + list(_with_headers(lines, patterns, folder, is_part))
-    if reading.named and all(_name_and_rest(line, patterns, folder) for line in lines if line and line != "--"):
-        return found + list(_with_names(lines, patterns, folder, reading, is_part))
+    if reading.named and all(_name_and_rest(line, folder) for line in lines if line and line != "--"):
+        return found + list(_with_names(lines, folder, reading, is_part))
     if reading.numbered and not reading.named:
         lines = [re.sub(r"^[0-9]+[:-]", "", line) for line in lines]
     wanted = [absolute(pattern, folder) for pattern in patterns]
@@ -194,27 +194,19 @@ def _spelled_out(name: str, patterns: Sequence[str], folder: str) -> str:
     return ""
 
 
-def _name_and_rest(line: str, patterns: Sequence[str], folder: str) -> tuple[str, str] | None:
-    """Path and content of a line of grep; names may hold colons."""
+def _name_and_rest(line: str, folder: str) -> tuple[str, str] | None:
+    """Path and content of a line of grep; names below /sys may hold colons."""
     if found := named_value(line):
         return found
-    for pattern in patterns:
-        plain = re.split(r"[*?\[]", pattern)[0]
-        if plain and line.startswith(plain):
-            name, _, rest = line[len(plain) :].partition(":")
-            path = absolute(plain + name, folder)
-            return (path, rest) if path else None
     name, colon, rest = line.partition(":")
     path = absolute(name, folder) if colon and " " not in name else ""
     return (path, rest) if path else None
 
 
-def _with_names(
-    lines: Sequence[str], patterns: Sequence[str], folder: str, reading: Reading, is_part: bool
-) -> Iterator[Said]:
+def _with_names(lines: Sequence[str], folder: str, reading: Reading, is_part: bool) -> Iterator[Said]:
     blocks: dict[str, list[str]] = {}
     for line in lines:
-        if (found := _name_and_rest(line, patterns, folder)) is not None:
+        if (found := _name_and_rest(line, folder)) is not None:
             rest = re.sub(r"^[0-9]+:", "", found[1]) if reading.numbered else found[1]
             blocks.setdefault(found[0], []).append(rest)
     for path, block in blocks.items():

@@ -60,8 +60,7 @@ def _words(text: str) -> list[str]:
 
 def _printed(words: tuple[str, ...], name: str) -> list[Piece]:
     """What one command of a loop prints; raises NotTold for one that cannot be foreseen."""
-    words = words[1:] if words[:1] == ("do",) else words
-    tool, args = (words[0], list(words[1:])) if words else ("", [])
+    tool, *args = words
     if tool == "echo":
         ends = True
         while args and args[0] in ("-n", "-e", "-ne", "-en"):

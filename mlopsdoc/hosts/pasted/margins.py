@@ -212,3 +212,45 @@ def _taking(form: str) -> Callable[[str], str]:
 
 def _is_known(line: str) -> bool:
     return prompt_of(line) is not None or start_of(line) is not None
+
+
+# ---- tables that a narrow terminal has wrapped
+
+_BORDER = r"[+|][-=+]{39,}$"
+_BORDER_REST = r"[-=+]{0,119}[+|]$"
+
+
+def unwrapped(lines: Iterable[str]) -> Iterator[str]:
+    """The lines, those of a wrapped table of nvidia-smi as they were::
+
+        +-------------------------------------
+        ----------------+
+        | NVIDIA-SMI 580.95.05
+         CUDA: 13.0     |
+
+    Its border tells how wide the table was, and where it was cut. Nothing is joined that does not come out so wide.
+    """
+    held, at, width = "", 0, 0  # a line that may be half of one; where lines end; how wide the table is
+    for line in lines:
+        bare = line.rstrip("\r\n")
+        if not held:
+            is_half = (at and bare[:1] in ("|", "+") and len(bare) <= at) or compiled(_BORDER).match(bare)
+            if is_half and not (not at and bare.endswith(("+", "|"))):
+                held = line
+            else:
+                at = 0
+                yield line
+            continue
+        first = held.rstrip("\r\n")
+        if compiled(_BORDER).match(first) and compiled(_BORDER_REST).match(bare) and len(bare) < len(first):
+            at, width = len(first), len(first) + len(bare)
+        whole = first.ljust(at) + bare
+        if at and len(whole) == width and whole.endswith(("|", "+")):
+            yield whole + line[len(bare) :]
+            held = ""
+            continue
+        yield held
+        held, at = "", 0
+        yield line
+    if held:
+        yield held

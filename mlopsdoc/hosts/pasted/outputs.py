@@ -122,9 +122,7 @@ def may_have_remarks(command: str) -> bool:
 
 
 def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Heard:
-    argv: tuple[str, ...] = place(pipeline[0].words).words
-    if len(argv) == 0:
-        return Heard([], lines, False)
+    argv = place(pipeline[0].words).words
     if argv[0] in ("echo", "printf") and not any("$" in word for word in argv):
         return Heard([], is_silent=True)  # whatever it looks like, nobody measured it
     asked = canonical(argv)
@@ -135,7 +133,7 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
     if effect == "changed":
         return Heard([], lines, False)
     is_part = is_cut or effect == "part"
-    if argv[0] in files.READERS and len(argv) > 1:
+    if argv[0] in files.READERS and argv[1:]:
         return _files(argv, lines, folder, is_part or argv[0] in PAGERS)
     if argv[0] in ("ls", "readlink"):
         try:

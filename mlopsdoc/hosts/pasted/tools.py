@@ -244,48 +244,41 @@ TOOLS: dict[str, Tool] = {
 
 # Their output is what they were asked for, whatever that was: the key is the command as it was typed.
 AS_TYPED = (
-    "apt list, apt policy, apt-cache policy, apt-mark, arc_summary, arcconf, arcstat, bandwidthTest, bcache, "
-    "beegfs-ctl, bjobs, blkid, bmc-info, bpftrace, btrfs, chronyc, cma_roce_mode, coredumpctl, cpuid, cpupower "
-    "idle-info, cpupower monitor, crictl, cryptsetup, ctr, dcb, dcgmi config, dcgmi diag, dcgmi discovery, "
-    "dcgmi dmon, dcgmi group, dcgmi health, dcgmi modules, dcgmi nvlink, dcgmi policy, dcgmi profile, dcgmi stats, "
-    "dcgmi topo, deviceQuery, dkms autoinstall, dkms build, dkms install, dmidecode, dnf list, docker info, docker "
-    "inspect, docker logs, docker ps, docker stats, dpkg-query, dracut, du, efibootmgr, fdisk, findmnt, flint, fuser, "
-    "fwupdmgr, gdrcopy_copybw, getconf, gpustat, grub2-editenv, hdparm, helm, hwloc-ls, ibcheckerrors, ibdiagnet, "
-    "iblinkinfo, ibping, ibqueryerrors, id, iostat, ip, ip a, ip addr, ip link, ip route, ipmi-chassis, ipmi-dcmi, "
-    "ipmi-fru, ipmi-power, ipmitool bmc, ipmitool channel, ipmitool chassis, ipmitool dcmi, ipmitool delloem, "
-    "ipmitool event, ipmitool fru, ipmitool lan, ipmitool mc, ipmitool pef, ipmitool power, ipmitool raw, ipmitool "
-    "sdr get, ipmitool sel get, ipmitool sel time, ipmitool sensor get, ipmitool sensor reading, ipmitool session, "
-    "ipmitool sunoem, ipmitool supermicro, ipmitool user, irqbalance, kubectl, lctl, ldconfig, lfs, lldpctl, "
-    "loginctl, lsb_release, lsblk, lshw, lsinitramfs, lsof, lsscsi, lstopo, lstopo-no-graphics, lvdisplay, lvs, "
-    "mcelog, megacli, mlnx_qos, mlxconfig, mlxfwmanager, mlxlink, mmlsfs, modinfo, modprobe, mokutil, mpathadm, "
-    "mpstat, mst, mstlink, multipath, mvcli, nccl-tests, nfsiostat, nfsstat, numad, nv-fabricmanager, nvbandwidth, "
-    "nvcc, nvidia-bug-report.sh, nvidia-container-cli, nvidia-ctk, nvidia-debugdump, nvidia-imex, nvidia-imex-ctl, "
-    "nvidia-modprobe, nvidia-persistenced, nvidia-settings, nvidia-smi conf-compute, nvme error-log, nvme fw-log, "
-    "nvme get-feature, nvme get-log, nvme id-ctrl, nvme id-ns, nvme intel, nvme list-subsys, nvme micron, nvme ocp, "
-    "nvme sanitize-log, nvme self-test-log, nvme show-regs, nvme wdc, nvswitch-audit, nvtop, ofed_info, "
-    "p2pBandwidthLatencyTest, perccli64, perfquery, pidstat, podman info, podman logs, podman ps, printenv, "
-    "prlimit, ps, pvdisplay, pvs, qstat, racadm, rdma, rdma res, rdma statistic, redfishtool, rocm-smi, rpcinfo, rpm, "
-    "sacct, sacctmgr, saquery, sar, sas2ircu, sas3ircu, scontrol, sdiag, sensors, sestatus, setpci, sg_logs, sg_ses, "
-    "showmount, sinfo, sminfo, smpquery, squeue, ss, ssacli, sstat, storcli, storcli64, sysctl, systemctl --failed, "
-    "systemctl --version, systemctl cat, systemctl daemon-reload, systemctl disable, systemctl enable, systemctl "
-    "list-dependencies, systemctl list-timers, systemctl list-unit-files, systemctl list-units, systemctl reload, "
-    "systemctl restart, systemctl start, systemctl stop, systemd-analyze, systemd-cgls, "
-    "systemd-detect-virt, taskset, tc, timedatectl, top, tune2fs, tuned-adm, turbostat, ulimit, update-initramfs, "
-    "vgdisplay, vgs, virt-what, vmstat, x86_energy_perf_policy, xfs_info, yum list, zdb, zfs get, zfs list, "
-    "zpool clear, zpool events, zpool get, zpool history, zpool import, zpool iostat, zpool labelclear, zpool "
-    "offline, zpool online, zpool replace, zpool scrub "
+    "apt (list policy); apt-cache (policy); apt-mark; arc_summary; arcconf; arcstat; bandwidthTest; bcache; "
+    "beegfs-ctl; bjobs; blkid; bmc-info; bpftrace; btrfs; chronyc; cma_roce_mode; coredumpctl; cpuid; cpupower "
+    "(idle-info monitor); crictl; cryptsetup; ctr; dcb; dcgmi (config diag discovery dmon group health modules nvlink "
+    "policy profile stats topo); deviceQuery; dkms (autoinstall build install); dmidecode; dnf (list); docker (info "
+    "inspect logs ps stats); dpkg-query; dracut; du; efibootmgr; fdisk; findmnt; flint; fuser; fwupdmgr; "
+    "gdrcopy_copybw; getconf; gpustat; grub2-editenv; hdparm; helm; hwloc-ls; ibcheckerrors; ibdiagnet; iblinkinfo; "
+    "ibping; ibqueryerrors; id; iostat; ip; ip (a addr link route); ipmi-chassis; ipmi-dcmi; ipmi-fru; ipmi-power; "
+    "ipmitool (bmc channel chassis dcmi delloem event fru lan mc pef power raw session sunoem supermicro user); "
+    "ipmitool sdr (get); ipmitool sel (get time); ipmitool sensor (get reading); irqbalance; kubectl; lctl; ldconfig; "
+    "lfs; lldpctl; loginctl; lsb_release; lsblk; lshw; lsinitramfs; lsof; lsscsi; lstopo; lstopo-no-graphics; "
+    "lvdisplay; lvs; mcelog; megacli; mlnx_qos; mlxconfig; mlxfwmanager; mlxlink; mmlsfs; modinfo; modprobe; mokutil; "
+    "mpathadm; mpstat; mst; mstlink; multipath; mvcli; nccl-tests; nfsiostat; nfsstat; numad; nv-fabricmanager; "
+    "nvbandwidth; nvcc; nvidia-bug-report.sh; nvidia-container-cli; nvidia-ctk; nvidia-debugdump; nvidia-imex; "
+    "nvidia-imex-ctl; nvidia-modprobe; nvidia-persistenced; nvidia-settings; nvidia-smi (conf-compute); nvme "
+    "(error-log fw-log get-feature get-log id-ctrl id-ns intel list-subsys micron ocp sanitize-log self-test-log "
+    "show-regs wdc); nvswitch-audit; nvtop; ofed_info; p2pBandwidthLatencyTest; perccli64; perfquery; pidstat; podman "
+    "(info logs ps); printenv; prlimit; ps; pvdisplay; pvs; qstat; racadm; rdma; rdma (res statistic); redfishtool; "
+    "rocm-smi; rpcinfo; rpm; sacct; sacctmgr; saquery; sar; sas2ircu; sas3ircu; scontrol; sdiag; sensors; sestatus; "
+    "setpci; sg_logs; sg_ses; showmount; sinfo; sminfo; smpquery; squeue; ss; ssacli; sstat; storcli; storcli64; "
+    "sysctl; systemctl (--failed --version cat daemon-reload disable enable list-dependencies list-timers "
+    "list-unit-files list-units reload restart start stop); systemd-analyze; systemd-cgls; systemd-detect-virt; "
+    "taskset; tc; timedatectl; top; tune2fs; tuned-adm; turbostat; ulimit; update-initramfs; vgdisplay; vgs; "
+    "virt-what; vmstat; x86_energy_perf_policy; xfs_info; yum (list); zdb; zfs (get list); zpool (clear events get "
+    "history import iostat labelclear offline online replace scrub)"
 )
-TOOLS.update(dict.fromkeys(map(str.strip, AS_TYPED.split(",")), Tool({})))
+for _typed in AS_TYPED.split(";"):
+    _name, _, _subcommands = _typed.strip().rstrip(")").partition(" (")
+    TOOLS.update(dict.fromkeys([f"{_name} {of}" for of in _subcommands.split()] or [_name], Tool({})))
 
 # They read no health, but say that a command was typed; what they print is looked at for what it is.
-OTHERS = frozenset(
-    word
-    for line in (
-        "ls cat grep egrep fgrep zgrep head tail more less zcat sed awk readlink stat find test [ echo printf cd",
-        "export sleep clear for if while sudo su ssh curl wget python python3 torchrun mpirun srun sbatch make strings",
-        "bash sh docker podman nerdctl kubectl git pip apt yum dnf systemctl kill pkill reboot exit logout watch time",
-        "ipmitool zpool zfs nvme dcgmi dkms cpupower which type file wc sort uniq md5sum ping iperf3 ib_write_bw",
-        "ib_read_bw nvidia-smi apt-get set unset source mkdir rm cp mv tee fio dd nsys all_reduce_perf",
-    )
-    for word in line.split()
+_OTHERS = (
+    "ls cat grep egrep fgrep zgrep head tail more less zcat sed awk readlink stat find test [ echo printf cd "
+    "export sleep clear for if while sudo su ssh curl wget python python3 torchrun mpirun srun sbatch make strings "
+    "bash sh docker podman nerdctl kubectl git pip apt yum dnf systemctl kill pkill reboot exit logout watch time "
+    "ipmitool zpool zfs nvme dcgmi dkms cpupower which type file wc sort uniq md5sum ping iperf3 ib_write_bw "
+    "ib_read_bw nvidia-smi apt-get set unset source mkdir rm cp mv tee fio dd nsys all_reduce_perf"
 )
+OTHERS = frozenset(_OTHERS.split())

@@ -19,40 +19,18 @@ from typing import TextIO
 
 from mlopsdoc.hosts.base import Answer, read_key
 from mlopsdoc.hosts.merged import short_name
-from mlopsdoc.hosts.pasted import outputs, shapes
+from mlopsdoc.hosts.pasted import machines, margins, outputs, shapes
 from mlopsdoc.hosts.pasted.dates import NEVER, NO_ZONE, moment_of, newest_moment, stated_in
 from mlopsdoc.hosts.pasted.files import Said
 from mlopsdoc.hosts.pasted.journals import as_short
 from mlopsdoc.hosts.pasted.latest import WEAK, joined
-from mlopsdoc.hosts.pasted.machines import (
-    HERE_TOO,
-    Where,
-    Whereabouts,
-    is_evidence,
-    is_one,
-    judged,
-    key_of,
-    most,
-    must_be_one,
-)
-from mlopsdoc.hosts.pasted.margins import (
-    LOOKED_AT,
-    Margin,
-    alike,
-    headed,
-    heading_of,
-    hosts_of,
-    is_fence,
-    margin_of,
-    script_time,
-    shown,
-)
+from mlopsdoc.hosts.pasted.machines import Where, Whereabouts, is_one
+from mlopsdoc.hosts.pasted.margins import Margin
 from mlopsdoc.hosts.pasted.outputs import typed_key
 from mlopsdoc.hosts.pasted.places import bmc_of, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
 from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, segmented
 from mlopsdoc.hosts.pasted.whole import is_ended
-from mlopsdoc.hosts.pasted.wrapped import unwrapped
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE_TEXT, UNKNOWN_TEXT, OverLimit, Refused
 from mlopsdoc.patterns import compiled
@@ -111,11 +89,11 @@ def parse(text: str) -> Recording:
 
 
 def _read(text: TextIO) -> Reader:
-    first = [line for _ in range(LOOKED_AT) if (line := text.readline(MAX_LINE))]
-    margin = margin_of(first)
-    must_be_one(margin.hosts)
+    first = [line for _ in range(margins.LOOKED_AT) if (line := text.readline(MAX_LINE))]
+    margin = margins.margin_of(first)
+    machines.must_be_one(margin.hosts)
     reader = Reader(next(iter(margin.hosts), ""))
-    for line in unwrapped(headed(as_short(_shown(_chunks("".join(first), text), margin, reader)))):
+    for line in margins.unwrapped(margins.headed(as_short(_shown(_chunks("".join(first), text), margin, reader)))):
         reader.add(line)
     return reader
 
@@ -143,7 +121,7 @@ def _shown(chunks: Iterator[str], margin: Margin, reader: Reader) -> Iterator[st
                 yield chunk[at : end - 1]
             else:
                 end = chunk.find("\n", at) + 1 or len(chunk)
-                line = shown(chunk[at:end].rstrip("\r\n"))
+                line = margins.shown(chunk[at:end].rstrip("\r\n"))
                 yield margin.strip(line) if margin.strip else line
             at = end
 
@@ -204,8 +182,8 @@ class Reader:
         if self._blanks > MAX_BLANKS:
             return
         self.has_text = self.has_text or not (line.isspace() or line == "")
-        when = script_time(line)
-        if when or is_fence(line):
+        when = margins.script_time(line)
+        if when or margins.is_fence(line):
             self._end_output(is_last=True)
             self._is_waiting = False
             self._date = max(self._date, moment_of(when))
@@ -227,19 +205,19 @@ class Reader:
     def _line(self, line: str) -> None:
         typed = self._typed
         if typed is None:
-            name, is_host = heading_of(line)
+            name, is_host = margins.heading_of(line)
             if name:
                 self._segments.end()
                 self._heading = name
             if is_host:
-                must_be_one(hosts_of(name))
+                machines.must_be_one(margins.hosts_of(name))
                 self._at.here = Where(name)
                 return
             if is_remark(line) and not self._segments.takes_remark(line):
                 return
             self.in_log = self._segments.add(line) and not self._segments.is_open and shapes.is_log_line(line)
         elif is_remark(line) and not outputs.may_have_remarks(typed.command):
-            self._next_heading = heading_of(line)[0] or self._next_heading
+            self._next_heading = margins.heading_of(line)[0] or self._next_heading
             typed.had_remark = True
             typed.is_cut = typed.is_cut or _says_cut(line)
         elif len(line) < 200 and compiled(_CUT).match(line):
@@ -268,7 +246,7 @@ class Reader:
 
     def _begin(self, prompt: Prompt) -> None:
         self._end_output()
-        if is_fence(prompt.command):
+        if margins.is_fence(prompt.command):
             prompt = prompt._replace(command="")
         self._heading = "" if prompt.host else self._next_heading or self._heading
         self._next_heading = ""
@@ -334,7 +312,7 @@ class Reader:
         said = said._replace(at=stated_in(said.key, said.text) or self._date.at)
         for one in (said, *outputs.derived(said)):
             place = (self._at.here, one.key)
-            if self._heading and is_evidence(one.key):
+            if self._heading and machines.is_evidence(one.key):
                 self._under.setdefault(self._heading, set()).add(one.key)
             self._said.setdefault(place, []).append(one)
             if one.status not in WEAK or place not in self._orders:
@@ -352,7 +330,7 @@ class Reader:
         if self._is_waiting:
             self._typed = _Typed("\n".join(self._more))
         self._end_output(is_last=True)
-        if not any(is_evidence(key) for _, key in self._said):
+        if not any(machines.is_evidence(key) for _, key in self._said):
             self._said, self._gone = self._gone | self._said, {}
         strangers = self._segments.strangers
         if strangers.lines:
@@ -361,13 +339,14 @@ class Reader:
         recording.complete = False
         logs = [part.text for (_, key), parts in self._said.items() if key == "run dmesg" for part in parts]
         by_name = {short_name(name): name for text in logs for name in shapes.log_hosts(text)}
-        must_be_one(list(by_name.values()))
-        must_be_one(alike(self._under))
-        must_be_one(list(self._bmcs))
+        machines.must_be_one(list(by_name.values()))
+        machines.must_be_one(margins.alike(self._under))
+        machines.must_be_one(list(self._bmcs))
         unknown = {typed_key(text) for text in self._strange}
-        main = judged([place for place in self._said if place[1] not in unknown], self._at.names) or most(self._said)
+        known = [place for place in self._said if place[1] not in unknown]
+        main = machines.judged(known, self._at.names) or machines.most(self._said)
         for (where, key), parts in self._said.items():
-            answer = joined(key_of(where, main, key), parts)
+            answer = joined(machines.key_of(where, main, key), parts)
             answer.order = self._orders[where, key]
             recording.answers.setdefault(answer.key, answer)
         self._lend(recording, main)
@@ -400,9 +379,9 @@ class Reader:
     def _lend(self, recording: Recording, main: Where) -> None:
         """What a container on this host said of what it shares with it, where the host itself said nothing: a part."""
         for (where, key), parts in self._said.items():
-            is_here = where.container.startswith(HERE_TOO) and not main.container and is_one(where.name, main.name)
+            is_here = where.container.startswith(machines.HERE_TOO) and is_one(where.name, main.name)
             told = [part for part in parts if part.status in ("ok", "truncated")]
-            if is_here and told and is_shared(key) and key not in recording.answers:
+            if is_here and not main.container and told and is_shared(key) and key not in recording.answers:
                 answer = joined(key, told)
                 recording.answers[key] = Answer(key, "truncated", answer.data, why=f"said in {where.container}")
                 recording.answers[key].order = self._orders[where, key]

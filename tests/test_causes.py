@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+import mlopsdoc.facts as facts_package
 from mlopsdoc import Finding, catalog, critical, unknown, warning
 from mlopsdoc.causes import NARROW, fold
 from mlopsdoc.model import Result, Status
@@ -82,3 +84,13 @@ def test_findings_explain_each_other_by_what_they_say(cause: Result, effect: Res
 def test_the_table_names_checks_that_are_there_and_say_that_they_explain_each_other() -> None:
     for cause, effect in NARROW:
         assert effect in CHECKS[cause].explains or cause in CHECKS[effect].explained_by, (cause, effect)
+
+
+def test_the_table_names_codes_that_its_checks_give() -> None:
+    facts = "".join(path.read_text() for path in Path(facts_package.__path__[0]).glob("*.py"))
+    for pair, codes in NARROW.items():
+        for check, starts in zip(pair, codes):
+            source = Path(CHECKS[check].path).read_text() + facts
+            for start in starts:
+                stem = start.rstrip("0123456789")
+                assert not stem or f'"{stem}' in source, (check, start)

@@ -7,6 +7,7 @@ from mlopsdoc.facts import driver_words as said
 from mlopsdoc.facts.driver import Driver
 from mlopsdoc.facts.driver_files import DriverFiles
 from mlopsdoc.facts.driver_versions import branch_of, is_same, may_be, numbers
+from mlopsdoc.facts.gpus import Gpus
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.nvml import LIBRARY_NOT_FOUND, MISMATCH, XID, in_words
 from mlopsdoc.facts.quantities import day
@@ -36,20 +37,27 @@ INSTALL = "install the same version of both, then reload the modules or reboot: 
         "nvlink_links",
     ),
 )
-def driver_stack(driver: Driver, files: DriverFiles | None, machine: Machine) -> Iterator[Finding]:
+def driver_stack(driver: Driver, files: DriverFiles | None, machine: Machine, gpus: Gpus | None) -> Iterator[Finding]:
     """The kernel module of NVIDIA refuses a library of any other version, so an update that only half arrived ends
     in "Driver/library version mismatch": what runs goes on, what starts fails.
 
     The version of the loaded module, of the module on disk, of libnvidia-ml and of libcuda have to be the same (the
-    README of the driver), and DKMS has to have built the module for the kernel that starts next. A branch past its end
-    gets a note, no alarm.
+    README of the driver), and DKMS has to have built the module for the kernel that starts next. libnvidia-ml without
+    libcuda beside it is a warning (GPUd looks for both), on boards with screens a note. A branch past its end gets a
+    note, no alarm.
     """
     if not driver.loaded and driver.code != 0 and not driver.words:
         if machine.is_portable:
             raise NothingHere("the nvidia module is not loaded: a laptop switches its GPU off")
         if driver.in_container:
             raise NothingHere("no GPU is given to this container")
-    trouble = [*_module(driver, files, machine.is_root), *_next_boot(driver, files), *_next_kernel(driver, files)]
+    is_desktop = machine.is_portable or driver.is_consumer or any(gpu.has_display for gpu in gpus or ())
+    trouble = [
+        *_module(driver, files, machine.is_root),
+        *_libcuda(driver, is_desktop),
+        *_next_boot(driver, files),
+        *_next_kernel(driver, files),
+    ]
     is_told = driver.code in (None, 0, LIBRARY_NOT_FOUND) or (driver.loaded and driver.nvml)
     if not is_told and not any(found.status.is_trouble for found in trouble):
         words = f"NVML does not start: {in_words(driver.code or 0)}; whether the versions fit is not known"
@@ -97,6 +105,17 @@ def _module(driver: Driver, files: DriverFiles | None, is_root: bool) -> Iterato
         )
         fix = "install the libraries of the same version, if programs are to run here outside of containers"
         yield _of(unknown, "no_library", what, fix)
+
+
+def _libcuda(driver: Driver, is_desktop: bool) -> Iterator[Finding]:
+    if driver.is_without_libcuda and driver.loaded:
+        what = (
+            f"libnvidia-ml {driver.nvml.version} is installed and libcuda.so.1 is not: nvidia-smi works, and no CUDA "
+            "program starts, nor one in a container, which is given the library of its host"
+        )
+        advice = "install the package that has libcuda, of the same version (libnvidia-compute-580, on RHEL "
+        advice += "nvidia-driver-cuda-libs), then sudo ldconfig; jobs that run go on: steps in the runbook"
+        yield _of(ok if is_desktop else warning, "no_libcuda", what, advice, driver.nvml.line)
 
 
 def _devices(driver: Driver, is_root: bool) -> Finding:

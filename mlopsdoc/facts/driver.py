@@ -41,11 +41,11 @@ class Driver(Fact, frozen=True):
     """The parts of the driver, each as far as it could be seen.
 
     is_unloaded: it is known that no module is loaded. on_disk: what the running kernel would load;
-    is_missing_on_disk: there is none. nvml: the library that NVML programs load; libcuda: beside it. code: what
-    initialising NVML returned, 0 when it works, None where nobody tried. cuda: the newest CUDA by what NVML says,
-    ``13.0``. is_consumer: nvidia-smi shows a GeForce. built_in_container: the driver came with a container (GPU
-    Operator), in whose root its libraries are. reboot: the packages that want a restart. words: what other programs
-    say of it. now: as host.now().
+    is_missing_on_disk: there is none. nvml: the library that NVML programs load; libcuda: beside it;
+    is_without_libcuda: libnvidia-ml lies in one of FOLDERS, and libcuda in none. code: what initialising NVML returned,
+    0 when it works, None where nobody tried. cuda: the newest CUDA by what NVML says, ``13.0``. is_consumer: nvidia-smi
+    shows a GeForce. built_in_container: the driver came with a container (GPU Operator), in whose root its libraries
+    are. reboot: the packages that want a restart. words: what other programs say of it. now: as host.now().
 
     The sign: a PCI display device of vendor 10de that is not given to a virtual machine, /proc/driver/nvidia/version,
     or any output of nvidia-smi, or words of others about it. The driver of WSL is that of Windows.
@@ -58,6 +58,7 @@ class Driver(Fact, frozen=True):
     is_missing_on_disk: bool
     nvml: Part
     libcuda: Part
+    is_without_libcuda: bool
     code: int | None
     cuda: Part
     is_consumer: bool
@@ -98,12 +99,14 @@ class Driver(Fact, frozen=True):
         on_disk, missing = _on_disk(host, machine.kernel) if near else (Part(), False)
         below = OPERATOR if operator else ""
         linked, libcuda = (Part() if in_container else _library(host, below, name) for name in LIBRARIES)
+        without = linked and not libcuda and all(_is_absent(host, f"{below}{folder}") for folder in FOLDERS)
         if code == 0 or may_be(library.version, linked.version):
             library = linked or library  # what is loaded from now on: a program that runs keeps the one it has
         found = cls(
             loaded=loaded or driver, is_open=is_open, is_unloaded=host.read(LOADED_SYS).status == "absent",
             on_disk=on_disk, is_missing_on_disk=missing,
-            nvml=library or linked, libcuda=libcuda, code=code, cuda=cuda, is_consumer="GeForce" in printed,
+            nvml=library or linked, libcuda=libcuda, is_without_libcuda=bool(without),
+            code=code, cuda=cuda, is_consumer="GeForce" in printed,
             in_container=in_container, built_in_container=operator, reboot=_reboot(host) if near else (),
             words=words, kernel=machine.kernel, now=host.now(),
         )  # fmt: skip
@@ -204,6 +207,10 @@ def _library(host: Host, below: str, name: str) -> Part:
                 return Part(version, Line(answer.key, f"{path} -> {target}"))
             path = below + target if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
     return Part()
+
+
+def _is_absent(host: Host, folder: str) -> bool:
+    return host.link(f"{folder}/{LIBRARIES[1]}").status == "absent"
 
 
 def _printed(host: Host, *form: str) -> str:

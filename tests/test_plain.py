@@ -108,6 +108,7 @@ def test_every_letter_has_its_help_and_what_a_screen_has_is_here() -> None:
 def test_the_demo_is_a_source_and_a_pipe_is_enough(tmp_path: Path) -> None:
     ended = conversation(tmp_path, "1", "q", source="demo")
     assert ended.code == 0 and ended.out.startswith("gpu-17: ") and "The GPU has reached" in ended.out
+    assert mlopsdoc("--plain", "demo", place=tmp_path, stdin=b"1\nq\n").out == ended.out
 
 
 def test_an_ascii_console_gets_ascii(tmp_path: Path) -> None:

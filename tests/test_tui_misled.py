@@ -205,3 +205,27 @@ def test_a_runbook_that_its_finding_takes_with_it_leaves_no_empty_screen(tmp_pat
             wire.Made(before),
             at=size,
         )
+
+
+def test_a_snapshot_that_is_being_made_is_not_lost_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    came = asyncio.Event()
+
+    async def slow(*_: object) -> tuple[int, str, str]:
+        await came.wait()
+        return 0, "gpu-17.tar.gz\n", "86 answers"
+
+    async def story(stage: Stage) -> None:
+        monkeypatch.setattr(asides, "output", slow)
+        await stage.sees("LIVE")
+        await stage.press("s", "s")
+        await stage.sees("snapshot is still on its way")
+        await stage.press("q")
+        await stage.sees("Quit without it? y/N")
+        await stage.press("enter")
+        came.set()
+        await stage.sees(f"saved {os.path.abspath('gpu-17.tar.gz')}; 86 answers")
+        await stage.press("q")
+        assert stage.app.return_code == 0
+
+    made = report(result("disks", "storage"))
+    play(story, plan_of(made, live=True), wire.Made(made), at=(160, 48))

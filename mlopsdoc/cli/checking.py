@@ -77,9 +77,9 @@ def _recalled() -> tuple[Report, float] | None:
     return found
 
 
-def demo(_: argparse.Namespace) -> int:
+def demo(arguments: argparse.Namespace) -> int:
     """Open the screen on a recorded bad night that comes with mlopsdoc; without a terminal, print its report."""
-    return bare(parse(["--from", shipped("snapshots") + "/bad_night"]))
+    return bare(parse([*["--plain"] * arguments.plain, "--from", shipped("snapshots") + "/bad_night"]))
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from mlopsdoc.tui.exporting import exported
 from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.frame import PANES, Frame
 from mlopsdoc.tui.messages import DryRun, Notice, StepDone
+from mlopsdoc.tui.stepping import YES
 from mlopsdoc.tui.wire import Again, Order, Pause, Touch
 
 BUG = 70
@@ -165,6 +166,9 @@ class Doctor(Frame):
             may_stay = self.step.goes_on
             leave = "l: leave it running and quit." if may_stay else "To leave it running is not possible."
             self.footer.ask(f"A step is running. s: stop it and quit. {leave} Enter: stay.", self._quit_if)
+        elif self._is_on_its_way("snapshot"):
+            question = "A snapshot is being made. Quit without it? y/N"
+            self.footer.ask(question, lambda typed: self.exit(0) if typed in YES else None)
         else:
             self.exit(0)
 
@@ -255,11 +259,14 @@ class Doctor(Frame):
             self._aside(words)
 
     def _aside(self, words: list[str]) -> None:
-        if any(worker.group == words[0] and not worker.is_finished for worker in self.workers):
+        if self._is_on_its_way(words[0]):
             self.tell(f"{words[0]} is still on its way")
             return
         self.tell(f"{' '.join(words)}: on its way")
         self.run_worker(self._run_aside(words), group=words[0], exit_on_error=False)
+
+    def _is_on_its_way(self, verb: str) -> bool:
+        return any(worker.group == verb and not worker.is_finished for worker in self.workers)
 
     async def _run_aside(self, words: list[str]) -> None:
         sources = self.board.report.sources if self.board.report and not self.board.plan.live else []

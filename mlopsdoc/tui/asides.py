@@ -61,8 +61,10 @@ async def output(argv: Sequence[str], width: int) -> tuple[int, str, str]:
     try:
         out, err = await asyncio.wait_for(process.communicate(), LONGEST_S)
     except asyncio.TimeoutError:
-        process.kill()
         return 1, "", f"it took more than {LONGEST_S:.0f} s"
+    finally:  # also where the screen is left
+        if process.returncode is None:
+            process.kill()
     said = clean(err.decode("utf-8", "replace")).strip().split("\n")
     return process.returncode or 0, clean(out[:MAX_BYTES].decode("utf-8", "replace")), said[-1]
 

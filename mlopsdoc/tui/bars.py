@@ -76,8 +76,8 @@ def _counts(board: Board, room: int) -> list[Span]:
     muted: list[Span] = [(f"{board.muted()} muted", "dim")] if board.muted() else []
     found = [(status, count) for status, count in board.counts().items() if count and status is not Status.SKIPPED]
     counts = muted + [(f"{count} {status.value}", status.value) for status, count in found]
-    if _size([_OF, *counts]) + 4 <= room and found:  # of several findings of a check the worst counts
-        return [_OF, *counts]
+    if _size([_OF, *counts]) + 4 <= room and found:  # muted are findings
+        return [*muted, _OF, *counts[len(muted) :]]
     if _size(counts) + 4 <= room:
         return counts
     return [(f"{GLYPHS[status]}{count}", status.value) for status, count in found] + muted

@@ -224,7 +224,7 @@ def load(path: str) -> Runbook:
 def doctor_page(board: Board, width: int) -> list[Line]:
     """What could not be judged and why, what there is nothing of, and which terminal this is."""
     parts: list[list[Line]] = []
-    for status, title in ((Status.UNKNOWN, "Not seen"), (Status.SKIPPED, "Not here")):
+    for status, title in ((Status.UNKNOWN, "Not seen, or not all of it"), (Status.SKIPPED, "Not here")):
         alike: dict[tuple[str, str], list[str]] = {}
         for result in board.results.values():
             for why in _reasons(result, status):

@@ -298,7 +298,7 @@ def _lost_in(text: str) -> Iterator[Row]:
             rest = line[start + len(_HANDLE) :]
             words = [word.strip(":") for word in rest.split()[:2]]
             row = Row(number, pci=next((pci for pci in map(slot, words) if pci), ""))
-            row.index = int(words[0]) if words and words[0].isdecimal() and len(words[0]) < 5 else None
+            row.index = small(words[0]) if words else None
             row.errors["handle"] = _refusal(rest.rpartition(": ")[2]) or nvml.UNKNOWN
             yield row
 
@@ -355,6 +355,11 @@ def _is_same(one: Row, other: Row) -> bool:
     if one.uuid and other.uuid:
         return one.uuid == other.uuid
     return one.index is not None and one.index == other.index
+
+
+def small(text: str) -> int | None:
+    """An index or a count of GPUs; None where it is none."""
+    return int(text) if text.isdecimal() and len(text) < 5 else None
 
 
 def no_devices() -> CannotSee:

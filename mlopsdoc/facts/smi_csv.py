@@ -9,7 +9,7 @@ With ``nounits`` the units are missing, in the header too.
 from __future__ import annotations
 
 from mlopsdoc.clean import one_line
-from mlopsdoc.facts.smi import Printed, Row, slot
+from mlopsdoc.facts.smi import Printed, Row, slot, small
 from mlopsdoc.facts.smi_labels import FIELDS
 
 IDENTITY = ("index", "uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id")
@@ -76,7 +76,7 @@ def _row(number: int, fields: list[str], cells: list[str]) -> Row:
     row = Row(number)
     for field, cell in zip(fields, cells):
         if field == "index":
-            row.index = int(cell) if cell.isdecimal() and len(cell) < 5 else None
+            row.index = small(cell)
         elif field in ("uuid", "gpu_uuid") and cell.startswith("GPU-"):
             row.uuid = one_line(cell, 80)
         elif field in ("pci.bus_id", "gpu_bus_id"):

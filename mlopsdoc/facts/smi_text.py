@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlopsdoc.clean import one_line
-from mlopsdoc.facts.smi import REASONS, Printed, Row, read_value, slot
+from mlopsdoc.facts.smi import REASONS, Printed, Row, read_value, slot, small
 from mlopsdoc.facts.smi_labels import COUNTER_LABELS, LABELS
 
 _REASONS = ("clocks throttle reasons", "clocks event reasons")
@@ -106,7 +106,7 @@ class _Reader:
         elif label in ("driver version", "kmd version"):
             self.driver = one_line(value.split(" ")[0], 40)
         elif label == "attached gpus":
-            self.attached = int(value) if value.isdecimal() and len(value) < 5 else 0
+            self.attached = small(value) or 0
         else:
             return False
         return True

@@ -21,7 +21,7 @@ from typing import Any
 
 from mlopsdoc import CannotSee
 from mlopsdoc.clean import one_line
-from mlopsdoc.facts.smi import MAX_GPUS, Printed, Row, read_value, slot
+from mlopsdoc.facts.smi import MAX_GPUS, Printed, Row, read_value, slot, small
 from mlopsdoc.facts.smi_labels import COUNTER_TAGS, TAGS
 
 _COUNTER = "clocks_event_reasons_counters_"
@@ -43,8 +43,7 @@ def parse(text: str, whole: bool) -> Printed:
     for chunk in chunks:
         rows.append(_row(line, chunk.partition("</gpu>")[0]))
         line += chunk.count("\n")
-    said = _between(head, "attached_gpus")
-    attached = max(int(said) if said.isdecimal() and len(said) < 5 else 0, min(text.count("</gpu>"), MAX_GPUS))
+    attached = max(small(_between(head, "attached_gpus")) or 0, min(text.count("</gpu>"), MAX_GPUS))
     if attached == len(rows):
         for index, row in enumerate(rows):
             row.index = index

@@ -230,7 +230,7 @@ def braces(word: str) -> list[str]:
 
 
 def listed(words: tuple[str, ...], lines: Sequence[str], folder: str) -> list[Said]:
-    """Links, and what is not there, of ``ls -l``; NUMA nodes of ``ls -d``; raises NotTold where there is neither."""
+    """Links, and what is not there, of ``ls -l``; NUMA nodes of ``ls -d``."""
     lines, found = split_errors(lines, folder)
     operands = [word for word in words[1:] if not word.startswith("-")]
     top = operands[0] if len(operands) == 1 else ""
@@ -243,16 +243,14 @@ def listed(words: tuple[str, ...], lines: Sequence[str], folder: str) -> list[Sa
         nodes = sorted(int(m[1]) for line in lines if (m := re.search(r"/node([0-9]{1,4})/?\s*$", line)))
         if nodes:
             found.append(Said(read_key("/sys/devices/system/node/online"), "ok", ",".join(map(str, nodes)) + "\n"))
-    if not found:
-        raise NotTold
     return found
 
 
 def linked(words: tuple[str, ...], lines: Sequence[str], folder: str) -> list[Said]:
-    """Where a link points, of ``readlink PATH``; raises NotTold."""
+    """Where a link points, of ``readlink PATH``; nothing where it does not tell whose line is whose."""
     lines, found = split_errors(lines, folder)
     operands = [path for word in words[1:] if not word.startswith("-") for path in braces(word)]
     paths = [absolute(path, folder) for path in operands]
     if len(paths) != len(lines) or not all(paths):
-        raise NotTold
+        return []
     return found + [Said(link_key(path), "ok", line) for path, line in zip(paths, lines)]

@@ -15,7 +15,7 @@ from mlopsdoc.hosts.pasted.files import NotTold, Said
 from mlopsdoc.hosts.pasted.places import MANY_HOSTS, place
 from mlopsdoc.hosts.pasted.prompts import Pipeline, joints, pipelines
 from mlopsdoc.hosts.pasted.refusals import refusal
-from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, said_of, segmented
+from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, said_of, segmented, text_of
 from mlopsdoc.hosts.pasted.whole import is_whole
 from mlopsdoc.patterns import compiled
 
@@ -56,7 +56,7 @@ def hear(command: str, output: Buffer, folder: str, *, is_cut: bool) -> Heard:
     if reaches_others(command, parts):
         asked = canonical(parts[0][0].words) if len(parts) == 1 else None
         jobs = [said for said in segmented(lines) if said.key == "run job"]
-        return Heard([Said(typed_key(command), "truncated", _text(lines)), *jobs], None, asked is not None)
+        return Heard([Said(typed_key(command), "truncated", text_of(lines)), *jobs], None, asked is not None)
     if command.lstrip().startswith("for "):
         return _loop(command, lines)
     if any(_is_reboot(place(part[0].words).words) for part in parts):
@@ -136,12 +136,8 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
     if argv[0] in files.READERS and argv[1:]:
         return _files(argv, lines, folder, is_part or argv[0] in PAGERS)
     if argv[0] in ("ls", "readlink"):
-        try:
-            read = files.listed if argv[0] == "ls" else files.linked
-            found = read(argv, lines, folder)
-        except NotTold:
-            found = []
-        return Heard([*found, Said("run " + words(argv), "truncated" if is_part else "ok", _text(lines))])
+        found = (files.listed if argv[0] == "ls" else files.linked)(argv, lines, folder)
+        return Heard([*found, Said("run " + words(argv), "truncated" if is_part else "ok", text_of(lines))])
     if asked is None:
         return Heard([], lines, _explains_itself(lines))
     if _is_anothers(asked, lines):
@@ -161,10 +157,6 @@ def _is_anothers(asked: Canonical, lines: Sequence[str]) -> bool:
         return False
     tool = " ".join(asked.key.split()[:2])
     return not any(s.key.startswith(tool) for line in lines if (s := shapes.start_of(line)) is not None)
-
-
-def _text(lines: Sequence[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
 
 
 def _explains_itself(lines: Sequence[str]) -> bool:
@@ -188,7 +180,7 @@ def _refused(
     if why == "denied":
         return [Said(key, "denied", why=first)]
     own, logs = _without_logs(lines)
-    return [Said(key, "failed", _text(own), first), *logs]
+    return [Said(key, "failed", text_of(own), first), *logs]
 
 
 # What a filter leaves of its input, by its name: the options it may have, and whether lines are missing afterwards.
@@ -314,17 +306,17 @@ def _distributed(asked: Canonical, lines: Sequence[str], is_part: bool) -> Itera
     yield from _parts(segmented(foreign)) if is_part or asked.is_part else segmented(foreign)
     jobs = [line for line in own.lines if (start := shapes.start_of(line)) is not None and start.key == "run job"]
     if jobs and not is_log(asked.key):
-        yield Said("run job", "truncated", _text(jobs))
+        yield Said("run job", "truncated", text_of(jobs))
 
 
 def _journal(asked: Canonical, lines: Sequence[str], is_part: bool) -> Iterator[Said]:
     """The journal; what is the kernel's in it is also a part of what dmesg says, unless it is of another boot."""
-    text = _text(lines)
+    text = text_of(lines)
     yield Said(asked.key, "truncated" if is_part or asked.is_part else "ok", text)
     if asked.key == "run journalctl":
         kernel = [line for line in lines if (s := shapes.start_of(line)) is not None and s.key == "run dmesg"]
         if kernel:
-            yield Said("run dmesg", "truncated", _text(kernel))
+            yield Said("run dmesg", "truncated", text_of(kernel))
 
 
 # ---- several commands

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from mlopsdoc.hosts.base import read_key
@@ -42,7 +42,12 @@ class Buffer:
 
     @property
     def text(self) -> str:
-        return "".join(f"{line}\n" for line in self.lines)
+        return text_of(self.lines)
+
+
+def text_of(lines: Iterable[str]) -> str:
+    """The lines as a text that ends with the last of them."""
+    return "".join(f"{line}\n" for line in lines)
 
 
 def is_log(key: str) -> bool:

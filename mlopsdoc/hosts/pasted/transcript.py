@@ -29,7 +29,7 @@ from mlopsdoc.hosts.pasted.margins import Margin
 from mlopsdoc.hosts.pasted.outputs import typed_key
 from mlopsdoc.hosts.pasted.places import bmc_of, is_shared, place
 from mlopsdoc.hosts.pasted.prompts import MAX_COMMAND, Prompt, is_remark, is_unfinished, pipelines, prompt_of
-from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, segmented
+from mlopsdoc.hosts.pasted.segments import Buffer, Segments, is_log, segmented, text_of
 from mlopsdoc.hosts.pasted.whole import is_ended
 from mlopsdoc.hosts.recorder import Recording
 from mlopsdoc.hosts.refusals import EMPTY, TOO_LARGE_TEXT, UNKNOWN_TEXT, OverLimit, Refused
@@ -294,7 +294,7 @@ class Reader:
                 said = said._replace(status="truncated", is_anew=True)
             self._keep(said)
         if heard.left is not None:
-            self._keep(Said(typed_key(command), "truncated", "".join(f"{line}\n" for line in heard.left)))
+            self._keep(Said(typed_key(command), "truncated", text_of(heard.left)))
             for said in segmented(heard.left):  # output that its command does not explain is read for what it is
                 self._keep(said)
         if not heard.is_silent and not heard.is_known:

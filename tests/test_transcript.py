@@ -1103,7 +1103,7 @@ def test_a_pipe_that_nobody_writes_into(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_folder_that_is_no_evidence_is_not_walked(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "file").write_text("x")
-    with pytest.raises(BadSource, match="no form of evidence"):
+    with pytest.raises(BadSource, match="not what a collector makes"):
         recording(str(tmp_path))
 
 
@@ -1233,10 +1233,12 @@ RULE = "-" * 15
         f"{RULE}\ndgx8\n{RULE}\n{DEGRADED}{RULE}\ndgx[9-12] (4)\n{RULE}\n{MDSTAT}",
         f"-{RULE}\ndgx8\n-{RULE}\n{DEGRADED}-{RULE}\ndgx9\n-{RULE}\n{MDSTAT}",
         f"{RULE}\ndgx8,login1\n{RULE}\n{MDSTAT}",
+        f"[1] 11:00:09 [SUCCESS] dgx-8\n{DEGRADED}[2] 11:00:10 [SUCCESS] dgx-9\n{MDSTAT}",
+        f"**dgx-8**\n```\n{DEGRADED}```\n**dgx-9**\n```\n{MDSTAT}```\n",
         "2026-11-16T11:00:09+01:00 dgx-8 kernel: NVRM: Xid\n2026-11-16T11:00:10+01:00 dgx-9.ops kernel: NVRM: Xid\n",
         "$ grep -h Xid /srv/*.log\nNov 16 11:00:09 dgx-8 kernel: NVRM: Xid\nNov 16 11:00:10 dgx-9 kernel: NVRM: Xid\n",
     ],
-    ids=["clush -b", "dshbak -c", "a set", "log server", "grep -h"],
+    ids=["clush -b", "dshbak -c", "a set", "pssh", "markdown", "log server", "grep -h"],
 )
 def test_outputs_and_logs_of_several_hosts_are_refused(text: str) -> None:
     with pytest.raises(Differ, match=r"dgx-?(?:8|9) and (?:dgx-?(?:9|12)|login1)"):
@@ -1264,6 +1266,39 @@ def test_what_containers_write_has_a_margin(lead: str, count: int) -> None:
 def test_rules_that_head_no_host_are_remarks() -> None:
     for title in ("mdstat", "Results", "md 0"):
         assert said(f"{RULE}\n{title}\n{RULE}\n{MDSTAT}")["read /proc/mdstat"] == ("ok", MDSTAT)
+
+
+@pytest.mark.parametrize("name", ["nvme0", "mlx5_0", "gpu1"])
+def test_headings_that_name_devices_are_no_hosts(name: str) -> None:
+    other = name[:-1] + "7"
+    text = f"**{name}**\n$ cat /proc/mdstat\n{DEGRADED}**{other}**\n$ cat /proc/mdstat\n{MDSTAT}"
+    assert said(text)["read /proc/mdstat"] == ("ok", MDSTAT)
+
+
+def test_outputs_that_differ_are_said_to() -> None:
+    differ = "there are several outputs of zpool status that differ: the last of each counts"
+    worse = POOL.replace("ONLINE", "DEGRADED")
+    for text in (f"Host: frodo\n{worse}Host: sam\n{POOL}", f"$ zpool status\n{worse}$ zpool status\n{POOL}$ \n"):
+        assert differ in transcript.parse(text).notes
+    for text in (
+        f"{POOL}{POOL.replace('lake', 'pond')}",
+        f"{POOL}{POOL}",
+        f"$ dmesg\n{KERNEL}$ dmesg\n{KERNEL[:60]}\n",
+    ):
+        assert not any("differ" in note for note in transcript.parse(text).notes)
+
+
+@pytest.mark.parametrize("before", ["", "hi all, look: "])
+def test_a_fence_may_stand_in_a_line(before: str) -> None:
+    pool = ("truncated", POOL)
+    assert said(f"{before}```{POOL.rstrip()}```\n")["run zpool status"] == pool
+    assert said(f"{before}```root@gpu-9:~# zpool status\n{POOL.rstrip()}```\n")["run zpool status"] == pool
+
+
+def test_a_greeting_is_no_list_of_packages() -> None:
+    assert "run dpkg -l" not in keys("hi all, this host is slow\nhi again, it says nothing\n")
+    row = "hi  nvidia-driver-580  580.95.05-0ubuntu1  amd64  NVIDIA driver\n"
+    assert said(row)["run dpkg -l"] == ("truncated", row)
 
 
 def test_each_table_has_the_date_above_its_border() -> None:

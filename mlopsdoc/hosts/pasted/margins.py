@@ -19,14 +19,16 @@ _STAMP = (
 )
 _NUMBER = r" {0,7}([0-9]{1,6})(?:\t|: ?| ?\| ?|\. |  |$)"
 
-# What tools that ask many hosts put above what each said: ansible, and people, who head other things too.
+# What tools that ask many hosts put above what each said: ansible, pssh, and people, who head other things too.
 _ANSIBLE = r"([\w.,\[\]-]{1,64}) \| (?:(?:CHANGED|SUCCESS|FAILED)!?(?: \| rc=[0-9]+)? (?:>>|=>)|UNREACHABLE!? =>)"
+_PSSH = r"\[[0-9]{1,5}\] [0-9:]{8} \[(?:SUCCESS|FAILURE)\] ([\w.-]{1,64})"
 _HEADING = (
-    r"(?:(?:={2,}|-{3,}|#{2,}|\*{3,}|>{3,}|# ?(?=[a-z]+-)) ?|# ?(?:on|host|node|server)[: ] ?)"
+    r"(?:(?:={2,}|-{3,}|#{2,}|\*{2,}|>{3,}|# ?(?=[a-z]+-)) ?|# ?(?:on|host|node|server)[: ] ?)"
     r"([A-Za-z][\w.-]{0,60}[0-9][\w.-]{0,20}):?(?: ?[=#*<-]{2,})?\s*$"
 )
 _NO_HOST = (
-    r"(?:step|run|test|part|before|after|try|take|phase|sample|day|attempt|case|log|boot|section|gpu|node|cpu)s?_?"
+    r"(?:step|run|test|part|before|after|try|take|phase|sample|day|attempt|case|log|boot|section|gpu|node|cpu"
+    r"|nvme|sd|md|eth|ib|mlx[0-9]_|pool|disk|psu|dimm|slot)s?_?"
 )
 # clush -b and dshbak -c: between two rules of 15 or 16, one host or several that said the same.
 _RULE = r"-{15,16}$"
@@ -84,6 +86,14 @@ def is_fence(line: str) -> bool:
     return line.lstrip(" \t")[:1] in tuple("`~{<[") and compiled(_FENCE).match(line) is not None
 
 
+def unfenced(line: str) -> str:
+    """A line without the fence that a chat has left in it: ``look: ```$ zpool status``."""
+    if "```" not in line or is_fence(line):
+        return line
+    before, _, after = line.partition("```")
+    return after if _is_known(after) else line if after.strip() else before
+
+
 def script_time(line: str) -> str:
     """When a session of script(1) was: ``Script started on 2026-11-16 11:00:09+00:00 [TERM=...]``; else nothing."""
     match = compiled(_SCRIPT).match(line) if line.startswith("Script ") else None
@@ -94,7 +104,8 @@ def heading_of(line: str) -> tuple[str, bool]:
     """The host whose output follows, and whether that is sure: ``gpu-8 | CHANGED | rc=0 >>``; ``=== gpu-8 ===``."""
     if len(line) > 200 or line[:1].isspace():
         return "", False
-    if " | " in line and (match := compiled(_ANSIBLE).match(line)):
+    form = _ANSIBLE if " | " in line else _PSSH
+    if (" | " in line or line.startswith("[")) and (match := compiled(form).match(line)):
         return str(match[1]), True
     match = compiled(_HEADING).match(line) if line[:1] in tuple("=-#*>") else None
     return (match[1] if match else ""), False

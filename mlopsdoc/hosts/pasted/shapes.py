@@ -140,7 +140,7 @@ SHAPES: tuple[Shape, ...] = (
           r"\s{2,}\S"),
     Shape("run dcgmi", r"\|\s*(?:-> |Overall Health|Diagnostic |GPU ID )|\+-+\[? ?Deployment", r"[|+]"),
     Shape("run dkms status", r"nvidia[\w-]*[/,] ?[0-9.]+.{0,80}: (?:installed|built|added)", _NO),
-    Shape("run dpkg -l", r"(?:ii|rc|hi|iF|iU) {1,3}\S+ +\S|Desired=Unknown/Install", r"[|+/]"),
+    Shape("run dpkg -l", r"(?:ii|rc|hi|iF|iU) {1,3}[a-z0-9][a-z0-9.+:-]+ +[0-9]|Desired=Unknown/Install", r"[|+/]"),
     Shape("run lsmod", r"Module +Size +Used by", r"\w+ +[0-9]+ +[0-9]+"),
     Shape("run systemctl status {}", r"[●○\u00d7*] (?P<what>[\w.@:-]{1,120}\.(?:service|timer|mount|socket|target))"
           r"(?: |$)",

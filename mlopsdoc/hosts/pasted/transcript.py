@@ -122,7 +122,7 @@ def _shown(chunks: Iterator[str], margin: Margin, reader: Reader) -> Iterator[st
             else:
                 end = chunk.find("\n", at) + 1 or len(chunk)
                 line = margins.shown(chunk[at:end].rstrip("\r\n"))
-                yield margin.strip(line) if margin.strip else line
+                yield margins.unfenced(margin.strip(line) if margin.strip else line)
             at = end
 
 
@@ -163,6 +163,7 @@ class Reader:
         self._date = NEVER
         self._seen = 0
         self._strange: list[str] = []
+        self._differing: list[str] = []  # answers of which an earlier one said something else
 
     # ---- lines
 
@@ -349,6 +350,7 @@ class Reader:
             answer = joined(machines.key_of(where, main, key), parts)
             answer.order = self._orders[where, key]
             recording.answers.setdefault(answer.key, answer)
+            self._differing += [answer.key] if where == main and _has_more(parts, answer) else []
         self._lend(recording, main)
         self._tell_host(recording, main, next(iter(by_name.values()), ""))
         self._note(recording)
@@ -417,6 +419,9 @@ class Reader:
             recording.notes.append(
                 f"more than {MAX_LINES} lines or {MAX_COMMANDS} commands: only logs were looked for in the rest"
             )
+        if self._differing:
+            some = ", ".join(key.partition(" ")[2] for key in self._differing[:5])
+            recording.notes.append(f"there are several outputs of {some} that differ: the last of each counts")
         if self._gone:
             recording.notes.append("what was said before the reboot is not judged")
         recording.understood = (self._seen - len(self._strange), self._seen)
@@ -430,6 +435,13 @@ class Reader:
             recording.notes.append(f"{strangers} lines that stand below no command are nothing that mlopsdoc knows")
         unknown = {"run text", *(typed_key(text) for text in self._strange)}
         recording.is_known = any(key not in unknown for _, key in self._said)
+
+
+def _has_more(parts: list[Said], answer: Answer) -> bool:
+    """Whether an output is not in the answer that is made of all of them, or another one that begins so is."""
+    told = {part.text.strip() for part in parts if part.status in ("ok", "truncated") and not is_log(answer.key)}
+    begun = {text.partition("\n")[0] for text in told}
+    return len(begun) < len(told) or any(text.encode("utf-8", "surrogateescape") not in answer.data for text in told)
 
 
 def _says_cut(remark: str) -> bool:

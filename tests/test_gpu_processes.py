@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,23 @@ def test_of_a_real_process_and_of_a_real_zombie() -> None:
 )
 def test_the_service_of_a_process(cgroup: str, service: str) -> None:
     assert service_of(cgroup) == service
+
+
+@pytest.mark.parametrize(
+    ("state", "cgroup", "shown"),
+    [
+        ("FROZEN", "4:memory:/docker/ab\n7:freezer:/docker/ab\n", True),
+        ("FREEZING", "7:freezer:/docker/ab\n", True),
+        ("THAWED", "7:freezer:/docker/ab\n", False),
+        ("FROZEN", "0::/docker/ab\n", False),
+        ("FROZEN", "7:freezer:/docker/other\n", False),
+        ("FROZEN", "7:freezer\n", False),
+    ],
+)
+def test_a_paused_container_of_cgroup_v1_is_told_from_one_that_hangs(
+    tmp_path: Path, state: str, cgroup: str, shown: bool
+) -> None:
+    folder = tmp_path / "sys/fs/cgroup/freezer/docker/ab"
+    folder.mkdir(parents=True)
+    (folder / "freezer.state").write_text(f"{state}\n")
+    assert processes.is_frozen(str(tmp_path), cgroup) == shown

@@ -61,6 +61,24 @@ def test_what_is_not_offered_is_a_code_and_stops_nothing(library: Path) -> None:
     assert {"margin_c", "reasons", "hw_thermal_ns", "memory_c", "pci"} <= set(gpu["errors"])
 
 
+def test_a_field_that_is_newer_than_the_driver_is_not_offered(library: Path) -> None:
+    said = ask(library, "- nvmlDeviceGetCount 1\n0 field/270 !2\n0 field/82 1 57\n0 field/83 !999\n")
+    (gpu,) = said["gpus"]
+    assert (gpu["errors"]["hw_thermal_ns"], gpu["values"]["memory_c"], gpu["errors"]["energy_mj"]) == (13, 57, 999)
+
+
+def test_pairs_of_gpus_are_asked_once(library: Path) -> None:
+    links = "".join(f"{n} nvmlDeviceGetNvLinkState/0 1\n" for n in (0, 1, 3))
+    said = ask(
+        library,
+        f"- nvmlDeviceGetCount 4\n{links}3 nvmlDeviceGetP2PStatus/0/2 5\n1 nvmlDeviceGetP2PStatus/0/2 0\n",
+        "links",
+    )
+    assert [gpu.get("p2p") for gpu in said["gpus"]] == [
+        [None, 0, None, 5], [0, None, None, None], None, [5, None, None, None],
+    ]  # fmt: skip
+
+
 def test_the_older_call_answers_where_the_newer_is_not_offered(library: Path) -> None:
     text = "- nvmlDeviceGetCount 1\n0 nvmlDeviceGetTemperature/0 71\n0 nvmlDeviceGetCurrentClocksThrottleReasons 64\n"
     assert ask(library, text)["gpus"][0]["values"] == {"temperature_c": 71, "reasons": 64}

@@ -71,6 +71,8 @@ class FabricManager(Fact, frozen=True):
             raise nothing_here(host)
         if driver.in_container or driver.built_in_container:
             raise NothingHere("the driver is that of another place, and so is what manages the fabric")
+        if links and links.off:
+            raise NothingHere("the driver was told to leave all NVLinks off (NvLinkDisable): no fabric is to be set up")
         is_consumer = driver.is_consumer or any(gpu.is_consumer for gpu in gpus or ())
         words = [] if is_consumer else [driver.said(kind) for kind in (driver_words.MANAGER, driver_words.NO_FABRIC)]
         refused, not_started = words if words else (None, None)

@@ -27,6 +27,9 @@ GDDR = frozenset(
     ("RTX", "Quadro", "GTX", "T400", "T600", "T1000", "M4", "M6", "M10", "M40", "M60", "P4", "P6", "P40", "T4", "T4G",
      "A2", "A10", "A10G", "A10M", "A16", "A40", "L2", "L4", "L20", "L40", "L40G", "L40S")
 )  # fmt: skip
+DISPLAY = frozenset(
+    ("RTX", "Quadro", "Display", "NVS", "T400", "T600", "T1000")
+)  # "NVIDIA DGX Display": a DGX Station's
 C2C = ("GH200", "GB200", "GB300", "GB10")  # what they copy goes over NVLink-C2C to Grace, not over PCIe
 GIVEN_AWAY = ("vfio-pci", "pci-stub", "xen-pciback")  # drivers that hold a GPU for a virtual machine
 
@@ -129,7 +132,7 @@ class Gpu(Named, frozen=True, kw_only=True):
     @property
     def has_display(self) -> bool:
         """Whether it is a board that people plug screens into."""
-        return self.is_consumer or self.is_laptop or bool({"RTX", "Quadro"} & set(self.name.split()))
+        return self.is_consumer or self.is_laptop or bool(DISPLAY & set(self.name.split()))
 
     @property
     def is_passed_through(self) -> bool:

@@ -382,8 +382,8 @@ def _add_fields(
         errors.update(dict.fromkeys(fields, code))
         return
     for name, item in zip(fields, items):
-        if item.nvmlReturn:
-            errors[name] = item.nvmlReturn
+        if item.nvmlReturn:  # a field that is newer than the driver is an invalid argument to it
+            errors[name] = FUNCTION_NOT_FOUND if item.nvmlReturn == INVALID_ARGUMENT else item.nvmlReturn
         elif member := _MEMBERS.get(int(item.valueType)):
             values[name] = getattr(item.value, member)
         else:

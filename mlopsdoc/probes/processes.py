@@ -17,6 +17,8 @@ def read(root: str, pid: str) -> dict[str, Any]:
         {"gone": true}
         {"denied": true}
 
+    A container that is paused is stopped (T), although the kernel shows what cgroup v1 has frozen as D.
+
     `started` is in seconds since the epoch. What may not be seen of a process is missing from it. Below another
     root than / the user is a number: its names are not ours.
     """
@@ -46,11 +48,26 @@ def _process(psutil: Any, pid: int, *, names: bool) -> dict[str, Any]:
                 pass
             except psutil.ZombieProcess:
                 said["zombie"] = True
+        if said.get("state") == "D" and is_frozen(psutil.PROCFS_PATH.removesuffix("/proc"), said.get("cgroup", "")):
+            said["state"] = "T"
     except psutil.AccessDenied:
         return {"denied": True}
     except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
         return {"gone": True}
     return said or {"denied": True}
+
+
+def is_frozen(root: str, cgroup: str) -> bool:
+    """By the line of cgroup v1, ``7:freezer:/docker/0123456789ab...``; of a cgroup inside of a frozen one as well."""
+    path = next(
+        (line.split(":", 2)[2] for line in cgroup.splitlines() if line.count(":") > 1 and ":freezer:" in line), ""
+    )
+    try:
+        return bool(path) and _text(f"{root}/sys/fs/cgroup/freezer{path}/freezer.state").startswith(
+            ("FROZEN", "FREEZING")
+        )
+    except OSError:
+        return False
 
 
 def _text(path: str) -> str:

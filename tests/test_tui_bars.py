@@ -218,4 +218,4 @@ def test_a_check_that_is_fine_shows_what_was_seen_and_when() -> None:
     text = "\n".join(as_text(line) for line in pages.finding_page(board, row, 80))
     assert "ok       GPU 2: 61 C\nseen     a line\n         (probe x)" in text
     assert "values   GPU 2: temperature_c=61" in text and "98 %" in text
-    assert "judged   03:10 UTC" in text and ":explain heat" in text
+    assert "as of    03:10 UTC" in text and ":explain heat" in text

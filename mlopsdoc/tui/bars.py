@@ -11,7 +11,7 @@ from mlopsdoc.tui.words import Line, Span, fitted, paragraph, size
 _LIVE_KEYS = ("j/k move", "Enter open", "b runbook", "x step", "f problems", "r again", "? help", "q quit")
 _RECORDED_KEYS = ("j/k move", "Enter open", "b runbook", "f problems", "? help", "q quit")
 _OVER_KEYS = ("j/k move", "/ find", "y copy", "Esc back", "? help")
-_STEP_KEYS = ("X run", "D dry run", "[ ] others", "U undo", "^x stop", "y copy", "Esc back", "? help")
+_STEP_KEYS = ("X run", "D dry run", "[ ] others", "U undo", "y copy", "Esc back", "? help")
 _RUNNING_KEYS = ("^x stop", "y copy", "Esc back, and it goes on", "? help")
 _RECORDED_STEP_KEYS = ("D dry run", "[ ] others", "y copy", "Esc back", "? help")
 

@@ -76,7 +76,7 @@ def _result_page(board: Board, result: Result, width: int) -> list[Line]:
     values = [line for f in result.findings if f.metrics for line in beside("values", _values(f), width)]
     gpus = devices_page(board) if result.area == "gpu" and result.status is Status.OK else []
     clock = (board.report.taken_at or "")[11:16] if board.report else ""
-    when = beside("judged", f"{clock} UTC", width, "dim") if clock else []
+    when = beside("as of", f"{clock} UTC", width, "dim") if clock else []
     more = beside("more", f":explain {result.id} tells what it reads, and from where on it warns", width, "dim")
     return joined([[*head, *status], why, *said, values, gpus, [*when, *more]])
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from mlopsdoc import Before, Finding, Line, NothingHere, check, critical, ok, unknown, warning
 from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.quantities import instant, span
-from mlopsdoc.facts.rdma import Gid, RdmaEvent, RdmaEvents, RdmaPort, RdmaPorts, nic_label
+from mlopsdoc.facts.rdma import RdmaEvent, RdmaEvents, RdmaPort, RdmaPorts, nic_label
 from mlopsdoc.facts.throttling import CpuTimes
 from mlopsdoc.model import short_pci
 
@@ -136,8 +136,11 @@ def rdma_ports(
         uptime = rdma.at - times.boot if rdma and rdma.at and times and times.boot else None
         for fault in _errors(seen, uptime, lost_per_s_warning):
             yield _say(port, fault, processes)
-    yield from _addresses(rdma) if rdma else ()
-    yield from _of_all(rdma) if rdma else ()
+    if rdma:
+        yield from _addresses(rdma)
+        for port, fault in _strays(rdma, least_peers):
+            yield _say(port, fault, processes)
+        yield from _of_all(rdma)
 
 
 def _say(port: RdmaPort, fault: Fault, processes: GpuProcesses | None) -> Finding:
@@ -266,11 +269,8 @@ def _logged(event: RdmaEvent, port: RdmaPort | None, processes: GpuProcesses | N
 
 def _addresses(rdma: RdmaPorts) -> Iterator[Finding]:
     """The row that NCCL was told to use, of each table that has an address to route by in another one."""
-    tables: dict[tuple[str, int], dict[int, Gid]] = {}
-    for gid in rdma.addresses.gids:
-        tables.setdefault((gid.device, gid.number), {})[gid.index] = gid
     index = rdma.addresses.index
-    for (device, number), rows in tables.items():
+    for (device, number), rows in rdma.addresses.tables.items():
         good = [gid for gid in rows.values() if gid.version == 2 and gid.is_routed]
         row = rows.get(index) if index is not None else None
         ends = min(rows) < (index or 0) < max(rows) and {gid.version for gid in rows.values()} == {1, 2}
@@ -288,6 +288,19 @@ def _addresses(rdma: RdmaPorts) -> Iterator[Finding]:
             params={"RDMA": device},
             evidence=[rdma.addresses.line, row.line if row else None, good[0].line],
         )
+
+
+def _strays(rdma: RdmaPorts, least: int) -> Iterator[tuple[RdmaPort, Fault]]:
+    """RoCE ports that are up without an address to route by, where those of equal cards have one."""
+    tables = rdma.addresses.tables
+    ports = [port for port in rdma.ports if port.is_up and port.board and (port.device, port.number) in tables]
+    has = {port.label: any(gid.is_routed for gid in tables[port.device, port.number].values()) for port in ports}
+    for port in ports:
+        peers = [has[one.label] for one in ports if one.place == port.place]
+        if not has[port.label] and peers.count(True) >= max(least, 3 * peers.count(False)):
+            what = f"up, but without an IP address, the same port of {peers.count(True)} equal cards has one: no GID"
+            advice = "give its interface its address again (`ip -br addr`, netplan or nmcli); steps in the runbook"
+            yield port, Fault(warning, "no_address", f"{what} that leads to other hosts", advice)
 
 
 def _of_all(rdma: RdmaPorts) -> Iterator[Finding]:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from mlopsdoc import catalog
+from mlopsdoc.causes import fold
 from mlopsdoc.engine import run
+from mlopsdoc.hosts import snapshot
 from mlopsdoc.hosts.base import Answer, AnswerStatus
 from mlopsdoc.hosts.recorder import Recording, Replay
 from mlopsdoc.model import Result
@@ -130,3 +132,11 @@ def test_who_may_ask() -> None:
     assert result.fix == "run as root"
     root = judged({f"{SYS}/state": "live\n", "read /proc/self/status": ROOT})
     assert (root.status.value, root.fix) == ("unknown", "")
+
+
+def test_a_pool_that_lost_a_drive_is_told_below_the_drive() -> None:
+    host = Replay(snapshot.load(catalog.shipped("snapshots") + "/nvme_health_dead_in_pool"))
+    checks = catalog.find(drop_ins=False).checks
+    results = {result.id: result for result in fold(list(run(checks.values(), host, Profile())), checks)}
+    (drive,) = (finding for finding in results["nvme_health"].findings if finding.status.is_alarm)
+    assert [pool.caused_by for pool in results["zfs_pools"].findings] == [drive.key]

@@ -113,6 +113,14 @@ class Addresses(Fact, frozen=True):
     index: int | None = None
     line: Line | None = None
 
+    @property
+    def tables(self) -> dict[tuple[str, int], dict[int, Gid]]:
+        """By device and port, then by index."""
+        found: dict[tuple[str, int], dict[int, Gid]] = {}
+        for gid in self.gids:
+            found.setdefault((gid.device, gid.number), {})[gid.index] = gid
+        return found
+
 
 class RdmaPorts(Fact, frozen=True):
     """Every port that is this host's to use. unseen: why others could not be seen. at: seconds since the epoch.
@@ -246,7 +254,7 @@ def _addresses(host: Host, ports: tuple[RdmaPort, ...]) -> Addresses:
         return Addresses()
     from mlopsdoc.facts.rdma_gids import addresses
 
-    return addresses(host)
+    return addresses(host, has_peers=sum(port.is_up and port.layer == "Ethernet" for port in ports) > 2)
 
 
 # ---- what the driver wrote

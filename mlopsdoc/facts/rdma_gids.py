@@ -15,10 +15,10 @@ ROW = r"\s*(\S{1,63})\s+([0-9]{1,3})\s+([0-9]{1,3})\s+([0-9a-f:]{15,39})\s(?:.{0
 ENTRY = r"\s*GID\[ *([0-9]{1,3})\]:\s+([0-9a-fA-F:.]{3,45})(?:, RoCE v([12]))?"
 
 
-def addresses(host: Host) -> Addresses:
-    """The table of every port, where a row of it is asked for."""
+def addresses(host: Host, *, has_peers: bool) -> Addresses:
+    """The table of every port, where a row of it is asked for, or where ports may be held against each other."""
     index, line = _wanted(host)
-    if index is None:
+    if index is None and not has_peers:
         return Addresses()
     return Addresses(tuple(_gids(host, index)), index, line)
 
@@ -34,7 +34,7 @@ def _wanted(host: Host) -> tuple[int | None, Line | None]:
     return None, None
 
 
-def _gids(host: Host, index: int) -> Iterator[Gid]:
+def _gids(host: Host, index: int | None) -> Iterator[Gid]:
     """``fe80:0000:0000:0000:0e42:a1ff:fe10:2030`` of ports/1/gids/0, ``RoCE v2`` of ports/1/gid_attrs/types/0; else::
 
     DEV     PORT    INDEX   GID                                     IPv4            VER     DEV
@@ -44,7 +44,7 @@ def _gids(host: Host, index: int) -> Iterator[Gid]:
 
     GID[  3]:               ::ffff:10.0.0.7, RoCE v2
     """
-    for name in dict.fromkeys(("[0-9]", str(index))):
+    for name in ("[0-9]",) if index is None or index < 10 else ("[0-9]", str(index)):
         types = host.tree(f"{CLASS}/*/ports/*/gid_attrs/types/{name}")
         for path, answer in host.tree(f"{CLASS}/*/ports/*/gids/{name}").items():
             kind = types.get(path.replace("/gids/", "/gid_attrs/types/"))

@@ -334,7 +334,7 @@ def test_a_truncated_archive_gives_what_came_before_to_whom_asks(tmp_path: Path,
     last = max(int(key[11:]) for key in said if key.startswith("read /proc/") and key[11:].isdecimal())
     line = refused(tmp_path / "x.tar", tmp_path)
     assert f"it ends in the middle, after member '{TOP}/proc/{last}': get the whole of it" in line
-    assert line.endswith("--partial\n")
+    assert line.endswith("`check --partial`\n")
     ended = mlopsdoc("check", "--json", "--partial", "--from", str(tmp_path / "x.tar"), place=tmp_path)
     assert ended.report()["host"]["name"] == "gpu17" and "not all of it could be read: it ends in the" in ended.err
 

@@ -1288,6 +1288,12 @@ def test_outputs_that_differ_are_said_to() -> None:
         assert not any("differ" in note for note in transcript.parse(text).notes)
 
 
+def test_quoted_xml_is_read() -> None:
+    text = '<?xml version="1.0" ?>\n<nvidia_smi_log>\n<gpu id="00000000:4F:00.0">\n</gpu>\n</nvidia_smi_log>\n'
+    quoted = "".join(f"> {line}\n" for line in text.splitlines())
+    assert said(quoted)["run nvidia-smi -q -x"][1] == text
+
+
 @pytest.mark.parametrize("before", ["", "hi all, look: "])
 def test_a_fence_may_stand_in_a_line(before: str) -> None:
     pool = ("truncated", POOL)

@@ -34,7 +34,7 @@ NEEDS_PROGRAM = "it is packed with {0}, for which the program {0} is needed: unp
 SEVERAL_HOSTS = "it holds {} hosts, which are judged one at a time: {}"
 NO_BUG_REPORT = "it does not begin as an nvidia-bug-report does"
 POINTS_OUT = "the process that read it pointed outside it"
-CUT_OFF = "{}, {}: get the whole of it, or have what comes before judged with --partial"
+CUT_OFF = "{}, {}: get the whole of it, or have what comes before judged with `check --partial`"
 # ---- members that no collector makes
 BAD_PATH, DEVICE_MEMBER = "member {!r} would lie outside it", "member {!r} is a device"
 SPARSE_MEMBER = "member {!r} is a sparse file"

@@ -222,7 +222,7 @@ def _taking(form: str) -> Callable[[str], str]:
 
 
 def _is_known(line: str) -> bool:
-    return prompt_of(line) is not None or start_of(line) is not None
+    return prompt_of(line) is not None or start_of(line) is not None or line.startswith("<?xml ")
 
 
 # ---- tables that a narrow terminal has wrapped

@@ -109,6 +109,11 @@ def test_a_message_of_several_lines_and_a_field_too_many_end_an_entry_in_order()
     assert len(list(as_short(many))) == 103  # the entry, and what is none of its fields
 
 
+def test_what_only_looks_like_an_entry_stays_as_it_is() -> None:
+    lines = ["data: # zpool status", "1 2026-11-24T14:23:33Z", "<4>1 x", "__CURSOR=x", "[s=1]", "[7] x [s=1;t=2;]"]
+    assert list(as_short(lines)) == lines
+
+
 def test_when_the_driver_was_built_is_not_when_the_log_was_written() -> None:
     built = "NVRM: loading NVIDIA UNIX x86_64 Kernel Module  580.95.05  Tue Sep 23 10:11:16 UTC 2025"
     for head in ("", "[   12.500000] ", "Nov 24 14:23:33 gpu-21 kernel: "):

@@ -41,7 +41,7 @@ def as_short(lines: Iterable[str]) -> Iterator[str]:
             begins = compiled(_BEGINS).match(line)
             row = {"__REALTIME_TIMESTAMP": str(int(begins[1], 16))} if begins else {}
         if not row:
-            yield journal_line(_of_syslog(line.removeprefix("\x1e").removeprefix("data: ")))
+            yield journal_line(_of_syslog(line[line.index("{") :] if line.startswith(("\x1e{", "data: {")) else line))
     if "MESSAGE" in row:
         yield line_of(row)
 

@@ -192,10 +192,10 @@ def _down(seen: Seen, least: int, lookback_s: float) -> Fault | None:
     peers = f", while the same port of {up} equal cards is up" if is_odd else ""
     if port.physical == "linkerrorrecovery":
         return Fault(critical, "down", f"its link does not hold: it is trained again and again{peers}")
-    if seen.was and seen.was.is_up:
-        return Fault(critical, "down", f"{how}, it was up {span(seen.seconds)} ago{peers}")
     if port.is_off:
         return None
+    if seen.was and seen.was.is_up:
+        return Fault(critical, "down", f"{how}, it was up {span(seen.seconds)} ago{peers}")
     if lost:
         is_recent = lost.line.at is None or seen.now - lost.line.at <= lookback_s
         since = instant(lost.line.at)

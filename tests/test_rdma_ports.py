@@ -83,6 +83,7 @@ def judged(answers: dict[str, str], status: str = "truncated") -> Result:
         ({"run ibstat": ibstat(WELL, ("20.39.1002", *WELL[1:]))}, "warning", "20.39.1002 on mlx5_1"),
         ({"run ibstat": ibstat(("", "Down", "LinkErrorRecovery", "10"))}, "critical", "trained again and again"),
         ({"run ibstat": "CA 'mlx5_0'\n\tPort 1:\n\t\tSta"}, "skipped", ""),
+        ({f"{PORT}/state": "4: ACTIVE\n", "run ibstat": ibstat(("", "Armed", "LinkUp", "200"))}, "warning", "ARMED"),
         ({"run ibstat": "\x00'\n\tPort 99999:\n\t\tState: Down\n"}, "skipped", ""),
         ({"run ibstatus": IBSTATUS}, "warning", "INIT, should be ACTIVE"),
         ({"run ibv_devinfo": DEVINFO.format("PORT_INIT (2)", "LINK_UP (5)", "InfiniBand")}, "warning", "INIT"),

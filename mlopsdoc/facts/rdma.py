@@ -31,7 +31,8 @@ class RdmaPort(Fact, frozen=True):
 
     slot: of its device on PCI. board: equal cards have the same. state: ``ACTIVE``, ``DOWN``, ``INIT``, ``ARMED``.
     physical: ``linkup``, ``polling``, ``disabled``, ``linkerrorrecovery``. layer: ``InfiniBand`` or ``Ethernet``. rate:
-    ``100 Gb/sec (4X EDR)``. counters: by file name. is_off: its network interface was not brought up.
+    ``100 Gb/sec (4X EDR)``. counters: by file name. is_off: its network interface (Ethernet) was not
+    brought up.
     """
 
     device: str
@@ -152,7 +153,7 @@ class RdmaPorts(Fact, frozen=True):
         unseen = ""
         if kept or not host.is_live:
             told, unseen = _files(host, kept, is_all=len(kept) == len(devices))
-        if not host.is_live and not all(said.get("state") for said in (told or {("", 0): {}}).values()):
+        if not host.is_live and not devices:
             from mlopsdoc.facts.rdma_text import add
 
             add(host, told)
@@ -226,7 +227,7 @@ def _port(device: str, number: int, said: dict[str, str], card: dict[str, str], 
         layer=words["link_layer"],
         rate=rate,
         counters={name: int(text) for name, text in counts.items() if text.isdecimal() and len(text) < 21},
-        is_off=is_up is False,
+        is_off=is_up is False and words["link_layer"] == "Ethernet",  # InfiniBand needs no interface
         line=Line(said.get("key", f"read {CLASS}/{device}/ports/{number}"), f"{device} port {number}: {told}"),
     )
 

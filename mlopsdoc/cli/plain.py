@@ -108,7 +108,6 @@ class Session(Reading):
         say(f"x {word} and a number shows a step\n")
 
     def dry_run(self, word: str, name: str, *words: str) -> None:
-        from mlopsdoc.tui import pages
         from mlopsdoc.tui.wire import Touch
 
         _, step, values, result = self._step(word, name, words)
@@ -121,10 +120,10 @@ class Session(Reading):
         if self.sources:
             raise Stop(USAGE, "this is a recording: nothing is run; x shows the command, y copies it")
         book, step, values, _ = self._step(word, name, words)
-        options = ["--undo"] * undo
+        check, options = self.row_of(word).check, ["--undo"] * undo
         ended = self._start("runbook", "run", book.name, f"--step={step.id}", *options, *_set(values))
         if ended != NOTHING_RUN:
-            self.lines.again(self.row_of(word).check)
+            self.lines.again(check)
 
     def undo(self, word: str, name: str, *words: str) -> None:
         self.run(word, name, *words, undo=True)

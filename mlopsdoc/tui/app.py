@@ -276,7 +276,8 @@ class Doctor(Frame):
             self.tell(f"saved {os.path.abspath(out.strip())}; {last}" if words[0] == "snapshot" else out.strip())
             self.action_again() if words[0] == "mute" else None
         elif out:
-            asides.show(self.aside, f"mlopsdoc {' '.join(words)}", out)
+            clock = f", {self.board.clock} UTC" if self.board.plan.live and self.board.clock else ""
+            asides.show(self.aside, f"mlopsdoc {' '.join(words)}{clock}", out)
             if self.footer.is_asking or self.at == "step":  # what is being answered stays in sight
                 self.tell(f"{' '.join(words)} has ended: o shows what it printed")
                 return

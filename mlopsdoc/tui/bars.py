@@ -48,7 +48,7 @@ def _between(left: list[Span], right: list[Span], width: int) -> Line:
 def _state(board: Board) -> tuple[str, str, str]:
     """In a word, in a sentence, and its style."""
     report = board.report
-    clock = (report.taken_at or "")[11:16] if report else ""
+    clock = board.clock
     if board.trouble:
         return "TROUBLE", (f"of {clock} UTC; " if clock else "") + board.trouble, "critical"
     if report is None:

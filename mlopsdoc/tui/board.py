@@ -95,6 +95,11 @@ class Board:
         known = SHOWN if self.plan.live else SHOWN[:2]
         return known[(known.index(self.shown) + 1) % len(known)]
 
+    @property
+    def clock(self) -> str:
+        """When the report was made: ``03:10``, or nothing."""
+        return ((self.report and self.report.taken_at) or "")[11:16]
+
     def counts(self) -> dict[Status, int]:
         """How many checks are in each status, worst first; what is muted is not counted."""
         found = [_counted(result) for result in self.results.values()]

@@ -75,8 +75,7 @@ def _result_page(board: Board, result: Result, width: int) -> list[Line]:
     said = [[*beside(f.status.value, f"{f.subject}: {f.summary}", width), *_seen(f, width)] for f in result.findings]
     values = [line for f in result.findings if f.metrics for line in beside("values", _values(f), width)]
     gpus = devices_page(board) if result.area == "gpu" and result.status is Status.OK else []
-    clock = (board.report.taken_at or "")[11:16] if board.report else ""
-    when = beside("as of", f"{clock} UTC", width, "dim") if clock else []
+    when = beside("as of", f"{board.clock} UTC", width, "dim") if board.clock else []
     more = beside("more", f":explain {result.id} tells what it reads, and from where on it warns", width, "dim")
     return joined([[*head, *status], why, *said, values, gpus, [*when, *more]])
 

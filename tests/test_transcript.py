@@ -1321,6 +1321,13 @@ def test_two_bmcs_are_two_hosts(asked: str) -> None:
     assert said(f"$ {one}\n{SDR}$ {one}\n{SDR}$ \n$ {two}\n")["run ipmitool sdr elist"] == ("ok", SDR)
 
 
+def test_two_bmcs_are_two_hosts_for_freeipmi_too() -> None:
+    asked = "$ ipmi-sel -h 10.9.8.7\n1,x\n$ ipmi-sel --hostname={}\n1,x\n$\n"
+    with pytest.raises(Differ):
+        transcript.parse(asked.format("10.9.8.8"))
+    assert "run ipmi-sel" in keys(asked.format("10.9.8.7"))
+
+
 @pytest.mark.parametrize("command", ["echo 'md7 : active raid1 a[1](F) b[0]'", "printf 'md7 : active raid1 x[0]'"])
 def test_what_echo_prints_was_not_measured(command: str) -> None:
     assert keys(f"$ {command}\nmd7 : active raid1 a[1](F) b[0]\n$ uname -r\n6.8.0-49-generic\n") == {

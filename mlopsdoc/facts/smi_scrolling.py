@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from mlopsdoc.clean import one_line
-from mlopsdoc.facts.smi import Printed, Row
+from mlopsdoc.facts.smi import Printed, Row, small
 
 MAX_PROCESSES = 64
 COLUMNS = {
@@ -47,12 +47,11 @@ def parse(text: str, whole: bool) -> Printed:
         cells = dict(zip(columns, words))
         if named:
             cells["command"] = " ".join(words[len(columns) - 1 :])
-        index = cells.get("gpu", "")
-        if index.isdecimal() and len(index) < 5:
-            if "pid" in cells:
-                _remember(running.setdefault(int(index), {}), cells)
-            elif not named:
-                rows.append(_row(number, int(index), cells))
+        index = small(cells.get("gpu", ""))
+        if index is not None and "pid" in cells:
+            _remember(running.setdefault(index, {}), cells)
+        elif index is not None and not named:
+            rows.append(_row(number, index, cells))
     for gpu, known in running.items():
         row = Row(len(lines), index=gpu)
         row.processes = [{"pid": int(pid), "name": name} for pid, name in known.items()]

@@ -74,7 +74,10 @@ class Segments:
     def add(self, line: str) -> bool:
         """Take a line; whether it was recognised."""
         if self._block is not None:
-            return self._add_to_block(line)
+            self._block.add(line)
+            if self._block.is_closed:
+                self._close_block()
+            return True
         if not line.strip():
             self._blank += 1
             return True
@@ -163,14 +166,6 @@ class Segments:
             self.strangers.add(path)
             return self.add(line)
         self._keep(Said(read_key(path), "truncated", f"{line}\n"))
-        return True
-
-    def _add_to_block(self, line: str) -> bool:
-        block = self._block
-        if block is not None:
-            block.add(line)
-            if block.is_closed:
-                self._close_block()
         return True
 
     def _close_block(self) -> None:

@@ -439,7 +439,8 @@ class Reader:
 
 def _has_more(parts: list[Said], answer: Answer) -> bool:
     """Whether an output is not in the answer that is made of all of them, or another one that begins so is."""
-    told = {part.text.strip() for part in parts if part.status in ("ok", "truncated") and not is_log(answer.key)}
+    late = parts[-64:] if not is_log(answer.key) else []
+    told = {part.text.strip() for part in late if part.status in ("ok", "truncated")}
     begun = {text.partition("\n")[0] for text in told}
     return len(begun) < len(told) or any(text.encode("utf-8", "surrogateescape") not in answer.data for text in told)
 

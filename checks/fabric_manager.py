@@ -111,7 +111,10 @@ def _running(manager: FabricManager) -> Iterator[Finding]:
             START,
             manager.unit.line if manager.unit else None,
         )
-    if manager.is_complete is False and manager.errors:
+    is_incomplete = (
+        manager.is_unfinished if manager.is_complete is None else not manager.is_complete
+    )  # A100 says nothing
+    if is_incomplete and manager.errors:
         last = manager.errors[-1]
         yield _of(
             critical,

@@ -19,6 +19,10 @@ MANAGER = (
     "look at `systemctl status nvidia-fabricmanager` and `sudo tail -50 /var/log/fabricmanager.log`; CUDA fails with "
     "error 802 until the fabric is complete; steps in the runbook"
 )
+RACK = (
+    "the switches of a rack are set up outside of its hosts (NMX controller): see whether other hosts of the rack say "
+    "the same (`nvidia-smi -q | grep -A 4 Fabric`), and whether its switch trays and partition are well: runbook"
+)
 # NVML_P2P_STATUS_
 REFUSED = {
     1: "the chipset does not support it",
@@ -72,6 +76,8 @@ def nvlink_links(
     was told to leave NVLinks off (NVreg_NvLinkDisable=1). A card without a bridge has no link up, and so may a single
     GPU in a virtual machine; MIG takes links down. In the first `settle_s` after boot links still train (NVSentinel
     issue 1715).
+
+    Without switches each two GPUs share the same number of links: those to a GPU that was lost are down with it.
 
     Speed: below `speed_percent` of what most links of that kind of GPU have.
 
@@ -156,6 +162,7 @@ def _level(gpu: LinkedGpu, gpus: Sequence[LinkedGpu], is_shared: bool, is_lost: 
 
 def _some_down(seen: Seen, gpu: LinkedGpu, level: Level, lost: Sequence[Link]) -> Finding:
     have = gpu.board.links if gpu.board and gpu.board.is_wired else len(gpu.links)
+    ends = _lost_at_their_ends(seen.links, gpu, have)
     then = f", {span(seen.seconds)} ago too" if seen.was(gpu) else ""
     if lost:
         then = f"; {'it was' if len(gpu.down) == 1 else f'{len(lost)} of them were'} up {span(seen.seconds)} ago"
@@ -163,11 +170,22 @@ def _some_down(seen: Seen, gpu: LinkedGpu, level: Level, lost: Sequence[Link]) -
         level,
         gpu,
         "down",
-        f"{len(gpu.down)} of {have} NVLinks {'is' if len(gpu.down) == 1 else 'are'} down ({numbers(gpu.down)}){then}",
-        f"every collective that uses it is slow or hangs; compare with `nvidia-smi nvlink -s`; {RESET}",
+        f"{len(gpu.down)} of {have} NVLinks {'is' if len(gpu.down) == 1 else 'are'} down ({numbers(gpu.down)}){then}"
+        + (f"; as many as lead to {' and '.join(ends)}, which is lost" if ends else ""),
+        "act on the GPU that is lost first; see afterwards whether they are up again (`nvidia-smi nvlink -s`)"
+        if ends
+        else f"every collective that uses it is slow or hangs; compare with `nvidia-smi nvlink -s`; {RESET}",
         since=instant(seen.before.fact.at) if lost and seen.before.fact and seen.before.fact.at else "",
         metrics={"links_up": len(gpu.up), "links_down": len(gpu.down)},
+        covers=ends,
     )
+
+
+def _lost_at_their_ends(links: NvLinks, gpu: LinkedGpu, have: int) -> tuple[str, ...]:
+    """The GPUs that were lost, where they are at the other ends: without switches each two share the same number."""
+    others = sum(1 for one in links if one is not gpu and one.links) + len(links.lost)
+    is_theirs = bool(others) and len(gpu.down) * others == have * len(links.lost)
+    return links.lost if is_theirs and gpu.is_wired and not links.has_switch and not gpu.is_meshed else ()
 
 
 def _all_down(seen: Seen, gpus: Sequence[LinkedGpu]) -> Finding:
@@ -181,7 +199,7 @@ def _all_down(seen: Seen, gpus: Sequence[LinkedGpu]) -> Finding:
         + ("" if is_mig_known else " (unless they are in MIG mode, which is not told)")
         + (f"; {span(seen.seconds)} ago some were up" if was_up else ""),
         code="all_down",
-        advice=MANAGER if seen.links.has_switch else RESET,
+        advice=_advice(seen.links),
         covers=[gpu.label for gpu in gpus],
         evidence=[gpu.line for gpu in gpus],
     )
@@ -212,7 +230,7 @@ def _pairs(seen: Seen, told: set[str]) -> Iterator[Finding]:
     if not broken or seen.links.is_shared:
         return
     why = " and ".join(sorted({REFUSED.get(said, f"status {said}") for _, _, said in broken}))
-    advice = MANAGER if seen.links.has_switch else RESET
+    advice = _advice(seen.links)
     if len(broken) == len(pairs):
         yield critical(
             f"the links of {len(gpus)} GPUs are up, and none may reach another over them (P2P: {why}): NCCL takes the "
@@ -229,6 +247,11 @@ def _pairs(seen: Seen, told: set[str]) -> Iterator[Finding]:
         what = f"its NVLinks are up, and it may not reach GPU {others} over them (P2P: {why}): NCCL takes another way"
         yield seen.of(warning, gpus[worst], "p2p", what, advice, evidence=[_quoted(gpus[worst])])
         broken = [pair for pair in broken if worst not in pair[:2]]
+
+
+def _advice(links: NvLinks) -> str:
+    """What to do about all GPUs: who sets up their switches."""
+    return RACK if any(gpu.is_rack for gpu in links) else MANAGER if links.has_switch else RESET
 
 
 def _quoted(gpu: LinkedGpu) -> Line:
@@ -255,7 +278,7 @@ def _fabric(links: NvLinks) -> Iterator[Finding]:
             f"the NVLink fabric{who} {what}",
             subject=one.label if one else "host",
             code="fabric",
-            advice=MANAGER,
+            advice=_advice(links) if links.has_switch else MANAGER,
             covers=[] if one else [gpu.label for gpu in gpus],
             params={"GPU": gpus[0].pci},
             evidence=[Line(gpu.line.answer, f"{gpu.pci or gpu.label}: fabric {_said(gpu.fabric)}") for gpu in gpus],

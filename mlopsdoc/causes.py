@@ -34,6 +34,7 @@ NARROW: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
     ("gpu_power", "gpu_clocks"): (("far",), ("no_reason",)),
     ("gpu_presence", "gpu_hang"): (ANY, ANY),
     ("gpu_presence", "gpu_processes"): (ANY, ANY),
+    ("gpu_presence", "nvlink_links"): (ANY, ("down",)),
     ("gpu_presence", "gpu_recovery"): (ANY, ANY),
     ("gpu_presence", "topology"): (ANY, ANY),
     ("gpu_row_remap", "gpu_ecc"): (ANY, ("uncorrected",)),

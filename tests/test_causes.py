@@ -47,6 +47,9 @@ def of(
         (of("gpu_ecc", "off", level=warning), of("gpu_recovery", "action"), False),
         (of("gpu_power", "limit", level=warning), of("gpu_clocks", "setting", level=warning), False),
         (of("gpu_thermal", "hw_thermal"), of("gpu_power", "limit", level=warning), False),
+        # links of others that lead to a lost GPU, and those of others that do not
+        (of("gpu_presence", "lost"), of("nvlink_links", "down", FIVE, covers=[THREE]), True),
+        (of("gpu_presence", "lost"), of("nvlink_links", "down", FIVE), False),
         # what keeps from seeing explains no alarm of what is seen all the same
         (of("driver_stack", "mismatch", "host", covers=["host"]), of("gpu_pcie", "width", level=warning), False),
         (of("driver_stack", "mismatch", "host", covers=["host"]), of("gpu_pcie", "x", "host", unknown), True),

@@ -331,3 +331,18 @@ def test_odd_pairs_raise_no_alarm_of_guests(host: Recording, said: Any) -> None:
     data["gpus"][0]["values"]["virtualization"] = 1  # of a guest, whose host may keep pairs apart
     put(host, data)
     assert judge(host).status.value == "ok"
+
+
+def test_of_a_rack_the_advice_is_about_its_switches(host: Recording) -> None:
+    key = "probe nvml static"
+    host.answers[key] = Answer(
+        key, "ok", host.answers[key].data.replace(b"NVIDIA H100 80GB HBM3", b"NVIDIA GB200"), at=NOW
+    )
+    for key in [key for key in host.answers if key.endswith("/uevent")]:
+        host.answers[key] = Answer(key, "ok", host.answers[key].data.replace(b"10DE:2330", b"10DE:2941"))
+    data = table(host)
+    for gpu in data["gpus"]:
+        gpu["values"]["fabric"] = {"state": 2, "status": 0, "health_mask": 0, "health_summary": 0, "clique": 0}
+    put(host, data)
+    (found,) = [found for found in judge(host).findings if found.code == "fabric"]
+    assert "still being set up" in found.summary and "NMX controller" in found.advice

@@ -38,8 +38,8 @@ class FabricManager(Fact, frozen=True):
     sign: what tells that one is needed. switches: the NVSwitches on PCI. version, gap: of it, and why that was not
     seen. driver: what it has to equal. unit: its service. running: its programs that run, None where not known.
     is_complete: what NVML says of the fabric, None where it says nothing (A100). is_nvlink5: a board whose NVSwitches
-    need nvlsm as well. not_started: a program that says so. errors: in its log, since it last started. at: as
-    host.now().
+    need nvlsm as well. not_started: a program that says so. errors: in its log, since it last started, which
+    is_unfinished where the log does not say that the switches were set up. at: as host.now().
     """
 
     sign: str
@@ -53,6 +53,7 @@ class FabricManager(Fact, frozen=True):
     is_nvlink5: bool
     not_started: Word | None
     errors: tuple[LogLine, ...]
+    is_unfinished: bool
     at: float
 
     @classmethod
@@ -85,11 +86,12 @@ class FabricManager(Fact, frozen=True):
         version = version or (Part() if host.is_live else _packaged(packages, PACKAGES))
         if refused and (not module or is_same(refused.other, module.version)):
             version, module = Part(refused.version, refused.line), module or Part(refused.other)
+        errors, is_unfinished = _log(host)
         found = cls(
             sign=sign, switches=switches, version=version, gap=gap, driver=module, unit=unit(host, UNIT),
             running=_running(host), is_complete=_is_complete(links),
             is_nvlink5=any(gpu.board and gpu.board.needs_switch for gpu in links or ()),
-            not_started=not_started, errors=tuple(_log(host)), at=host.now(),
+            not_started=not_started, errors=tuple(errors), is_unfinished=is_unfinished, at=host.now(),
         )  # fmt: skip
         was_asked = host.run("systemctl", "show", "-p", PROPERTIES, UNIT).status != "not_captured"
         if not was_asked and not switches and not not_started and not version and found.unit is None:
@@ -148,8 +150,8 @@ def _is_complete(links: NvLinks | None) -> bool | None:
     return all(fabric.state == COMPLETED and fabric.status == 0 for fabric in states) if states else None
 
 
-def _log(host: Host) -> list[LogLine]:
-    """Its errors since it last started, but for those of a start that went well in the end::
+def _log(host: Host) -> tuple[list[LogLine], bool]:
+    """Its errors since it last started, but for those of a start that went well in the end; and whether it did not::
 
     Fabric Manager Log initializing at: 11/20/2026 03:10:05.112
     [Nov 20 2026 03:10:07] [ERROR] [tid 1871] failed to get NVSwitch device information ...
@@ -158,7 +160,8 @@ def _log(host: Host) -> list[LogLine]:
     answer = host.run("tail", "-n", "400", LOG)
     answer = answer if answer.said else host.read(LOG)
     text = answer.text if answer.said else ""
-    text = text.rpartition(STARTED)[2]
+    _, started, text = text.rpartition(STARTED)
+    is_unfinished = bool(started) and CONFIGURED not in text
     text = text.rpartition(CONFIGURED)[2] if CONFIGURED in text else text
     found: list[LogLine] = []
     for line in text.splitlines():
@@ -166,4 +169,4 @@ def _log(host: Host) -> list[LogLine]:
         if line.startswith("[") and rest.startswith(("ERROR]", "CRITICAL]")):
             said = rest.rpartition("] ")[2] if "[tid" in rest else rest
             found.append(LogLine(one_line(at[1:], 40), Line(answer.key, said)))
-    return found
+    return found, is_unfinished

@@ -131,8 +131,8 @@ class NvLinks(Fact, frozen=True):
 
     From NVML, else from what nvidia-smi printed. has_switch: an NVSwitch was seen, on PCI or behind a link, or must be
     there, for boards of four GPUs are the largest without. is_shared: other GPUs of this machine are given to virtual
-    machines, or this is one that was given some. off: where no link is up, what tells the driver to leave them off, in
-    /proc/driver/nvidia/params::
+    machines, or this is one that was given some. lost: the labels of GPUs that the driver lost. off: where no link is
+    up, what tells the driver to leave them off, in /proc/driver/nvidia/params::
 
         NvLinkDisable: 1
     """
@@ -141,6 +141,7 @@ class NvLinks(Fact, frozen=True):
     at: float = 0.0
     has_switch: bool = False
     is_shared: bool = False
+    lost: tuple[str, ...] = ()
     off: Line | None = None
 
     @classmethod
@@ -170,7 +171,9 @@ class NvLinks(Fact, frozen=True):
                 raise nothing from None
             rows = nvml.rows(said)
         names = {gpu.pci: gpu.name for gpu in named or () if gpu.pci}
-        gpus = tuple(_gpu(row, devices, names, hardware.nvlinks, key) for row in rows)
+        gone = named.lost if named else ()
+        slots = {one.index: one.pci for one in gone if one.index is not None}
+        gpus = tuple(_gpu(row, devices, names, slots, hardware.nvlinks, key) for row in rows)
         if not any(gpu.links or gpu.is_dark or gpu.fabric or _is_refused(gpu) for gpu in gpus):
             raise nothing
         has_switch = (
@@ -182,7 +185,8 @@ class NvLinks(Fact, frozen=True):
         )
         is_guest = any(gpu.virtualization == PASSTHROUGH for gpu in gpus)
         off = None if any(gpu.up for gpu in gpus) else _off(host)
-        return cls(gpus, answer.at or host.now(), has_switch, len(held) < len(listed) or is_guest, off)
+        lost = tuple(one.label for one in gone)
+        return cls(gpus, answer.at or host.now(), has_switch, len(held) < len(listed) or is_guest, lost, off)
 
     def __iter__(self) -> Iterator[LinkedGpu]:
         return iter(self.gpus)
@@ -224,13 +228,22 @@ def _is_refused(gpu: LinkedGpu) -> bool:
     return bool(gpu.board and gpu.board.links) and bool({*gpu.errors.values()} - {*nvml.NOT_OFFERED})
 
 
-def _gpu(row: Table, devices: Mapping[str, str], names: Mapping[str, str], expected: int | None, key: str) -> LinkedGpu:
+def _gpu(
+    row: Table,
+    devices: Mapping[str, str],
+    names: Mapping[str, str],
+    lost: Mapping[int, str],
+    expected: int | None,
+    key: str,
+) -> LinkedGpu:
+    """lost: the addresses of lost GPUs by index, for they do not tell theirs any more."""
     pci, uuid = nvml.identity(row)
+    index = nvml.number(row, "index")
+    pci = pci or (lost.get(index, "") if index is not None else "")
     device, name = devices.get(pci, ""), nvml.text(row, "name") or names.get(pci, "")
     values = nvml.part(row, "values")
     mig: Any = values.get("mig") or [None]
     links = tuple([_link(link) for link in nvml.tables(row, "links")])
-    index = nvml.number(row, "index")
     up = sum(1 for link in links if link.is_up)
     quoted = f"{pci or f'GPU {index}'}: {up} of {len(links)} links up"
     board = BOARDS.get(device) or next((board for board in BOARDS.values() if name in board.names), None)

@@ -309,3 +309,17 @@ def only_on_one(recording: Recording, pid: int, node: int) -> None:
     for number, gpu in enumerate(processes["gpus"]):
         gpu["values"]["compute"] = [{"pid": pid, "usedGpuMemory": 1 << 33}] if number == 3 * node else []
     recording.answers[key] = Answer(key, "ok", json.dumps(processes).encode())
+
+
+@pytest.mark.parametrize(
+    ("capture", "status"),
+    [
+        ("nvme/smart_log_0", "ok"), ("nvme/smart_log_json_0", "ok"), ("nvme/smartctl_j_0", "ok"),
+        ("nvme/smartctl_x_0", "ok"), ("nvme/smartctl_nobody", "unknown"),
+        ("nvme_critical_warning/smart_log_json", "critical"),
+        ("nvme_critical_warning/smartctl_a", "critical"), ("nvme_critical_warning/smartctl_j", "critical"),
+    ],
+)  # fmt: skip
+def test_nvme(capture: str, status: str, tmp_path: Path) -> None:
+    ended = mlopsdoc("check", "nvme_health", "--json", "--from", f"{CAPTURES}/{capture}.txt", place=tmp_path)
+    assert ended.check("nvme_health")["status"] == status

@@ -48,7 +48,8 @@ media_errors\t\t\t\t: 0
 
 
 def log(**said: Any) -> str:
-    return json.dumps({"critical_warning": 0, "temperature": 310, "avail_spare": 100, "spare_thresh": 10} | said)
+    usual = {"critical_warning": 0, "temperature": 310, "avail_spare": 100, "spare_thresh": 10, "percent_used": 3}
+    return json.dumps(usual | said)
 
 
 def judged(answers: dict[str, str], status: AnswerStatus = "truncated") -> Result:
@@ -81,7 +82,8 @@ def judged(answers: dict[str, str], status: AnswerStatus = "truncated") -> Resul
         ({"run nvme smart-log -o json": log(avail_spare=0, spare_thresh=0)}, "ok", ""),
         ({"run nvme smart-log -o json": log(avail_spare=101, spare_thresh=100)}, "ok", ""),
         ({"run nvme smart-log -o json": "[1"}, "skipped", ""),
-        ({"run nvme smart-log -o json": '{"critical_warning": "x", "avail_spare": {}}'}, "ok", ""),
+        ({"run smartctl -a": "Smartctl open device: /dev/nvme3 failed: Permission denied\n"}, "unknown", "only root"),
+        ({"run nvme smart-log -o json": '{"critical_warning": "x", "avail_spare": {}}'}, "skipped", ""),
         ({f"{SYS}/state": "live\n"}, "unknown", "not in this recording"),
         ({f"{SYS}/state": "dead\n"}, "critical", "its controller is dead"),
         ({f"{SYS}/state": "connecting\n", f"{SYS}/transport": "tcp\n"}, "warning", "its controller is connecting"),

@@ -99,12 +99,13 @@ class NvmeDrives(Fact, frozen=True):
                     told[name][path.rpartition("/")[2]] = answer
         known: dict[str, Smart] = {}
         loose: list[Smart] = []
+        refused: list[str] = []
         if not host.is_live:
             from mlopsdoc.facts.nvme_smart import recorded
 
-            known, loose = recorded(host)
-        names = sorted({*told, *known}, key=lambda name: (len(name), name))
-        asked = _Asked(host, machine)
+            known, loose, refused = recorded(host)
+        names = sorted({*told, *known, *refused}, key=lambda name: (len(name), name))
+        asked = _Asked(host, machine, refused)
         drives = [_drive(name, told.get(name, {}), known.get(name), asked) for name in names]
         drives += [Drive("", smart.model, smart.serial, smart=smart, line=smart.line) for smart in loose]
         if not drives:
@@ -119,9 +120,10 @@ class NvmeDrives(Fact, frozen=True):
 class _Asked:
     """Asks drives about their health. fix: what would let it, where it could not."""
 
-    def __init__(self, host: Host, machine: Machine | None) -> None:
+    def __init__(self, host: Host, machine: Machine | None, refused: list[str]) -> None:
         self.fix = ""
         self._host = host
+        self._refused = refused
         self._tools = [SMART_LOG, SMARTCTL]
         self._in_container = bool(machine and machine.container)
         self._is_nobody = not (machine and machine.is_root) and host.read("/proc/self/status").said
@@ -131,7 +133,7 @@ class _Asked:
         is_made_up = any(sign in model.lower() for sign in MADE_UP)
         if self._in_container or is_made_up or state not in ("live", "") or transport not in ("pcie", ""):
             return None, ""
-        if self._is_nobody:
+        if self._is_nobody or name in self._refused:
             self.fix = NEEDS_ROOT
             return None, "only root may ask it"
         while self._tools:

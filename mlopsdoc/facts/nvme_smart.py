@@ -33,10 +33,11 @@ KELVIN = 273
 ASKED = ("nvme smart-log -o json", "nvme smart-log", "smartctl -j -a", "smartctl -a")
 
 
-def recorded(host: Host) -> tuple[dict[str, Smart], list[Smart]]:
-    """What a recording has of drives: by their names, and without."""
+def recorded(host: Host) -> tuple[dict[str, Smart], list[Smart], list[str]]:
+    """What a recording has of drives: by their names, and without; and those that may not be asked."""
     known: dict[str, Smart] = {}
     loose: list[Smart] = []
+    refused: list[str] = []
     answers = {answer.key: answer for start in ASKED for answer in asked(host, start)}
     for answer in answers.values():
         name = compiled(r"(?:%2Fdev%2F)?(nvme[0-9]{1,4})(?:n[0-9p]{1,8})?").fullmatch(answer.key.rpartition(" ")[2])
@@ -45,7 +46,11 @@ def recorded(host: Host) -> tuple[dict[str, Smart], list[Smart]]:
                 known.setdefault(name[1], smart)
             elif not any(smart.serial and smart.serial == one.serial for one in (*known.values(), *loose)):
                 loose.append(smart)
-    return known, loose
+        denied = compiled(r"/dev/(nvme[0-9]{1,4})\S{0,12}(?: failed)?: Permission denied").search(
+            answer.text + answer.why
+        )
+        refused += [denied[1]] if denied else []
+    return known, loose, refused
 
 
 def parsed(answer: Answer) -> Smart | None:
@@ -69,6 +74,8 @@ def _all(answer: Answer) -> list[Smart]:
     if not {"critical_warning", names[2]} <= rows.keys():
         return []
     values = {field: _number(rows.get(name)) for field, name in zip(FIELDS, names, strict=True)}
+    if values["warning"] is None or values["used"] is None:
+        return []
     kelvin = values["temperature_c"]
     if names is NVME and kelvin is not None:
         values["temperature_c"] = kelvin - KELVIN if kelvin else None

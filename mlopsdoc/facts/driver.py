@@ -80,6 +80,8 @@ class Driver(Fact, frozen=True):
         loaded, is_open = _loaded(host)
         if machine.is_wsl:
             raise NothingHere("the driver of WSL is that of Windows")
+        if not held and "tegra" in machine.kernel:
+            raise NothingHere("the driver of a Jetson is a part of its system image")
         nothing = NothingHere("the GPUs are given away") if pci and pci.gpus() else nothing_here(host)
         if host.is_live and not held and not loaded:
             raise nothing  # before NVML is loaded

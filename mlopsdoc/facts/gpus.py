@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mlopsdoc import Before, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
-from mlopsdoc.facts.machine import container
+from mlopsdoc.facts.machine import container, is_tegra
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.facts.pci import UEVENTS, PciDevices
 from mlopsdoc.model import gpu_subject
@@ -174,7 +174,8 @@ class Gpus(Fact, frozen=True):
     """The GPUs that NVML answers for, in its order, and those that it lost. `at`: seconds since the epoch, or 0.
 
     The sign of an NVIDIA GPU: a PCI display device of vendor 10de that is not given to a virtual machine,
-    /proc/driver/nvidia/version, or /dev/dxg (WSL); in a recording also any output of nvidia-smi.
+    /proc/driver/nvidia/version, or /dev/dxg (WSL); in a recording also any output of nvidia-smi. The GPU of a Jetson is
+    left alone: it is on no bus, and NVML tells hardly anything of it.
 
     Recordings of other people have what nvidia-smi printed, in one form or several; on this machine it is asked
     only where the library cannot be used, never where that hung. `listed`: the processes that it printed; None
@@ -194,6 +195,8 @@ class Gpus(Fact, frozen=True):
     def read(cls, host: Host, pci: PciDevices | None) -> Gpus:
         """Raises NothingHere without a sign, CannotSee when the driver does not answer: with its words."""
         sign = _sign(host, pci)
+        if sign == "tegra":
+            raise NothingHere("the GPU is a part of a Tegra chip (Jetson): here, not judged")
         if host.is_live and not sign:
             raise _nothing(host, pci)
         trouble: CannotSee | None = None
@@ -251,7 +254,7 @@ def _sign(host: Host, pci: PciDevices | None) -> str:
     if pci and any(gpu.driver not in GIVEN_AWAY for gpu in pci.gpus()):
         return "pci"
     if host.read("/proc/driver/nvidia/version").said:
-        return "driver"
+        return "tegra" if is_tegra(host) else "driver"
     return "wsl" if host.read("/dev/dxg").status not in ("absent", "not_captured") else ""
 
 

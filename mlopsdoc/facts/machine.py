@@ -145,6 +145,11 @@ def _virtual(cpu: dict[str, str], product: str) -> str:
     return f"its product is {product.strip()}" if named else ""
 
 
+def is_tegra(host: Host) -> bool:
+    """A Jetson, by its kernel (``5.15.148-tegra``): its GPU is a part of the chip, and on no bus."""
+    return "tegra" in _line(host, "/proc/sys/kernel/osrelease")
+
+
 def container(host: Host) -> str:
     """systemd's own note, else the files that Docker and Podman leave, else the control group, else the root::
 

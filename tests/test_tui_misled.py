@@ -174,6 +174,8 @@ def test_thirty_findings_with_long_names_are_counted_and_none_scrolls_away_unsee
         await stage.sees("" if fits else " above", ">[ok] disks")
         await stage.press("g")
         await stage.until(lambda text: " above" not in text.split("\n")[2])
+        await stage.press("j", "m")
+        await stage.sees("mute GPU 0", "how long?")  # whatever its name is
 
     play(story, plan_of(made, live=True), wire.Made(made), at=size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlopsdoc.clean import one_line
 from mlopsdoc.tui.board import GLYPHS, Row
 from mlopsdoc.tui.messages import Chosen, Notice
 from mlopsdoc.tui.pane import Pane
@@ -30,7 +31,9 @@ class Checks(Pane):
         self._rows = rows
         self._chosen = self._place(before) if self._moved else self._worst()
         if self._moved and before and before.finding and (now := self.chosen) and now.finding != before.finding:
-            self.post_message(Notice(f"{before.name} is not in the list any more: this is {now.name}"))
+            self.post_message(
+                Notice(f"{one_line(before.name, 60)} is not in the list any more: this is {one_line(now.name, 60)}")
+            )
         self.show(title, self._drawn, from_top=False)
         self.post_message(Chosen())
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mlopsdoc.clean import one_line
+
 if TYPE_CHECKING:
     from mlopsdoc.model import Finding
     from mlopsdoc.tui.prompt import Answered
@@ -31,7 +33,8 @@ def misfit(duration: str) -> str:
 
 def how_long(found: Finding) -> str:
     """What is asked first."""
-    return f"mute {found.subject} ({found.key.partition('/')[0]}) for how long? (90m, 12h, 3d; then why, if you like)"
+    of = f"{one_line(found.subject, 60)} ({found.key.partition('/')[0]})"
+    return f"mute {of} for how long? (90m, 12h, 3d; then why, if you like)"
 
 
 def lifting(until: str) -> str:

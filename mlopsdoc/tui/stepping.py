@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from mlopsdoc.clean import one_line
 from mlopsdoc.model import Result
 from mlopsdoc.runbook.parse import Runbook
 from mlopsdoc.runbook.step import Step, about
@@ -197,7 +198,7 @@ class StepPane(Pane):
             else:
                 self._go()
 
-        self._prompt.ask(f"Mind: {before}. {question}" if before else question, answered)
+        self._prompt.ask(f"Mind: {one_line(before, 120)}. {question}" if before else question, answered)
 
     def _vanished(self) -> str:
         """Why there is nothing any more that the step is for; empty where there is."""

@@ -102,7 +102,11 @@ def test_a_part_of_a_check_that_was_not_seen_is_listed_with_why_and_what_to_do()
     blind = found("ecc", Status.UNKNOWN, "GPU 3", "its counters could not be read")
     board = board_of(result("ecc", "gpu", found("ecc", Status.CRITICAL, "GPU 1"), blind))
     text = " ".join(as_text(line) for line in pages.doctor_page(board, 80))
-    assert "Not seen, or not all of it: 1" in text and "ecc: GPU 3: its counters could not be read" in text and "mend GPU 3" in text
+    assert (
+        "Not seen, or not all of it: 1" in text
+        and "ecc: GPU 3: its counters could not be read" in text
+        and "mend GPU 3" in text
+    )
 
 
 def test_what_goes_on_in_the_next_line_of_the_help_is_no_key() -> None:

@@ -12,7 +12,7 @@ from mlopsdoc.patterns import compiled
 
 CLASS = "/sys/class/infiniband"
 DEVICES, PORTS = f"{CLASS}/*/device/uevent", f"{CLASS}/*/ports/*/*"
-BOARDS = f"{CLASS}/*/[bfh][ocw]*_[itv]*"  # board_id, fw_ver, hca_type
+BOARDS = f"{CLASS}/*/[bf][ow]*_[iv]*"  # board_id, fw_ver
 COUNTERS = CLASS + "/{}/ports/*/*counters/*_[abdes]*"  # of errors, in counters/ and hw_counters/
 FLAGS = f"{CLASS}/*/device/net/*/flags"
 VIRTUAL_FUNCTIONS = ("1004", "1014", "1016", "1018", "101a", "101c", "101e")  # of 15b3: mlx4, mlx5
@@ -29,10 +29,10 @@ def nic_label(device: str, number: int) -> str:
 class RdmaPort(Fact, frozen=True):
     """One port. What is not told is empty.
 
-    slot: of its device on PCI. board: equal cards have the same. state: ``ACTIVE``, ``DOWN``, ``INIT``, ``ARMED``.
-    physical: ``linkup``, ``polling``, ``disabled``, ``linkerrorrecovery``. layer: ``InfiniBand`` or ``Ethernet``. rate:
-    ``100 Gb/sec (4X EDR)``. counters: by file name. is_off: its network interface (Ethernet) was not
-    brought up.
+    slot: of its device on PCI. board: equal cards have the same, equal chips may not. state: ``ACTIVE``, ``DOWN``,
+    ``INIT``, ``ARMED``. physical: ``linkup``, ``polling``, ``disabled``, ``linkerrorrecovery``. layer: ``InfiniBand`` or
+    ``Ethernet``. rate: ``100 Gb/sec (4X EDR)``. counters: by file name. is_off: its network interface (Ethernet) was
+    not brought up.
     """
 
     device: str
@@ -220,7 +220,7 @@ def _port(device: str, number: int, said: dict[str, str], card: dict[str, str], 
         number=number,
         slot=card.get("PCI_SLOT_NAME", "").lower(),
         driver=card.get("DRIVER", ""),
-        board=one_line(said.get("board_id") or said.get("hca_type", ""), 60),
+        board=one_line(said.get("board_id", ""), 60),
         firmware=one_line(said.get("fw_ver", ""), 60),
         state={"INITIALIZE": "INIT", "INITIALIZING": "INIT"}.get(state, state),
         physical=words["phys_state"].lower().replace("_", "").replace(" ", ""),

@@ -13,7 +13,7 @@ TOOLS = ("ibstat", "ibstatus", "ibv_devinfo", "ibv_devinfo -v", "mlxlink")
 # Their words -> the names of the files in /sys that say the same.
 NAMES = {
     "state": "state", "physical state": "phys_state", "phys state": "phys_state", "phys_state": "phys_state",
-    "rate": "rate", "link layer": "link_layer", "link_layer": "link_layer", "ca type": "hca_type",
+    "rate": "rate", "link layer": "link_layer", "link_layer": "link_layer",
     "board_id": "board_id", "firmware version": "fw_ver", "fw_ver": "fw_ver",
 }  # fmt: skip
 DEVICE = r"\s*(?:CA '|Infiniband device '|hca_id:\s+)([\w.-]{1,63})(?:' port ([0-9]{1,3}) status:)?"
@@ -59,7 +59,7 @@ def _blocks(answer: Answer, told: Told) -> None:
             continue
         name, colon, value = line.partition(":")
         known = NAMES.get(name.strip().lower()) if colon else None
-        if known in ("hca_type", "board_id", "fw_ver") and not number:
+        if known in ("board_id", "fw_ver") and not number:
             card.append((known, value.strip()))
         elif known and device:
             _tell(told, answer, device, number or 1, known, value.strip())

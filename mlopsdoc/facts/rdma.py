@@ -30,8 +30,8 @@ class RdmaPort(Fact, frozen=True):
     """One port. What is not told is empty.
 
     slot: of its device on PCI. board: equal cards have the same, equal chips may not. state: ``ACTIVE``, ``DOWN``,
-    ``INIT``, ``ARMED``. physical: ``linkup``, ``polling``, ``disabled``, ``linkerrorrecovery``. layer: ``InfiniBand`` or
-    ``Ethernet``. rate: ``100 Gb/sec (4X EDR)``. counters: by file name. is_off: its network interface (Ethernet) was
+    ``INIT``, ``ARMED``. physical: ``linkup``, ``polling``, ``disabled``, ``linkerrorrecovery``. layer: ``InfiniBand``
+    or ``Ethernet``. rate: ``100 Gb/sec (4X EDR)``. counters: by file name. is_off: its network interface (Ethernet) was
     not brought up.
     """
 

@@ -1288,6 +1288,15 @@ def test_outputs_that_differ_are_said_to() -> None:
         assert not any("differ" in note for note in transcript.parse(text).notes)
 
 
+def test_a_log_that_was_put_aside_is_said_not_to_be_judged() -> None:
+    line = "Nov 16 11:00:09 dgx8 kernel: NVRM: Xid (PCI:0000:4f:00): 79, pid=8811, name=train\n"
+    for path in ("/var/log/kern.log.1", "/var/log/remote/dgx8/kern.log"):
+        notes = transcript.parse(f"$ grep Xid {path}\n{line}$ \n").notes
+        assert any(f"what the kernel says in {path} is not judged" in note for note in notes)
+    assert not transcript.parse(f"$ grep Xid /var/log/kern.log\n{line}$ \n").notes
+    assert "run dmesg" in keys(line)  # alone
+
+
 def test_quoted_xml_is_read() -> None:
     text = '<?xml version="1.0" ?>\n<nvidia_smi_log>\n<gpu id="00000000:4F:00.0">\n</gpu>\n</nvidia_smi_log>\n'
     quoted = "".join(f"> {line}\n" for line in text.splitlines())

@@ -422,6 +422,12 @@ class Reader:
         if self._differing:
             some = ", ".join(key.partition(" ")[2] for key in self._differing[:5])
             recording.notes.append(f"there are several outputs of {some} that differ: the last of each counts")
+        logs = [a for key, a in recording.answers.items() if key.startswith("read /var/log/") and a.said]
+        aside = [a.key.partition(" ")[2] for a in logs if b" kernel: " in a.data]
+        if aside := [path for path in aside if path not in outputs.LOG_FILES]:
+            some = ", ".join(aside[:5])
+            why = "it may be of another boot or host: give such a log alone, with --from"
+            recording.notes.append(f"what the kernel says in {some} is not judged, {why}")
         if self._gone:
             recording.notes.append("what was said before the reboot is not judged")
         recording.understood = (self._seen - len(self._strange), self._seen)

@@ -134,6 +134,8 @@ def test_who_may_ask() -> None:
     assert result.fix == "run as root"
     root = judged({f"{SYS}/state": "live\n", "read /proc/self/status": ROOT})
     assert (root.status.value, root.fix) == ("unknown", "")
+    pod = judged({f"{SYS}/state": "live\n", "read /proc/self/status": ROOT, "read /.dockerenv": ""})
+    assert pod.status.value == "skipped"
 
 
 def test_a_pool_that_lost_a_drive_is_told_below_the_drive() -> None:

@@ -86,7 +86,9 @@ class NvmeDrives(Fact, frozen=True):
 
     @classmethod
     def read(cls, host: Host, machine: Machine | None) -> NvmeDrives:
-        """Raises NothingHere where there is no drive."""
+        """Raises NothingHere where there is no drive, and in a container, which sees those of its host."""
+        if machine and machine.container:
+            raise NothingHere("NVMe drives are those of the host of this container")
         told: dict[str, dict[str, Answer]] = {}
         for path, answer in host.tree(FILES).items():
             name, _, file = path[len(CLASS) + 1 :].partition("/")
@@ -125,13 +127,12 @@ class _Asked:
         self._host = host
         self._refused = refused
         self._tools = [SMART_LOG, SMARTCTL]
-        self._in_container = bool(machine and machine.container)
         self._is_nobody = not (machine and machine.is_root) and host.read("/proc/self/status").said
 
     def about(self, name: str, model: str, state: str, transport: str) -> tuple[Smart | None, str]:
         """What it says, or why it does not; neither where that is not to be expected, or asking would hang."""
         is_made_up = any(sign in model.lower() for sign in MADE_UP)
-        if self._in_container or is_made_up or state not in ("live", "") or transport not in ("pcie", ""):
+        if is_made_up or state not in ("live", "") or transport not in ("pcie", ""):
             return None, ""
         if self._is_nobody or name in self._refused:
             self.fix = NEEDS_ROOT

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from mlopsdoc import Finding, Line, NothingHere, check, critical, ok, unknown, warning
+from mlopsdoc import Finding, Hardware, Line, NothingHere, check, critical, ok, unknown, warning
 from mlopsdoc.facts import driver_words as said
 from mlopsdoc.facts.driver import Driver
 from mlopsdoc.facts.driver_files import DriverFiles
@@ -37,14 +37,16 @@ INSTALL = "install the same version of both, then reload the modules or reboot: 
         "nvlink_links",
     ),
 )
-def driver_stack(driver: Driver, files: DriverFiles | None, machine: Machine, gpus: Gpus | None) -> Iterator[Finding]:
+def driver_stack(
+    driver: Driver, files: DriverFiles | None, machine: Machine, gpus: Gpus | None, hardware: Hardware
+) -> Iterator[Finding]:
     """The kernel module of NVIDIA refuses a library of any other version, so an update that only half arrived ends
     in "Driver/library version mismatch": what runs goes on, what starts fails.
 
     The version of the loaded module, of the module on disk, of libnvidia-ml and of libcuda have to be the same (the
     README of the driver), and DKMS has to have built the module for the kernel that starts next. libnvidia-ml without
-    libcuda beside it is a warning (GPUd looks for both), on boards with screens a note. A branch past its end gets a
-    note, no alarm.
+    libcuda beside it is a warning (GPUd looks for both), on boards with screens a note. A loaded
+    module of another version than the profile wants is a warning. A branch past its end gets a note, no alarm.
     """
     if not driver.loaded and driver.code != 0 and not driver.words:
         if machine.is_portable:
@@ -55,6 +57,7 @@ def driver_stack(driver: Driver, files: DriverFiles | None, machine: Machine, gp
     trouble = [
         *_module(driver, files, machine.is_root),
         *_libcuda(driver, is_desktop),
+        *_wanted(driver, hardware.driver),
         *_next_boot(driver, files),
         *_next_kernel(driver, files),
     ]
@@ -116,6 +119,13 @@ def _libcuda(driver: Driver, is_desktop: bool) -> Iterator[Finding]:
         advice = "install the package that has libcuda, of the same version (libnvidia-compute-580, on RHEL "
         advice += "nvidia-driver-cuda-libs), then sudo ldconfig; jobs that run go on: steps in the runbook"
         yield _of(ok if is_desktop else warning, "no_libcuda", what, advice, driver.nvml.line)
+
+
+def _wanted(driver: Driver, wanted: str) -> Iterator[Finding]:
+    if wanted and driver.loaded and not may_be(wanted, driver.loaded.version):
+        what = f"driver {driver.loaded.version} is loaded, the profile wants {wanted}"
+        advice = "install the version that the other hosts have when this one is drained, or correct the profile"
+        yield _of(warning, "wanted", what, advice, driver.loaded.line)
 
 
 def _devices(driver: Driver, is_root: bool) -> Finding:

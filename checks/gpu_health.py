@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from mlopsdoc import Finding, check, unknown, warning
+from mlopsdoc import Finding, Hardware, check, unknown, warning
 from mlopsdoc.facts.gpu_health import GpuHealth, GpuHealths
 
 NAMES = ("inforom", "gsp", "vbios")
@@ -26,17 +26,18 @@ class Trouble(NamedTuple):
     params=("GPU",),
     explained_by=("driver_stack", "gpu_presence"),
 )
-def gpu_health(health: GpuHealths) -> Iterator[Finding]:
+def gpu_health(health: GpuHealths, hardware: Hardware) -> Iterator[Finding]:
     """What lasts: a fault of these is there after a reboot, and seldom stops a job.
 
     A corrupt InfoROM is a warning (DCGM): it holds ECC counts, remapped rows and the serial number, which may be lost.
     GSP firmware of another version than the driver, or switched off where the board has it on by default, is a
     warning. An ECC mode that is to change at the next reset or reboot (IMB) is one too, for whoever reboots the host
     will be surprised. A VBIOS that differs among GPUs with one name and one part number is a warning, of the fewer
-    ones: a board that was exchanged and not updated. MIG modes are in gpu_mig.
+    ones: a board that was exchanged and not updated; so is one that is not what the profile wants.
+    MIG modes are in gpu_mig.
     """
     told = health.telling("InfoROM and firmware", *NAMES, "ecc_now")
-    found = [*_together(told, health.driver), *_unlike(told)]
+    found = [*_together(told, health.driver), *_unlike(told, hardware.gpu_vbios)]
     if not found:
         told = health.telling("InfoROM and firmware", *NAMES)
     yield from found
@@ -101,11 +102,22 @@ def _mode(on: int) -> str:
     return "on" if on else "off"
 
 
-def _unlike(gpus: Sequence[GpuHealth]) -> Iterator[Finding]:
-    """Those whose VBIOS is not that of most boards of their kind; where none is that of most, one finding for all."""
+def _unlike(gpus: Sequence[GpuHealth], wanted: str) -> Iterator[Finding]:
+    """Those whose VBIOS is not that of most boards of their kind; where none is that of most, one finding for all.
+
+    wanted: how it begins by the profile, where that says so; then nothing else is judged.
+    """
+    told = [gpu for gpu in gpus if gpu.text("vbios") not in NOT_RUN]
+    if wanted:
+        for gpu in told:
+            if not gpu.text("vbios").casefold().startswith(wanted.casefold()):
+                what = f"its VBIOS is {gpu.text('vbios')}, the profile wants {wanted}"
+                advice = "update it when it is idle, or correct the profile: steps in the runbook"
+                yield _finding(gpu, "vbios", what, advice, "vbios")
+        return
     kinds: dict[tuple[str, str], list[GpuHealth]] = {}
-    for gpu in gpus:
-        if gpu.text("vbios") not in NOT_RUN and gpu.text("name"):
+    for gpu in told:
+        if gpu.text("name"):
             kinds.setdefault((gpu.text("name"), gpu.text("part")), []).append(gpu)
     for (name, _), same in kinds.items():
         versions = Counter(gpu.text("vbios") for gpu in same).most_common()

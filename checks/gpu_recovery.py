@@ -59,7 +59,7 @@ def _finding(
     return level(
         what,
         subject=gpu.label if len(gpus) == 1 else "host",
-        code="action",
+        code="imex" if "IMEX" in what else "action",
         advice=advice.format(gpu.pci or "GPU"),
         covers=[one.label for one in gpus] if len(gpus) > 1 else (),
         hurts=processes.hurts(*(one.id for one in gpus)) if processes else (),

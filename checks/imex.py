@@ -17,6 +17,7 @@ LOOK = "look at it from one of its nodes (`nvidia-imex-ctl -N`) and at the servi
 @check(
     area="fabric",
     title="Hosts of one NVLink domain share the memory of their GPUs (IMEX)",
+    explains=("gpu_recovery",),
     explained_by=("driver_stack",),
 )
 def imex(found: Imex, times: CpuTimes | None, *, settle_s: float = 300.0) -> Iterator[Finding]:
@@ -66,4 +67,4 @@ def _domain(found: Imex, several: str) -> Finding:
 
 def _of(level: Callable[..., Finding], found: Imex, code: str, summary: str, advice: str) -> Finding:
     evidence = [found.unit.line if found.unit else None, found.line, found.error]
-    return level(summary, code=code, advice=advice, evidence=evidence)
+    return level(summary, code=code, advice=advice, covers=["host"], evidence=evidence)

@@ -56,6 +56,7 @@ class Hardware(Fact, frozen=True, forbid_unknown_fields=True):
 
     gpus, sockets, numa_nodes, supplies: how many. gpu_pci_id: of each GPU, as in ``10de:2330``. nvlinks: of each
     GPU. supply_w: what one power supply is rated for, W. feeds: how many circuits the supplies hang on, evenly.
+    driver, gpu_vbios: their versions, or how these begin (``580``, ``580.95``).
     """
 
     gpus: Count | None = None
@@ -67,6 +68,8 @@ class Hardware(Fact, frozen=True, forbid_unknown_fields=True):
     supplies: Count | None = None
     supply_w: Count | None = None
     feeds: Count | None = None
+    driver: str = ""
+    gpu_vbios: str = ""
 
 
 class Before(Generic[T]):

@@ -49,6 +49,7 @@ NARROW: dict[tuple[str, str], tuple[tuple[str, ...], tuple[str, ...]]] = {
     ("gpu_xid", "gpu_thermal"): (ANY, ()),
     ("gpu_xid", "nvlink_errors"): ((*DEAD, *LINKS), ANY),
     ("gpu_xid", "nvlink_links"): ((*DEAD, *LINKS), ANY),
+    ("imex", "gpu_recovery"): (ANY, ("imex",)),
 }  # fmt: skip
 
 

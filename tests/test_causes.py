@@ -50,6 +50,8 @@ def of(
         # links of others that lead to a lost GPU, and those of others that do not
         (of("gpu_presence", "lost"), of("nvlink_links", "down", FIVE, covers=[THREE]), True),
         (of("gpu_presence", "lost"), of("nvlink_links", "down", FIVE), False),
+        (of("imex", "domain", "host", warning, covers=["host"]), of("gpu_recovery", "imex", level=warning), True),
+        (of("imex", "domain", "host", warning, covers=["host"]), of("gpu_recovery", "action"), False),
         # what keeps from seeing explains no alarm of what is seen all the same
         (of("driver_stack", "mismatch", "host", covers=["host"]), of("gpu_pcie", "width", level=warning), False),
         (of("driver_stack", "mismatch", "host", covers=["host"]), of("gpu_pcie", "x", "host", unknown), True),

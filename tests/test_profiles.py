@@ -145,3 +145,18 @@ def test_the_verbs(tmp_path: Path) -> None:
     judged = mlopsdoc("check", *BY_PROFILE, "--from", source, "--profile", str(file), place=tmp_path)
     assert judged.code == 0
     assert mlopsdoc("profile", "capture", "-o", "/nowhere/x", place=tmp_path).code == 73
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"),
+    [
+        ({"driver": "580"}, "ok"), ({"driver": "580.95.05"}, "ok"), ({"driver": "580.9"}, "warning"),
+        ({"driver": "570.172"}, "warning"), ({"gpu_vbios": "96.00.89"}, "ok"), ({"gpu_vbios": "96.00.A5"}, "warning"),
+    ],
+)  # fmt: skip
+def test_versions_that_a_profile_wants(wanted: dict[str, str], status: str) -> None:
+    check = "driver_stack" if "driver" in wanted else "gpu_health"
+    (result,) = run([CHECKS[check]], reference(), parse("p", {"hardware": wanted}, CHECKS))
+    assert result.status.value == status
+    words = [found.summary for found in result.findings if "the profile wants" in found.summary]
+    assert len(words) == (0 if status == "ok" else 1 if check == "driver_stack" else 4)

@@ -33,8 +33,9 @@ def test_what_a_verb_prints_is_shown_and_a_refusal_is_one_line() -> None:
     play(story, *bad_night())
 
 
-def test_the_ways_to_the_gpus_are_those_of_the_recording() -> None:
+def test_the_ways_to_the_gpus_are_those_of_the_recording_as_it_was_opened() -> None:
     async def story(stage: Stage) -> None:
+        stage.app.options = [f"--from={SNAPSHOTS}/bad_night", "--at=2026-11-23T03:10:00Z"]
         await stage.sees("CRITICAL GPU 2")
         await stage.press("t")
         await stage.sees("NUMA node 1", "GPU 3 (c3:00.0)", "NVLink 18 of 18")

@@ -111,10 +111,21 @@ def test_a_part_of_a_check_that_was_not_seen_is_listed_with_why_and_what_to_do()
 
 def test_what_goes_on_in_the_next_line_of_the_help_is_no_key() -> None:
     for width in (38, 78):
-        lines = [as_text(line) for line in pages.help_page(width)]
+        lines = [as_text(line) for line in pages.help_page("step", width)]
         at = next(n for n, line in enumerate(lines) if line.startswith("y  "))
         assert all(len(line) <= width for line in lines)
         assert lines[at + 1].startswith(" " * 17)
+
+
+def test_help_begins_with_what_is_looked_at() -> None:
+    async def story(stage: Stage) -> None:
+        await stage.sees("CRITICAL GPU 2")
+        for keys, said in ((), "The list: areas"), (("enter",), "What is chosen in the list"), (("x",), "A step, as it"):
+            await stage.press(*keys, "question_mark")
+            await stage.sees(">Keys and signs", said)
+            await stage.press("question_mark")
+
+    play(story, *bad_night())
 
 
 def test_a_muted_finding_says_so_first_and_the_key_that_mutes_lifts_it(monkeypatch: pytest.MonkeyPatch) -> None:

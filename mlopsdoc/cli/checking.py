@@ -38,28 +38,29 @@ def bare(arguments: argparse.Namespace) -> int:
     """The screen on a terminal, the text report elsewhere; with --plain a conversation."""
     sources: list[str] = arguments.source or []
     how = [*([f"--at={arguments.at}"] if arguments.at else []), *["--partial"] * bool(arguments.partial)]
+    options = [*(f"--from={source}" for source in sources), *how]
     if arguments.plain:
         from mlopsdoc.cli.plain import converse
 
         return converse(sources, how)
     if all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
-        return _screen(arguments.source, arguments.at, arguments.partial)
-    return check(parse(["check", *(f"--from={source}" for source in sources), *how]))
+        return _screen(arguments, options)
+    return check(parse(["check", *options]))
 
 
-def _screen(sources: list[str] | None, at: str | None, partial: bool) -> int:
+def _screen(arguments: argparse.Namespace, options: list[str]) -> int:
     from mlopsdoc.tui import CannotOpen, open_screen
 
     def opening() -> tuple[Replay, list[Source]]:
         try:
-            return open_recording(sources or [], at, partial)
+            return open_recording(arguments.source, arguments.at, arguments.partial)
         except Stop as stop:
             raise CannotOpen(stop.why, stop.code) from None
 
-    if not sources and (at or partial):
+    if options and not arguments.source:
         raise Stop(USAGE, "--at and --partial are for a recording, not for this host")
     try:
-        return open_screen(opening) if sources else open_screen(None, _recalled)
+        return open_screen(opening, options=options) if arguments.source else open_screen(None, _recalled)
     except CannotOpen as error:
         raise Stop(error.code, str(error)) from None
 

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from typing import TypeAlias
 
     from mlopsdoc.hosts.recorder import Replay
@@ -55,12 +55,12 @@ def _less_to_load() -> Generator[None, None, None]:
             del sys.modules[name]
 
 
-def open_screen(opening: Opening | None, recall: Recalling = lambda: None) -> int:
+def open_screen(opening: Opening | None, recall: Recalling = lambda: None, options: Sequence[str] = ()) -> int:
     """Show this machine, or the recording that `opening` opens, until the reader has had enough; the exit code.
 
     Call it on a terminal, before any thread is started: it forks the process that runs the checks, which also opens
     the recording, while this one loads textual. Raises CannotOpen, as `opening` does. recall: the report of an earlier
-    run and its age, to be shown until there is a new one.
+    run and its age, to be shown until there is a new one. options: of the command line, which say what recording it is.
     """
     import os
     import socket
@@ -80,4 +80,4 @@ def open_screen(opening: Opening | None, recall: Recalling = lambda: None) -> in
     feed = Feed(ours, pid)
     if opening:
         feed.wait()
-    return show(feed, recalled)
+    return show(feed, recalled, options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from codecs import getincrementaldecoder
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -16,8 +17,7 @@ from textual.events import Event, Key, Paste
 from mlopsdoc.clean import one_line
 from mlopsdoc.model import Report
 from mlopsdoc.runbook.parse import BadRunbook
-from mlopsdoc.tui import asides, clipboard, leaving, pages
-from mlopsdoc.tui.exporting import exported
+from mlopsdoc.tui import asides, leaving, pages
 from mlopsdoc.tui.feed import Feed
 from mlopsdoc.tui.frame import PANES, Frame
 from mlopsdoc.tui.messages import DryRun, Notice, StepDone
@@ -29,11 +29,13 @@ NO_RUNBOOK = "there is no runbook for this"
 OFF = "this is a recording: it does not change, and actions are off"
 
 
-def show(feed: Feed, recalled: tuple[Report, float] | None) -> int:
-    """Run the app on this terminal; the exit code. recalled: the report of an earlier run, and its age."""
+def show(feed: Feed, recalled: tuple[Report, float] | None, options: Sequence[str]) -> int:
+    """Run the app on this terminal; the exit code. recalled: the report of an earlier run, and its age. options: of
+    the command line, that say which recording this is."""
     if not os.isatty(2):
         sys.__stderr__ = sys.__stdout__  # type: ignore[misc]  # where textual draws
     app = Doctor(feed)
+    app.options = options
     if recalled:
         app.board.recall(*recalled)
     # One byte that is no UTF-8 (a paste, a key with Meta) would end textual's reader of keys, and with it the screen.
@@ -49,6 +51,8 @@ def show(feed: Feed, recalled: tuple[Report, float] | None) -> int:
 
 class Doctor(Frame):
     """The screen, with its keys."""
+
+    options: Sequence[str] = ()
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,l,right", "open"),
@@ -120,6 +124,8 @@ class Doctor(Frame):
         self.over("book") if self.body.has_runbook else self.tell(NO_RUNBOOK)
 
     def action_help(self) -> None:
+        if (at := self.at) != "help":
+            self.help.show("Keys and signs", lambda width: pages.help_page(at, width), from_top=True)
         self.over("help")
 
     def action_doctor(self) -> None:
@@ -200,9 +206,13 @@ class Doctor(Frame):
     def action_copy(self) -> None:
         pane = self.body.finding if self.at == "checks" else self.pane
         what = "the finding" if pane is self.body.finding else one_line(pane.heading)
+        from mlopsdoc.tui import clipboard
+
         self.tell(clipboard.copy(what, pane.text(), self.copy_to_clipboard))
 
     def action_export(self) -> None:
+        from mlopsdoc.tui.exporting import exported
+
         self.tell(exported(self))
 
     # Other verbs, beside the screen
@@ -269,8 +279,7 @@ class Doctor(Frame):
         return any(worker.group == verb and not worker.is_finished for worker in self.workers)
 
     async def _run_aside(self, words: list[str]) -> None:
-        sources = self.board.report.sources if self.board.report and not self.board.plan.live else []
-        about = [f"--from={source.path}" for source in sources] if words[0] == "explain" else []
+        about = self.options if words[0] == "explain" else ()
         code, out, last = await asides.output([*about, *words], max(self.size.width - 3, 40))
         if words[0] in ("snapshot", "mute") and not code:
             self.tell(f"saved {os.path.abspath(out.strip())}; {last}" if words[0] == "snapshot" else out.strip())

@@ -81,7 +81,6 @@ class Frame(App[int], inherit_css=False):
 
     def on_mount(self) -> None:
         self.delay_update(0.01)  # the first paint: all at once, with what is known by then
-        self.help.show("Keys and signs", pages.help_page, from_top=True)
         is_ascii = not terminal.draws_lines()
         self.screen.set_class(is_ascii, "-ascii", update=False)
         Canvas.is_ascii = is_ascii

@@ -17,6 +17,19 @@ from mlopsdoc.tui import terminal
 from mlopsdoc.tui.board import Board, Row, sentence
 from mlopsdoc.tui.words import Line, beside, fitted, joined, literal, paragraph, size
 
+HERE = {
+    "checks": "The list: areas with trouble first, the worst first. A line further in than the one above is one of its "
+    "findings, or is explained by it. What is chosen stands beside it; Enter goes there.",
+    "finding": "What is chosen in the list: whom it hurts, what to do, what was seen and in which answer. y copies it, "
+    "m mutes it, Enter goes to its runbook.",
+    "runbook": "The runbook of what is chosen, its values filled in. Enter has it on the whole screen, x goes through "
+    "its steps.",
+    "step": "A step, as it would be run. D says what it would touch; X runs it: those marked look at once, tune and "
+    "jobs ask, kills want the name of this host. Then its check is asked again. Nothing is run in a recording.",
+    "doctor": "What could not be judged, and what to do about that; then what there is nothing of here.",
+    "aside": "What another verb printed; o shows it again later.",
+}
+HERE["book"] = HERE["runbook"]
 HELP = """\
 j k g G, arrows  move; PgUp PgDn a page
 Enter l          open: from the list to the finding, to its runbook
@@ -50,7 +63,6 @@ ctrl+l           draw the screen again; ctrl+z leaves it, fg comes back
 
 Steps marked look run at once, tune and jobs ask, kills want the name of this host.
 A time in brackets: what this became a short while ago, and what it was.
-A line further in than the one above is one of its findings, or is explained by it.
 Only X and U change the machine."""
 
 
@@ -265,9 +277,9 @@ def devices_page(board: Board, _: int = 0) -> list[Line]:
     return lines
 
 
-def help_page(width: int) -> list[Line]:
-    """What keys do and what signs mean; what goes on in the next line stands below its own column."""
-    lines: list[Line] = []
+def help_page(at: str, width: int) -> list[Line]:
+    """What is looked at, what keys do and what signs mean; what goes on in the next line stands below its column."""
+    lines = [*paragraph(HERE.get(at, ""), width), ()] if at in HERE else []
     for text in HELP.split("\n"):
         head, _, rest = text.partition("  ")
         words = rest.lstrip()

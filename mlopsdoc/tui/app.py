@@ -29,7 +29,7 @@ NO_RUNBOOK = "there is no runbook for this"
 OFF = "this is a recording: it does not change, and actions are off"
 
 
-def show(feed: Feed, recalled: tuple[Report, float] | None, options: Sequence[str]) -> int:
+def show(feed: Feed, recalled: tuple[Report, float] | None, options: Sequence[str] = ()) -> int:
     """Run the app on this terminal; the exit code. recalled: the report of an earlier run, and its age. options: of
     the command line, that say which recording this is."""
     if not os.isatty(2):

@@ -204,3 +204,15 @@ def test_a_job_that_starts_may_wait(host: Recording, age_s: float, status: str) 
         data = json.loads(host.answers[key].data) | {"started": NOW - age_s}
         host.answers[key] = Answer(key, "ok", json.dumps(data).encode())
     assert judge(host, "gpu_hang").status.value == status
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("NVIDIA DGX Display", "skipped"), ("NVIDIA T1000 8GB", "skipped"), ("NVIDIA L40S", "warning")],
+)
+def test_boards_with_screens_need_no_persistence_mode(host: Recording, name: str, status: str) -> None:
+    key = "probe nvml static"
+    text = host.answers[key].data.replace(b"NVIDIA H100 80GB HBM3", name.encode())
+    host.answers[key] = Answer(key, "ok", text)
+    change(host, persistence=0)
+    assert judge(host, "gpu_persistence").status.value == status

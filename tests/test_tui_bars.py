@@ -120,7 +120,11 @@ def test_what_goes_on_in_the_next_line_of_the_help_is_no_key() -> None:
 def test_help_begins_with_what_is_looked_at() -> None:
     async def story(stage: Stage) -> None:
         await stage.sees("CRITICAL GPU 2")
-        for keys, said in ((), "The list: areas"), (("enter",), "What is chosen in the list"), (("x",), "A step, as it"):
+        for keys, said in (
+            ((), "The list: areas"),
+            (("enter",), "What is chosen in the list"),
+            (("x",), "A step, as it"),
+        ):
             await stage.press(*keys, "question_mark")
             await stage.sees(">Keys and signs", said)
             await stage.press("question_mark")

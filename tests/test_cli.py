@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlopsdoc import catalog
+from mlopsdoc.hosts import snapshot
 
 from .program import REPOSITORY, Ended, environment, mlopsdoc, start
 
@@ -369,3 +370,13 @@ def test_a_report_is_delivered_though_its_answers_cannot_be_saved(place: Path) -
     ended = mlopsdoc("check", "judge", "--save", "/no/such/folder/x.tar.gz", place=place)
     assert ended.code == 73
     assert "judge" in ended.out
+
+
+def test_no_library_and_no_tool_of_a_gpu_is_asked_where_there_is_no_sign_of_one(place: Path) -> None:
+    """To load pynvml costs a run as much as twice starting Python."""
+    (place / "root/proc").mkdir(parents=True)
+    ended = mlopsdoc("check", "--root", str(place / "root"), "--save", str(place / "saved"), "--no-redact", place=place)
+    assert ended.code in (0, 1, 2, 3), ended.err
+    keys = snapshot.load(str(place / "saved")).answers
+    assert keys
+    assert not [key for key in keys if key.startswith(("probe nvml", "run nvidia-smi"))]

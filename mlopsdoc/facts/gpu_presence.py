@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mlopsdoc import CannotSee, Fact, Hardware, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.asked import asked
-from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus, Lost, label_of, sees_all_gpus
+from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus, Lost, label_of, sees_all_gpus, sign_of
 from mlopsdoc.facts.machine import NVIDIA_NAMES, Machine
 from mlopsdoc.facts.pci import NVIDIA, PciDevices
 from mlopsdoc.hosts.recorder import Replay
@@ -53,7 +53,7 @@ class GpuPresence(Fact, frozen=True):
         if not pci or any(gpu.slot not in known for gpu in pci.gpus()):
             missing += _dead(host, known)
         if gpus is None:
-            missing += _init(host, pci, machine)
+            missing += _init(host, pci, machine) if sign_of(host, pci) or not host.is_live else []
             if not missing and not (hardware.gpus and pci and not pci.gpus()):
                 _raise_again(host, pci, hardware)
         else:

@@ -194,7 +194,7 @@ class Gpus(Fact, frozen=True):
     @classmethod
     def read(cls, host: Host, pci: PciDevices | None) -> Gpus:
         """Raises NothingHere without a sign, CannotSee when the driver does not answer: with its words."""
-        sign = _sign(host, pci)
+        sign = sign_of(host, pci)
         if sign == "tegra":
             raise NothingHere("the GPU is a part of a Tegra chip (Jetson): here, not judged")
         if host.is_live and not sign:
@@ -250,7 +250,8 @@ def label_of(index: int | None, pci: str, uuid: str = "", place: int = 0) -> str
     return "GPU without address" + (f", no. {place}" if place else "")
 
 
-def _sign(host: Host, pci: PciDevices | None) -> str:
+def sign_of(host: Host, pci: PciDevices | None) -> str:
+    """What says that there is a GPU before NVML is asked, which is slow to load; empty where nothing does."""
     if pci and any(gpu.driver not in GIVEN_AWAY for gpu in pci.gpus()):
         return "pci"
     if host.read("/proc/driver/nvidia/version").said:

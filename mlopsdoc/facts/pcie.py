@@ -94,8 +94,7 @@ class PcieLinks(Fact, frozen=True):
     def read(cls, host: Host, gpus: Gpus | None, pci: PciDevices | None, machine: Machine) -> PcieLinks:
         """Raises NothingHere where nothing tells of a link, and what Gpus raises where no GPU can be asked."""
         listed = [] if host.is_live else ports(host.run("lspci", "-vvv"))
-        answer = host.probe("nvml", "links")
-        said = nvml.rows(nvml.table(answer)) if answer.said and gpus else _printed(host, gpus)
+        said, at = _told(host) if gpus is not None else ([], 0.0)
         rows = {nvml.identity(row): row for row in said}
         links = [_of_gpu(host, gpu, rows.get((gpu.pci, gpu.uuid), _nameless(said, gpu)), listed) for gpu in gpus or ()]
         links = links or _without_nvml(host, pci, listed)
@@ -107,9 +106,7 @@ class PcieLinks(Fact, frozen=True):
             if gpus is None:
                 Gpus.read(host, pci)  # raises what stands in the way
             raise NothingHere("the PCIe links of the GPUs are not told here")
-        return cls(
-            tuple(links), tuple(redirects), answer.at, is_virtual, machine.is_portable, unseen, untold if links else ()
-        )
+        return cls(tuple(links), tuple(redirects), at, is_virtual, machine.is_portable, unseen, untold if links else ())
 
     def same(self, link: PcieLink) -> PcieLink | None:
         """That GPU's link among these."""
@@ -122,13 +119,15 @@ class PcieLinks(Fact, frozen=True):
         return self.at - before.fact.at if self.at and before.fact.at else before.seconds
 
 
-def _printed(host: Host, gpus: Gpus | None) -> list[Table]:
-    if host.is_live or gpus is None:
-        return []
+def _told(host: Host) -> tuple[list[Table], float]:
+    """What NVML says of each GPU, or nvidia-smi in a recording, and when."""
+    answer = host.probe("nvml", "links")
+    if answer.said or host.is_live:
+        return nvml.rows(nvml.table(answer)) if answer.said else [], answer.at
     from mlopsdoc.facts import smi  # only where there is something of it
 
     printed = smi.ask(host)
-    return [row.table() for row in printed.rows] if printed else []
+    return [row.table() for row in printed.rows] if printed else [], answer.at
 
 
 def _nameless(rows: list[Table], gpu: Gpu) -> Table:

@@ -36,6 +36,9 @@ class Glass(Screen[None], inherit_css=False):
     def _extend_compose(self, widgets: list[Widget]) -> None:
         pass
 
+    def on_mount(self) -> None:
+        self._update_timer.resume()  # whose first tick is late: let it be over when there is something to paint
+
 
 class Frame(App[int], inherit_css=False):
     """One screen. `at` is the pane that is looked at, or one of OVER."""
@@ -80,7 +83,7 @@ class Frame(App[int], inherit_css=False):
         yield self.footer
 
     def on_mount(self) -> None:
-        self.delay_update(0.01)  # the first paint: all at once, with what is known by then
+        self.delay_update(0.001)  # the first paint: all at once, with what is known by then
         is_ascii = not terminal.draws_lines()
         self.screen.set_class(is_ascii, "-ascii", update=False)
         Canvas.is_ascii = is_ascii

@@ -83,8 +83,12 @@ def test_a_step_shows_how_its_finding_is_now_and_is_not_run_for_one_that_has_gon
 def test_one_press_too_many_runs_a_step_once(tmp_path: Path, state: Path) -> None:
     async def story(stage: Stage) -> None:
         await stage.sees("CRITICAL pool tank")
-        await stage.press("x", "X", "X", "D", "right_square_bracket")
-        await stage.sees("pool is tank", "ended with 0", ">Step 1 of 5")
+        await stage.press("x", *["right_square_bracket"] * 3)
+        await stage.sees(">Step 4 of 5: Wait for ever")
+        await stage.press("X", "X", "D", "right_square_bracket")
+        await stage.sees(">Step 4 of 5", "a step is running")
+        await stage.press("ctrl+x")
+        await stage.until(lambda _: not stage.app.step.is_running)
 
     play(story, *said(tmp_path))
     (log,) = logs([str(state)])

@@ -39,34 +39,36 @@ def bare(arguments: argparse.Namespace) -> int:
     sources: list[str] = arguments.source or []
     how = [*([f"--at={arguments.at}"] if arguments.at else []), *["--partial"] * bool(arguments.partial)]
     options = [*(f"--from={source}" for source in sources), *how]
-    if arguments.plain:
-        from mlopsdoc.cli.plain import converse
-
-        return converse(sources, how)
-    if all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb"):
-        return _screen(arguments, options)
+    is_terminal = all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb")
+    if arguments.plain or is_terminal:
+        return _watch(arguments, sources, options)
     return check(parse(["check", *options]))
 
 
-def _screen(arguments: argparse.Namespace, options: list[str]) -> int:
+def _watch(arguments: argparse.Namespace, sources: list[str], options: list[str]) -> int:
+    """The screen, or the same in lines."""
     from mlopsdoc.tui import CannotOpen, open_screen
 
     def opening() -> tuple[Replay, list[Source]]:
         try:
-            return open_recording(arguments.source, arguments.at, arguments.partial)
+            return open_recording(sources, arguments.at, arguments.partial)
         except Stop as stop:
             raise CannotOpen(stop.why, stop.code) from None
 
-    if options and not arguments.source:
+    if options and not sources:
         raise Stop(USAGE, "--at and --partial are for a recording, not for this host")
     try:
-        return open_screen(opening, options=options) if arguments.source else open_screen(None, _recalled)
+        if arguments.plain:
+            from mlopsdoc.cli.plain import converse
+
+            return converse(sources, options, opening if sources else None, _recalled)
+        return open_screen(opening, options=options) if sources else open_screen(None, _recalled)
     except CannotOpen as error:
         raise Stop(error.code, str(error)) from None
 
 
 def _recalled() -> tuple[Report, float] | None:
-    """What the last run found, said in a line while the screen is still being loaded."""
+    """What the last run found, said in a line: something to begin with."""
     from mlopsdoc import config, latest
 
     found = latest.find(config.state_folders())

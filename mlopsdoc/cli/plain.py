@@ -14,18 +14,17 @@ from typing import TYPE_CHECKING
 
 from mlopsdoc.again import program
 from mlopsdoc.clean import one_line
-from mlopsdoc.cli.arguments import parse
 from mlopsdoc.cli.output import NOTHING_RUN, USAGE, Stop, columns, note, render, say
 from mlopsdoc.cli.plain_help import help_of
 from mlopsdoc.cli.plain_reading import Reading
-from mlopsdoc.tui import CannotOpen, clipboard, muting, pages, terminal
-from mlopsdoc.tui.lines import Lines, engine
+from mlopsdoc.tui import clipboard, engine, muting, pages, terminal
+from mlopsdoc.tui.lines import Lines
 
 if TYPE_CHECKING:
-    from mlopsdoc.hosts.recorder import Replay
-    from mlopsdoc.model import Result, Source
+    from mlopsdoc.model import Result
     from mlopsdoc.runbook.parse import Runbook
     from mlopsdoc.runbook.step import Step
+    from mlopsdoc.tui import Opening, Recalling
     from mlopsdoc.tui.board import Row
 
 OFF = "this is a recording: it does not change, and actions are off"
@@ -227,33 +226,18 @@ def _set(values: dict[str, str]) -> list[str]:
     return [f"--set={name}={value}" for name, value in values.items()]
 
 
-def _started(sources: Sequence[str], options: Sequence[str]) -> Lines:
-    given = parse(options)
-    if not sources and options:
-        raise Stop(USAGE, "--at and --partial are for a recording, not for this host")
+def converse(sources: Sequence[str], options: Sequence[str], opening: Opening | None, recall: Recalling) -> int:
+    """Read lines until `q` or the end of the input; the exit code. Raises CannotOpen, as `opening` does.
 
-    def opening() -> tuple[Replay, list[Source]]:
-        from mlopsdoc.cli.checking import open_recording
-
-        try:
-            return open_recording(list(sources), given.at, given.partial)
-        except Stop as stop:
-            raise CannotOpen(stop.why, stop.code) from None
-
-    return Lines(engine(opening if sources else None))
-
-
-def converse(sources: Sequence[str], how: Sequence[str]) -> int:
-    """Read lines until `q` or the end of the input; the exit code. how: options that say how recordings are read."""
-    options = [*(f"--from={source}" for source in sources), *how]
-    _recall(sources)
-    lines = _started(sources, options)
+    options: of the command line, which say what recording it is.
+    """
+    lines = Lines(engine(opening)[0])
+    if not sources:
+        recall()
+    note("checking")
     session = Session(lines, sources, options)
     signal.signal(signal.SIGINT, _tell_quit)  # a verb that runs has its own
-    try:
-        lines.next()
-    except CannotOpen as error:
-        raise Stop(error.code, str(error)) from None
+    lines.next()
     session.listed()
     say("? tells what may be typed\n")
     is_asked = False
@@ -272,18 +256,6 @@ def converse(sources: Sequence[str], how: Sequence[str]) -> int:
 
 def _tell_quit(*_: object) -> None:
     note("q quits")
-
-
-def _recall(sources: Sequence[str]) -> None:
-    """Something to begin with: what the last run found, if that is fresh."""
-    from mlopsdoc import config, latest
-
-    if not sources and (found := latest.find(config.state_folders())):
-        from mlopsdoc.report.text import age, headline
-
-        report, age_s = found
-        say(f"{report.host.name}, {age(age_s)} ago: {headline(report)}\n")
-    note("checking")
 
 
 def _goes_on(session: Session, line: str) -> bool:

@@ -6,6 +6,8 @@ import os
 import sys
 from importlib import import_module
 
+from mlopsdoc.imports import without
+
 
 def cheaply() -> None:
     """Import as little as can be, and compile nothing twice."""
@@ -16,13 +18,8 @@ def cheaply() -> None:
 
 def _load_msgspec() -> None:
     """As if typing_extensions were not there: all that msgspec takes of it is in typing, and it costs half a start."""
-    absent = {} if "typing_extensions" in sys.modules else {"typing_extensions": None}
-    sys.modules.update(absent)  # type: ignore[arg-type]
-    try:
+    with without({"typing_extensions": None}):
         import_module("msgspec")
-    finally:
-        for name in absent:
-            del sys.modules[name]
 
 
 def _keep_bytecode() -> None:

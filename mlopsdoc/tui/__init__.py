@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
-import sys
-from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from mlopsdoc.imports import without
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    import socket
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from mlopsdoc.hosts.recorder import Replay
@@ -42,32 +43,18 @@ class _Absent(ModuleType):
         return type(name, (), {})
 
 
-# Of textual what a screen without command palette, messages, mistakes in its CSS, downloads and network never uses.
+# Of textual what a screen without command palette, messages, mistakes in its CSS, downloads and network never uses:
+# a fifth of what it loads at its start.
 _UNUSED = (
     "textual.command", "textual.css._help_renderables", "textual.css._help_text", "textual.file_monitor",
     "textual.suggestions", "textual.widgets._toast", "textual.widgets._tooltip", "mimetypes", "platformdirs",
 )  # fmt: skip
 
 
-@contextmanager
-def _less_to_load() -> Generator[None, None, None]:
-    """Without _UNUSED: a fifth of what textual loads at its start."""
-    absent = {name: _Absent(name) for name in _UNUSED} | {"ssl": None}  # asyncio does without
-    absent = {name: module for name, module in absent.items() if name not in sys.modules}
-    sys.modules.update(absent)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in absent:
-            del sys.modules[name]
+def engine(opening: Opening | None) -> tuple[socket.socket, int]:
+    """Start the process that runs the checks, and opens the recording: our end of the channel to it, and its pid.
 
-
-def open_screen(opening: Opening | None, recall: Recalling = lambda: None, options: Sequence[str] = ()) -> int:
-    """Show this machine, or the recording that `opening` opens, until the reader has had enough; the exit code.
-
-    Call it on a terminal, before any thread is started: it forks the process that runs the checks, which also opens
-    the recording, while this one loads textual. Raises CannotOpen, as `opening` does. recall: the report of an earlier
-    run and its age, to be shown until there is a new one. options: of the command line, which say what recording it is.
+    Call it before any thread is started: it forks.
     """
     import os
     import socket
@@ -79,8 +66,19 @@ def open_screen(opening: Opening | None, recall: Recalling = lambda: None, optio
 
         engine_process.serve(theirs, opening)
     theirs.close()
+    return ours, pid
+
+
+def open_screen(opening: Opening | None, recall: Recalling = lambda: None, options: Sequence[str] = ()) -> int:
+    """Show this machine, or the recording that `opening` opens, until the reader has had enough; the exit code.
+
+    Call it on a terminal, before any thread is started: the engine asks while this process loads textual. Raises
+    CannotOpen, as `opening` does. recall: the report of an earlier
+    run and its age, to be shown until there is a new one. options: of the command line, which say what recording it is.
+    """
+    ours, pid = engine(opening)
     recalled = recall()
-    with _less_to_load():
+    with without({name: _Absent(name) for name in _UNUSED} | {"ssl": None}):  # asyncio does without
         from mlopsdoc.tui.app import show  # the slow import, while the other process already asks
         from mlopsdoc.tui.feed import Feed
 

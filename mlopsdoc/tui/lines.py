@@ -10,7 +10,6 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from mlopsdoc.model import Finding, Status
 from mlopsdoc.tui import CannotOpen
@@ -18,23 +17,8 @@ from mlopsdoc.tui.bars import SILENT_S
 from mlopsdoc.tui.board import Board
 from mlopsdoc.tui.wire import Again, Closed, Made, Order, Pause, Said, Touch, Touched, Trouble, Unpacker, send
 
-if TYPE_CHECKING:
-    from mlopsdoc.tui import Opening
-
 SPOKEN_APART_S = 10.0  # a fault that comes and goes must not talk all the time
 PATIENCE_S = 90.0  # a whole run has 60
-
-
-def engine(opening: Opening | None) -> socket.socket:
-    """Start the process that asks. Call it before any thread is started: it forks."""
-    ours, theirs = socket.socketpair()
-    if os.fork() == 0:
-        ours.close()
-        from mlopsdoc.tui import engine_process
-
-        engine_process.serve(theirs, opening)
-    theirs.close()
-    return ours
 
 
 class Lines:

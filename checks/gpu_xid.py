@@ -206,7 +206,8 @@ def _detail(one: Episode) -> str:
     if cause.number == 74 and cause.words:
         said = ", ".join(xid74(cause.words)) or "of unknown meaning"
         return f" (link {cause.link}: {said})"
-    return f" ({cause.detail[:100]})" if not cause.code.is_known or one.rank == PROGRAM else ""
+    detail = cause.detail.partition("MMU Fault: ")[2] or cause.detail  # the channel's number tells nobody anything
+    return f" ({detail[:160]})" if not cause.code.is_known or one.rank == PROGRAM else ""
 
 
 def _whom(one: Episode) -> str:

@@ -93,6 +93,8 @@ POD = (
     "snapshotter.v1.overlayfs/snapshots/90/fs,upperdir=/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/"
     "snapshots/91/fs\n"
 )
+DISK = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
+BTRFS = "700 650 0:31 /@/var/lib/docker/btrfs/subvolumes/5f1c / rw - btrfs /dev/sda2 rw\n"
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,12 @@ POD = (
         ({"/proc/self/mountinfo": POD.replace("/ / rw", "/ /run/containerd/r rw")}, ""),
         ({"/proc/self/mountinfo": "25 1 0:23 / / rw - overlay overlayroot rw,lowerdir=/media/root-ro\n"}, ""),
         ({"/proc/self/cgroup": "0::/user.slice/user-0.slice/session-4.scope\n"}, ""),
+        # A virtual machine started from the image of a container; a container that sees the pids of its host; LXC.
+        ({"/run/systemd/container": "docker\n", "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": DISK}, ""),
+        ({"/.dockerenv": "", "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": DISK}, ""),
+        ({"/.dockerenv": "", "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": POD}, "docker"),
+        ({"/.dockerenv": "", "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": BTRFS}, "docker"),
+        ({"/run/systemd/container": "lxc\n", "/proc/2/comm": "bash\n", "/proc/self/mountinfo": DISK}, "lxc"),
     ],
 )
 def test_containers(files: dict[str, str], container: str) -> None:

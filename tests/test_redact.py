@@ -104,6 +104,7 @@ PLANTED = {
     "board": "Z9X8Y7W6V5",
     "number": "1652399004888",
     "GPU UUID": "GPU-5f0c9a1e-7b34-4d2f-9a61-0e8c2b7d4f10",
+    "GPU PDI": "0x7be9d1a04c3f52e8",
     "system UUID": "4c4c4544-0042-3510-8056-b4c04f565a33",
     "machine id": "7d3f0c5a9be14f0c8a6de3b3c2f1a977",
     "WWN": "0x5002538e40a1b2c3",
@@ -147,7 +148,9 @@ def planted() -> Recording:
         "nvidia-smi --query-gpu": f"index, serial, name\n0, {p['CSV serial']}, NVIDIA H100 80GB HBM3\n",
         "cat x": f"curl -s -u bot:{p['curl']} x\nsshpass -p {p['sshpass']} ssh y\nX-Auth-Token: {p['BMC token']}\n",
         "dmidecode": f"\tSerial Number: {p['board']}\n\tUUID: {p['system UUID'].upper()}\n",
-        "nvidia-smi -q": f"    Serial Number         : {p['GPU serial']}\n    GPU UUID : {p['GPU UUID']}\n",
+        "nvidia-smi -q": f"    Serial Number         : {p['GPU serial']}\n    GPU UUID : {p['GPU UUID']}\n"
+        f"    GPU PDI                                            : {p['GPU PDI']}\n",
+        "nvidia-smi -q -x": f"\t\t<pdi>{p['GPU PDI']}</pdi>\n",
         f"smartctl -x /dev/disk/by-id/{drive}": f"Serial Number:    {p['drive']}\nwwn-{p['WWN']}\n",
         "ps aux": f"{user} 4711 python3 t.py --api-key {p['token']} s3=https://bot:{p['URL']}@{p['other host']}/\n",
         f"ipmitool -I lanplus -U admin -P {p['password']} sel list": "",

@@ -18,6 +18,7 @@ from mlopsdoc.facts.units import PROPERTIES, Unit, unit
 
 UNIT, SUBNET_MANAGER, LOG = "nvidia-fabricmanager", "nvlsm", "/var/log/fabricmanager.log"
 COMMANDS = "nv-fabricmanager,nv-fabricmanage,nvlsm"  # the kernel keeps 15 letters of a name
+NO_SWITCH = "no NVSwitch: these GPUs need no Fabric Manager"
 BRIDGE = 0x0680  # the PCI class of an NVSwitch
 STARTED, CONFIGURED = "Fabric Manager Log initializing", "uccessfully configured"
 COMPLETED = 3
@@ -80,7 +81,8 @@ class FabricManager(Fact, frozen=True):
         switches = _switches(pci)
         sign = _sign(switches, links, machine)
         if not sign and not refused and not not_started:
-            raise NothingHere("no NVSwitch: these GPUs need no Fabric Manager")
+            is_told = host.is_live or pci or links
+            raise NothingHere(NO_SWITCH if is_told else "whether there is an NVSwitch is not in this recording")
         module = driver.loaded or _packaged(packages, DRIVERS)
         version, gap = _version(host)
         version = version or (Part() if host.is_live else _packaged(packages, PACKAGES))

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mlopsdoc import Before, CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
-from mlopsdoc.facts.machine import container, is_tegra
+from mlopsdoc.facts.machine import container, is_tegra, sees_all_processes
 from mlopsdoc.facts.nvml import Table
 from mlopsdoc.facts.pci import UEVENTS, PciDevices
 from mlopsdoc.model import gpu_subject
@@ -425,11 +425,6 @@ def _quoted(pci: str, name: str, state: Table, key: str) -> Line:
     if not words:
         return Line(key, " ".join(filter(None, (pci, name))))
     return Line(key, " ".join((f"{pci}:" if pci else "GPU:", *words)))
-
-
-def sees_all_processes(host: Host) -> bool:
-    """Whether pids here are those of the machine: pid 2 is kthreadd there, and not in a container or in WSL."""
-    return host.read("/proc/2/comm").text.strip() == "kthreadd"
 
 
 def sees_all_gpus(host: Host) -> bool:

@@ -154,18 +154,35 @@ def container(host: Host) -> str:
     """systemd's own note, else the files that Docker and Podman leave, else the control group, else the root::
 
     700 650 0:55 / / rw,relatime - overlay overlay rw,lowerdir=/var/lib/containerd/io.containerd.snapshotter...
+
+    A virtual machine whose disk is the image of a container has such files too, and is none: the kernel's own
+    processes are seen there, and a whole disk is its root.
     """
-    if noted := _line(host, "/run/systemd/container"):
-        return noted
+    noted = _line(host, "/run/systemd/container")
     for path, kind in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
-        if host.read(path).status not in ("absent", "not_captured"):  # only root may read Podman's
-            return kind
+        if not noted and host.read(path).status not in ("absent", "not_captured"):  # only root may read Podman's
+            noted = kind
+    if noted:
+        return "" if sees_all_processes(host) and _root(host, " /dev/").split(" ", 4)[3:4] == ["/"] else noted
     groups = host.read("/proc/self/cgroup").text
     if group := next((sign.strip("/-") for sign in CONTAINER_GROUPS if sign in groups), ""):
         return group
-    mounts = host.read("/proc/self/mountinfo").text.splitlines()
-    root = next((line for line in mounts if line.split(" ", 5)[4:5] == ["/"] and " - overlay " in line), "")
+    root = _root(host, " - overlay ")
     return next((kind for store, kind in STORES.items() if store in root), "")
+
+
+def sees_all_processes(host: Host) -> bool:
+    """Whether pids here are those of the machine: pid 2 is kthreadd there, and not in a container or in WSL."""
+    return host.read("/proc/2/comm").text.strip() == "kthreadd"
+
+
+def _root(host: Host, sign: str) -> str:
+    """The line of the root with this sign::
+
+    27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+    """
+    mounts = host.read("/proc/self/mountinfo").text.splitlines()
+    return next((line for line in mounts if line.split(" ", 5)[4:5] == ["/"] and sign in line), "")
 
 
 def _is_root(status: str) -> bool:

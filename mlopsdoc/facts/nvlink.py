@@ -152,6 +152,8 @@ class NvLinks(Fact, frozen=True):
         held = [gpu for gpu in listed if gpu.driver not in GIVEN_AWAY]
         is_here = bool(held) or host.read("/proc/driver/nvidia/version").said
         nothing = NothingHere("no GPU with NVLinks") if is_here else nothing_here(host)
+        if named and not is_here and not host.is_live:
+            nothing = NothingHere("the NVLinks of the GPUs are not in this recording")
         if host.is_live and not is_here:
             raise nothing
         answer = host.probe("nvml", "links")

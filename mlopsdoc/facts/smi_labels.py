@@ -124,7 +124,8 @@ _ROWS = (
     ("drain_recommended", "yes", "gpu reset status/drain and reset recommended",
      "gpu_reset_status/drain_and_reset_recommended", "reset_status.drain_and_reset_recommended"),
     ("vbios", "text", "vbios version", "gpu/vbios_version", "vbios_version"),
-    ("part", "text", "gpu part number", "gpu/gpu_part_number", ""),
+    ("part", "text", "board part number", "gpu/board_part_number", ""),
+    ("part", "text", "gpu part number", "gpu/gpu_part_number", ""),  # without that label it is that of the board
     ("gsp", "text", "gsp firmware version", "gpu/gsp_firmware_version", "gsp.firmware.version"),
     ("inforom", "checksum", "", "", "inforom.checksum_validation"),
     *((f"banks_{level}", "bank(s)", f"bank remap availability histogram/{level}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlopsdoc import Fact, Host, NothingHere
 from mlopsdoc.facts import xid_catalogue
 from mlopsdoc.facts.asked import asked
+from mlopsdoc.facts.gpu_signs import nothing_here
 from mlopsdoc.facts.gpus import GIVEN_AWAY
 from mlopsdoc.facts.kernel_log import MOST, KernelLine, KernelLog
 from mlopsdoc.facts.pci import PciDevices
@@ -122,7 +123,9 @@ class DriverSign(Fact, frozen=True):
         signs = (b"Xid (", b"fallen off the bus") if pci else (b"NVRM: ", b"Xid (")  # a driver may load where no GPU is
         if log and any(sign in log.data for sign in signs):
             return cls("the kernel log")
-        raise NothingHere("no NVIDIA GPU")
+        if not host.is_live and any(answer.said for answer in asked(host, "nvidia-smi")):
+            return cls("nvidia-smi")
+        raise nothing_here(host)
 
 
 class Xids(Fact, frozen=True):

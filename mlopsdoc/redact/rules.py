@@ -132,6 +132,7 @@ RULES = (
     Rule("serial", ("nqn.", "iqn."), r"\b[in]qn\.[0-9]{4}-[0-9]{2}\.[^\s\"']{3,160}[:.](?![0-9a-f]{8}-[0-9a-f]{4}-)([A-Za-z0-9_-]{6,64})(?![A-Za-z0-9:._-])"),
     Rule("serial", ("nvme.",), r"\bnvme\.[0-9a-f]{4}-([0-9a-f]{8,64})-"),
     Rule("serial", ("uuid",), r"(?i)uuid" + _IS + r"([0-9a-f]{4}-?[0-9a-f]{4})(?![0-9a-f:]|-[0-9a-f]{4})"),
+    Rule("serial", ("pdi",), r"(?i)\bpdi" + _IS + r"(?:0x)?([0-9a-f]{16})\b"),  # of nvidia-smi -q: one a chip
     Rule("serial", ("0x5",), r"(?i)\b0x(5[0-9a-f]{15})(?![0-9a-f])"),
     Rule("serial", ("logical", "address"), r"(?i)(?:logical unit id|sas address)" + _IS + r"(?:0x)?([0-9a-f]{16})\b"),
     Rule("serial", ("eui-64",), r"EUI-64: {0,20}([0-9a-f]{6} [0-9a-f]{10})\b"),

@@ -62,7 +62,7 @@ def cpu_thermal(
         if grown and not grown.is_credible:
             yield _not_credible(package, grown)
             grown = None
-        working = _working(package, cpus, times, times_before, busy, loaded)
+        working = _working(package, cpus, times, times_before, busy, loaded, held_warning)
         if cpus.prochot and package is cpus.packages[0]:
             yield _prochot(package, cpus, cpus.prochot)
         elif grown and _is_much(grown, share_warning, events_per_hour_warning):
@@ -83,16 +83,22 @@ def _is_much(grown: Growth, share: float, events_per_hour: float) -> bool:
 
 
 def _working(
-    package: Package, cpus: Cpus, times: CpuTimes | None, before: Before[CpuTimes], busy: float, loaded: float
+    package: Package,
+    cpus: Cpus,
+    times: CpuTimes | None,
+    before: Before[CpuTimes],
+    busy: float,
+    loaded: float,
+    held: float,
 ) -> list[Cpu]:
-    """The CPUs of a package that work now and whose clock is known; none where too few do.
+    """The CPUs of a package that work now and whose clock is known; none where too few do, or none is held.
 
     With an earlier sample, those busy since then, while at least half as many processes run now; without, all
     of them when the host is loaded. Idle CPUs rest at their lowest clock and those half busy may, so nothing
     follows from theirs; nor from a laptop's, which saves power on purpose.
     """
     known = [cpu for cpu in cpus.of(package) if cpu.mhz and cpu.base_mhz]
-    if not known or cpus.load is None or cpus.is_portable:
+    if not any(_ratio(cpu) < held for cpu in known) or cpus.load is None or cpus.is_portable:
         return []
     if times is None or before.fact is None:
         return known if cpus.load >= loaded else []

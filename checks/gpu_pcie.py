@@ -51,14 +51,12 @@ def gpu_pcie(
     the root and back: slow, or it hangs GPUDirect (NCCL's guide). Source validation alone redirects nothing. A root
     port is at the root anyway. Not judged in virtual machines, and where a device is passed through to one.
     """
-    seconds = links.seconds_since(before)
     told: set[str] = set()
     for link in links.links:
         if not link.is_told:
             advice = CODES.get(link.error, ("", XID))[1]
             yield unknown(f"its PCIe link: {in_words(link.error)}", subject=link.label, code="refused", advice=advice)
             continue
-        was = before.fact.same(link) if before.fact else None
         for n, hop in enumerate(link.hops()):
             if n and hop.lower.slot in told:
                 continue
@@ -71,10 +69,10 @@ def gpu_pcie(
                 )
                 yield _finding(unknown, links, link, hop, n > 0, what, code="load", advice=SLOW)
             elif _is_loaded(link, loaded_percent):
-                yield from _generation(links, link, hop, n > 0, was, seconds)
+                yield from _generation(links, link, hop, n > 0, before)
         if (slow := _narrowest(link)) and not links.is_virtual:
             yield slow
-        yield from _replays(link, was, seconds)
+        yield from _replays(links, link, before)
     for redirect in links.redirects:
         yield _redirect(redirect)
     for subject, what, advice, code in gpus.gaps("the PCIe link") if gpus else ():
@@ -133,14 +131,15 @@ def _width(links: PcieLinks, link: PcieLink, hop: Hop, above: bool) -> Iterator[
 
 
 def _generation(
-    links: PcieLinks, link: PcieLink, hop: Hop, above: bool, was: PcieLink | None, seconds: float
+    links: PcieLinks, link: PcieLink, hop: Hop, above: bool, before: Before[PcieLinks]
 ) -> Iterator[Finding]:
     now, possible = hop.generation, hop.possible("max_generation")
     if not now or not possible or now >= possible:
         return
+    was = before.fact.same(link) if before.fact else None
     then = next(was.hops()).generation if was and not above else None
     since = ""
-    if then and seconds > 0:
+    if then and (seconds := links.seconds_since(before)) > 0:
         since = f", {'and' if then < possible else 'not'} {span(seconds)} ago"
     speeds = f"{SPEEDS.get(now, '?')} of {SPEEDS.get(possible, '?')} GT/s"
     what = f"its PCIe link runs at Gen{now} of Gen{possible} ({speeds}) under load{since}"
@@ -167,13 +166,16 @@ def _narrowest(link: PcieLink) -> Finding | None:
     return ok(what, subject=link.label, code="narrowest", params={"PCI": hop.lower.slot}, evidence=[hop.lower.line])
 
 
-def _replays(link: PcieLink, was: PcieLink | None, seconds: float) -> Iterator[Finding]:
-    """A count that fell began anew with the driver."""
+def _replays(links: PcieLinks, link: PcieLink, before: Before[PcieLinks]) -> Iterator[Finding]:
+    """A count that fell began anew with the driver; one that is small did not grow by more."""
     hop = next(link.hops())
-    if link.replays is None or was is None or was.replays is None or seconds < 1 or not hop.width:
+    most = ceil((hop.width or 0) * REPLAYS.get(hop.generation or 1, 3.84))
+    if not most or link.replays is None or link.replays <= most:
+        return
+    was, seconds = before.fact.same(link) if before.fact else None, links.seconds_since(before)
+    if was is None or was.replays is None or seconds < 1:
         return
     grown = link.replays - was.replays if link.replays >= was.replays else link.replays
-    most = ceil(hop.width * REPLAYS.get(hop.generation or 1, 3.84))
     if (minute := grown * 60 / max(seconds, 60.0)) > most:
         yield warning(
             f"its PCIe link repeats {minute:.0f} packets a minute ({grown} in {span(seconds)}), {most} are usual: "

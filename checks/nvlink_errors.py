@@ -120,11 +120,12 @@ def _grown(
 
 def _lifetime(gpu: LinkedGpu) -> Iterator[Finding]:
     """A note: since when these are is not known."""
-    totals = Counter[str]()
-    for link in gpu.links:
-        totals.update(link.counts)
-    if totals := +totals:
-        on = [link for link in gpu.links if any(link.counts.values())]
+    on = [link for link in gpu.links if any(link.counts.values())]
+    if on:
+        totals = Counter[str]()
+        for link in on:
+            totals.update(link.counts)
+        totals = +totals
         yield _of(
             ok,
             gpu,

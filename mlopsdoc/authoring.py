@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Generic, ParamSpec, TypedDict, TypeVar, cast
 
 from msgspec import Meta, Struct
@@ -73,11 +73,23 @@ class Hardware(Fact, frozen=True, forbid_unknown_fields=True):
 
 
 class Before(Generic[T]):
-    """A fact as it was at an earlier moment of the same boot. `fact` is None where no such moment is known."""
+    """A fact as it was at an earlier moment of the same boot, read when it is first looked at. `fact` is None, and
+    `seconds` 0, where no such moment is known."""
 
-    def __init__(self, fact: T | None = None, seconds: float = 0.0) -> None:
-        self.fact = fact
-        self.seconds = seconds
+    def __init__(self, read: Callable[[], tuple[T | None, float]]) -> None:
+        self._read = read
+
+    @cached_property
+    def _known(self) -> tuple[T | None, float]:
+        return self._read()
+
+    @property
+    def fact(self) -> T | None:
+        return self._known[0]
+
+    @property
+    def seconds(self) -> float:
+        return self._known[1]
 
 
 class Want:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
@@ -68,7 +69,7 @@ class Ledger:
 
     def _granted(self, want: Want) -> Any:
         if want.before:
-            return self._before(want.fact)
+            return Before(partial(self._before, want.fact))
         try:
             return self.get(want.fact)
         except (NothingHere, CannotSee):
@@ -76,17 +77,17 @@ class Ledger:
                 return None
             raise
 
-    def _before(self, fact: FactType) -> Before[Any]:
+    def _before(self, fact: FactType) -> tuple[Fact | None, float]:
         if self._earlier is None:
             earlier = self.host.before()
             if earlier is None:
-                return Before()
+                return None, 0.0
             self._earlier = Ledger(earlier)
             self._earlier.expect(self.get(Hardware))
         try:
-            return Before(self._earlier.get(fact), self.host.now() - self._earlier.host.now())
+            return self._earlier.get(fact), self.host.now() - self._earlier.host.now()
         except (NothingHere, CannotSee):
-            return Before()
+            return None, 0.0
 
 
 def run(checks: Iterable[AnyCheck], host: Host, profile: Profile) -> Iterator[Result]:

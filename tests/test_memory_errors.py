@@ -77,3 +77,13 @@ def test_a_module_without_a_label_is_named_by_its_place() -> None:
     line = "[    5.0] EDAC MC2: 3 CE Multi-bit ECC on unknown label (node:0 card:1 module:3 rank:1 page:0x0)\n"
     events = Ledger(host(BANNER + line)).get(EdacEvents).events
     assert [(event.label, event.count) for event in events] == [("mc2 node:0 card:1 module:3", 3)]
+
+
+def test_a_controller_that_knows_no_modules_tells_of_both_kinds_of_errors() -> None:
+    made = Recording(NOW, unlisted="absent")
+    for name, count in (("ce_count", 0), ("ce_noinfo_count", 0), ("ue_count", 1), ("ue_noinfo_count", 0)):
+        key = f"read /sys/devices/system/edac/mc/mc0/{name}"
+        made.answers[key] = Answer(key, "ok", f"{count}\n".encode())
+    result = next(iter(run([CHECK], Replay(made), Profile())))
+    assert result.status.value == "critical"
+    assert "1 uncorrected memory errors" in result.findings[0].summary

@@ -17,7 +17,7 @@ def asked(host: Host, start: str) -> list[Answer]:
         return []
     answers = host.recording.answers
     keys = [f"run {start}", *host.keys(f"run {start} ")]
-    return sorted((answers[key] for key in keys if key in answers), key=order)
+    return sorted([answers[key] for key in keys if key in answers], key=order)
 
 
 def order(answer: Answer) -> int:

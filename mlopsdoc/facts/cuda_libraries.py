@@ -15,7 +15,7 @@ from mlopsdoc.hosts.base import Answer
 from mlopsdoc.model import Line
 
 MAX_ASKED = 64
-KINDS = ("libnccl-net", "libnccl", "libcudart", "libcuda", "libnvidia-ml")  # the longer name first
+KINDS = ("libnccl-net", "libnccl", "libcudart", "libcuda", "libnvidia-ml")
 
 
 class Mapped(Fact, frozen=True):
@@ -119,8 +119,8 @@ def _libraries(said: Table, key: str) -> list[Mapped]:
     for row in nvml.tables(said, "libraries"):
         path = nvml.text(row, "path", 400)
         name = path.rpartition("/")[2]
-        kind = next((kind for kind in KINDS if name.startswith((f"{kind}.so", "libnccl-net"))), "")
-        if not kind:
+        kind = "libnccl-net" if name.startswith("libnccl-net") else name.partition(".so")[0]
+        if kind not in KINDS:
             continue
         wheels = _words(row.get("wheels"))
         line = Line(key, path + (f" ({', '.join(wheels)})" if wheels else ""))

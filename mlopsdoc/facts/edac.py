@@ -45,12 +45,13 @@ class Edac(Fact, frozen=True):
             folder, _, name = path.rpartition("/")
             modules.setdefault(folder, {})[name] = answer
         dimms = [dimm for folder, files in modules.items() if (dimm := _dimm(folder, files))]
+        known = bool(dimms)
+        wanted = ("ce_noinfo_count", "ue_noinfo_count") if known else ("ce_count", "ue_count")
         for path, answer in sorted(totals.items()):
             folder, _, name = path.rpartition("/")
-            wanted = ("ce_noinfo_count", "ue_noinfo_count") if dimms else ("ce_count", "ue_count")
             if name in wanted and (count := _number(answer)) is not None:
                 controller, is_ue = folder.rpartition("/")[2], name.startswith("ue")
-                label = f"{controller}, module not known" if dimms else controller
+                label = f"{controller}, module not known" if known else controller
                 line = Line(answer.key, f"{name} {count}")
                 dimms.append(Dimm(f"{controller} {name}", label, 0 if is_ue else count, count if is_ue else 0, line))
         booted = compiled(r"\nbtime ([0-9]{1,12})\n").search(host.read("/proc/stat").text)

@@ -142,8 +142,8 @@ def _presence(meanings: Sequence[str | None], status: Sequence[Sensor], telling:
 def _total(sensors: Iterable[Sensor], supplies: Iterable[Supply]) -> tuple[float | None, Line | None]:
     """Watts of the whole host by the BMC's own total, else what all its supplies take."""
     for sensor in sensors:
-        is_total = any(sign in plain(sensor.name) for sign in TOTALS)
-        if sensor.unit == "Watts" and sensor.entity != SUPPLY and is_total and sane(sensor.value, SANE_WATTS):
+        is_whole = sensor.unit == "Watts" and sensor.entity != SUPPLY and sane(sensor.value, SANE_WATTS)
+        if is_whole and any(sign in plain(sensor.name) for sign in TOTALS):
             return sensor.value, sensor.line
     present = [supply for supply in supplies if supply.works]
     drawn = [supply.drawn for supply in present if supply.drawn is not None]

@@ -87,7 +87,7 @@ class Numa(Fact, frozen=True):
     def cpus(self, numbers: Iterable[int]) -> frozenset[int]:
         """All CPUs of these nodes."""
         wanted = set(numbers)
-        return frozenset(cpu for node in self.nodes if node.number in wanted for cpu in node.cpus)
+        return frozenset[int]().union(*[node.cpus for node in self.nodes if node.number in wanted])
 
     def of(self, cpus: frozenset[int]) -> list[int]:
         """The nodes that these CPUs belong to."""

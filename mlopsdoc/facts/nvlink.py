@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from mlopsdoc import Before, CannotSee, Fact, Hardware, Host, Line, NothingHere
@@ -87,7 +88,7 @@ class Fabric(Fact, frozen=True):
     clique: int
 
 
-class LinkedGpu(Named, frozen=True, kw_only=True):
+class LinkedGpu(Named, frozen=True, kw_only=True, dict=True):
     """One GPU and its links. is_dark: nvidia-smi said that all are inactive, and named none. is_sxm: its name says that
     it is a module on a baseboard, whose links are always wired, however many they are. is_meshed: P100 and V100 of SXM2
     baseboards, which link up to 8 GPUs with each other and have no switch. is_rack: it may be one of a rack
@@ -112,13 +113,13 @@ class LinkedGpu(Named, frozen=True, kw_only=True):
     def is_wired(self) -> bool:
         return self.board.is_wired if self.board else self.is_sxm
 
-    @property
+    @cached_property
     def up(self) -> tuple[Link, ...]:
-        return tuple(link for link in self.links if link.is_up)
+        return tuple([link for link in self.links if link.is_up])
 
-    @property
+    @cached_property
     def down(self) -> tuple[Link, ...]:
-        return tuple(link for link in self.links if link.is_up is False)
+        return tuple([link for link in self.links if link.is_up is False])
 
     def about(self, processes: GpuProcesses | None, **more: object) -> dict[str, object]:
         """What every finding about this GPU alone says, but where `more` says otherwise."""

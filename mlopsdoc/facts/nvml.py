@@ -84,8 +84,8 @@ def _is_list(value: Any) -> bool:
 
 def part(row: Table, name: str) -> Table:
     """A table inside a table, empty when there is none."""
-    found = row.get(name)
-    return cast("Table", found) if isinstance(found, dict) else {}
+    found: Any = row.get(name)
+    return found if found.__class__ is dict else {}
 
 
 def codes(row: Table) -> dict[str, int]:
@@ -106,8 +106,8 @@ def text(values: Table, name: str, limit: int = 96) -> str:
 
 def number(values: Table, name: str) -> int | None:
     """None where there is none."""
-    value = values.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    value: Any = values.get(name)
+    return value if value.__class__ is int else None  # True is none
 
 
 def degrees(values: Table, name: str, low: int = 1, high: int = 150) -> int | None:

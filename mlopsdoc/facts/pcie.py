@@ -96,7 +96,9 @@ class PcieLinks(Fact, frozen=True):
         listed = [] if host.is_live else ports(host.run("lspci", "-vvv"))
         said, at = _told(host) if gpus is not None else ([], 0.0)
         rows = {nvml.identity(row): row for row in said}
-        links = [_of_gpu(host, gpu, rows.get((gpu.pci, gpu.uuid), _nameless(said, gpu)), listed) for gpu in gpus or ()]
+        links = [
+            _of_gpu(host, gpu, rows.get((gpu.pci, gpu.uuid)) or _nameless(said, gpu), listed) for gpu in gpus or ()
+        ]
         links = links or _without_nvml(host, pci, listed)
         untold = tuple(link.label for link in links if not link.is_told and not link.error and link.gpu)
         links = [link for link in links if link.is_told or link.error not in (0, *nvml.NOT_OFFERED)]

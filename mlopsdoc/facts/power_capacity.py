@@ -99,9 +99,10 @@ def fru(answer: Answer) -> list[Made]:
     for name, said in _blocks(answer, "FRU Device Description"):
         named = (said.get("Board Product", ""), said.get("Product Name", ""))
         by_name = (compiled(r"(?<![0-9A-Za-z])([1-9][0-9]{2,3})W(?![A-Za-z0-9])").search(text) for text in named)
-        model = next((float(match[1]) for match in by_name if match), None)
         capacity = sane(_watts(said.get("Capacity", "")), SANE_WATTS)
-        if (bay := bay_number(name)) and (watts := capacity or model):
+        if (bay := bay_number(name)) and (
+            watts := capacity or next((float(match[1]) for match in by_name if match), None)
+        ):
             found.append(Made(bay, watts, "ipmitool fru" if capacity else "the name of its model"))
     return found
 

@@ -21,8 +21,6 @@ from mlopsdoc.hosts.base import (
     tree_key,
 )
 
-LAST = "\U0010ffff"  # no key goes on with it
-
 
 class Recording:
     """The answers of one host at one moment.
@@ -96,14 +94,16 @@ class Replay(Host):
         if paths is None:
             start, matches = _pattern(pattern)
             answers = self.recording.answers
-            files = {key[len("read ") :]: answers[key] for key in self.keys(start) if matches(key, len("read "))}
-            listing = self._answer(key)
-            if listing.status == "absent":  # a host that was written by hand is whole
+            files = {key[5:]: answers[key] for key in filter(matches, self.keys(start))}
+            found = answers.get(key)
+            if (found.status if found else self.recording.unlisted) == "absent":  # written by hand: it is whole
                 listing = Answer(key, "ok", at=self.recording.taken_at)
             elif files:
                 listing = Answer(
                     key, "truncated", why="there may be more than was recorded", at=self.recording.taken_at
                 )
+            else:
+                listing = self._answer(key)
         else:
             files = {path: self.read(path) for path in paths}
             listing = self._answer(key)
@@ -113,8 +113,8 @@ class Replay(Host):
         """The keys of all answers that begin so, sorted."""
         if len(self._sorted) != len(self.recording.answers):
             self._sorted = sorted(self.recording.answers)
-        first = bisect_left(self._sorted, start)
-        return self._sorted[first : bisect_left(self._sorted, start + LAST, first)]
+        first, end = bisect_left(self._sorted, start), start[:-1] + chr(ord(start[-1]) + 1)
+        return self._sorted[first : bisect_left(self._sorted, end, first)]
 
     def now(self) -> float:
         return self.recording.taken_at
@@ -124,13 +124,13 @@ class Replay(Host):
 
 
 @cache
-def _pattern(pattern: str) -> tuple[str, Callable[[str, int], object]]:
-    """How the keys of a tree's files begin, and whether one from a place on matches its pattern: ``*``, ``?`` and
-    ``[a-z]``, none of which goes beyond a slash."""
+def _pattern(pattern: str) -> tuple[str, Callable[[str], object]]:
+    """How the keys of a tree's files begin, and whether one matches its pattern: ``*``, ``?`` and ``[a-z]``, none of
+    which goes beyond a slash."""
     wild = {"*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*|\?|\[!?[^]]+\])", pattern)
+    parts = re.split(r"(\*|\?|\[!?[^]]+\])", read_key(pattern))
     source = "".join(wild.get(p) or (p.replace("[!", "[^") if p.startswith("[") else re.escape(p)) for p in parts)
-    return "read " + re.split(r"[*?[]", pattern, maxsplit=1)[0], re.compile(source).fullmatch
+    return re.split(r"[*?[]", read_key(pattern), maxsplit=1)[0], re.compile(source).fullmatch
 
 
 class Recorder(Host):

@@ -114,7 +114,9 @@ def _finding(job: str, gpus: list[Gpu], its: list[GpuProcess], seconds: float, i
     watts = sum(gpu.power_w or 0 for gpu in gpus) / max(len(gpus), 1)
     use = min(gpu.utilization or 0 for gpu in gpus)
     since = f"for {span(seconds)} at least" if seconds else "at this moment"
-    what = f"{job} keeps {len(gpus)} GPUs busy ({use} %) {since} and does nothing: {watts:.0f} W each, no memory access"
+    many = f"{len(gpus)} GPUs" if len(gpus) != 1 else "a GPU"
+    power = f"{watts:.0f} W{' each' if len(gpus) != 1 else ''}"
+    what = f"{job} keeps {many} busy ({use} %) {since} and does nothing: {power}, no memory access"
     first = min(its, key=lambda process: process.pid)
     return (warning if is_sure else ok)(
         what + (": it hangs, or waits for another host" if is_sure else "; it may wait for a good reason"),

@@ -105,6 +105,38 @@ def test_the_same_program_again_is_no_suspicion_but_different_ones_are() -> None
     )  # two GPUs: the programs; a part of a log
 
 
+CRASHES = """
+[  146.768966] NVRM: Xid (PCI:0000:41:00): 13, Graphics SM Warp Exception on (GPC 1, TPC 2, SM 0): Misaligned Address
+[  146.771948] NVRM: Xid (PCI:0000:41:00): 13, Graphics Exception: ESR 0x517730=0x501000f 0x517734=0x4
+[  146.787350] NVRM: Xid (PCI:0000:41:00): 13, pid=21462, name=python3, Graphics Exception: channel 0x0000000a
+[  149.804020] NVRM: Xid (PCI:0000:41:00): 13, Graphics SM Warp Exception on (GPC 1, TPC 4, SM 0): Out Of Range Address
+[  149.823055] NVRM: Xid (PCI:0000:41:00): 43, pid=21531, name=python3, channel 0x0000000a
+[  151.455532] NVRM: Xid (PCI:0000:41:00): 31, pid=21577, name=python3, channel 0x0000000a, intr 00000000. \
+MMU Fault: ENGINE GRAPHICS GPC1 GPCCLIENT_T1_4 faulted @ 0x7f55_00000000. Fault is of type FAULT_PDE ACCESS_TYPE_VIRT_READ
+[  152.270506] NVRM: Xid (PCI:0000:41:00): 43, pid=21600, name=python3, channel 0x0000000a
+"""
+
+
+def test_programs_that_crash_one_after_the_other_are_no_echo_of_each_other() -> None:
+    """As driver 580 writes it: the lines of an exception name no process, the one that closes them does."""
+    found = {finding.code: finding for finding in judge(CRASHES).findings}
+    assert found["xid_13_program"].metrics["events"] == 2
+    assert "Out Of Range Address), hit pid 21531 (python3); what followed is its echo: 43 (x1)" in (
+        found["xid_13_program"].summary
+    )
+    assert "FAULT_PDE ACCESS_TYPE_VIRT_READ), hit pid 21577 (python3)" in found["xid_31_program"].summary
+    assert "echo" not in found["xid_31_program"].summary
+    assert "43 (x1)" in found["quiet"].summary
+
+
+def test_what_a_dead_gpu_does_to_all_its_programs_is_its_echo() -> None:
+    dead = (
+        "[ 10.0] NVRM: Xid (PCI:0000:41:00): 119, pid=7, name=python3, Timeout after 45s of waiting for RPC response\n"
+    )
+    found = one(dead + "".join(f"[ 10.{n}] NVRM: Xid (PCI:0000:41:00): 31, pid={n}, name=a, x\n" for n in range(1, 4)))
+    assert (found.status, "its echo: 31 (x3)" in found.summary) == (Status.CRITICAL, True)
+
+
 def test_the_same_cores_each_time_make_two_programs_enough() -> None:
     def log(names: str, *places: str) -> str:
         return "\n".join(

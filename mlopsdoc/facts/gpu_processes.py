@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from mlopsdoc import CannotSee, Fact, Host, Hurt, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts import nvml
-from mlopsdoc.facts.gpus import Gpus, Listed, is_job_step, sees_all_gpus, sees_all_processes
-from mlopsdoc.facts.machine import container
+from mlopsdoc.facts.gpus import Gpus, Listed, is_job_step, sees_all_gpus
+from mlopsdoc.facts.machine import container, sees_all_processes
 from mlopsdoc.facts.nvml import Table
 
 LISTS = ("graphics", "mps", "compute")

@@ -14,6 +14,8 @@ DISPLAYS = ("vga compatible controller", "3d controller")
 
 def unseen(host: Host) -> NothingHere | CannotSee:
     """Why no GPU is known of a recording: none is there, or nobody looked, or what was asked told nothing."""
+    if was_listed(host):
+        return NothingHere("no NVIDIA GPU")
     tried = asked(host, "nvidia-smi")
     absent = [answer for answer in tried if answer.status == "absent"]
     there = [answer for answer in tried if answer.status not in ("absent", "not_captured")]
@@ -31,12 +33,16 @@ def unseen(host: Host) -> NothingHere | CannotSee:
 
 def nothing_here(host: Host) -> NothingHere:
     """No GPU is there; or, in a recording, nobody looked, which is not the same."""
-    listed = host.is_live or host.tree(UEVENTS).listing.status == "ok"
-    if listed or any(answer.status == "ok" for answer in asked(host, "lspci")):
+    if was_listed(host) or any(answer.status == "ok" for answer in asked(host, "lspci")):
         return NothingHere("no NVIDIA GPU")
     absent = any(answer.status == "absent" for answer in asked(host, "nvidia-smi"))
     also = "nvidia-smi is not installed; " if absent else ""
     return NothingHere(f"{also}whether there is an NVIDIA GPU is not in this recording")
+
+
+def was_listed(host: Host) -> bool:
+    """Whether the devices on PCI were looked at, as they are on a host itself: what they say there they say here."""
+    return host.is_live or host.tree(UEVENTS).listing.status in ("ok", "absent")
 
 
 def _displays(answer: Answer) -> list[str]:

@@ -12,6 +12,7 @@ from mlopsdoc.facts.xid_catalogue import HARMLESS, xid, xid74
 from mlopsdoc.facts.xids import CLEAN_UP, NVLINK, Xid, Xids
 
 GAP_S = 60.0  # NVIDIA groups what comes within a minute
+OWNED_S = 1.0  # the lines of one exception follow each other within milliseconds
 ECHO, PROGRAM, MINOR, SERIOUS = 0, 1, 2, 3  # how bad a line is by itself
 DEAD = (46, 48, 62, 79, 95, 119, 120, 140, 143, 158)  # a GPU with one of these makes its peers report NVLink faults
 LINK_DOWN = (149, 150)
@@ -38,9 +39,9 @@ def episodes(said: Xids) -> list[Episode]:
     """All of this boot, in order."""
     groups: list[list[Xid]] = []
     open_: dict[str, list[Xid]] = {}
-    for event in said.xids:
+    for event in _owned(said.xids):
         group = open_.get(event.pci)
-        if group is None or _is_apart(said, group[-1], event):
+        if group is None or _is_apart(said, group[-1], event) or _is_of_another(group, event):
             group = open_[event.pci] = []
             groups.append(group)
         group.append(event)
@@ -51,6 +52,35 @@ def _is_apart(said: Xids, last: Xid, event: Xid) -> bool:
     gap = event.line.seconds_after(last.line)
     reset = said.reset_after(last.n, event.pci)
     return (gap is not None and gap > GAP_S) or (reset is not None and reset.n < event.n)
+
+
+def _owned(xids: Sequence[Xid]) -> list[Xid]:
+    """Lines of an exception that name no process are those of the process that the next line of that GPU names::
+
+    Xid (PCI:0000:1b:00): 13, Graphics SM Warp Exception on (GPC 1, TPC 2, SM 0): Misaligned Address
+    Xid (PCI:0000:1b:00): 43, pid=21531, name=python3, channel 0x0000000a
+    """
+    owned: list[Xid] = []
+    later: dict[str, Xid] = {}
+    for event in reversed(xids):
+        owner = later.get(event.pci)
+        gap = owner.line.seconds_after(event.line) if owner else None
+        if event.number == 13 and event.pid is None and owner and gap is not None and gap <= OWNED_S:
+            event = replace(event, pid=owner.pid, process=owner.process)
+        if event.pid is not None:
+            later[event.pci] = event
+        owned.append(event)
+    return owned[::-1]
+
+
+def _is_of_another(group: Sequence[Xid], event: Xid) -> bool:
+    """Whether it is the fault of another program, where all that went before may be that of the one before."""
+    pids = {one.pid for one in group if one.pid is not None}
+    return bool(pids) and event.pid is not None and event.pid not in pids and all(_is_program(one) for one in group)
+
+
+def _is_program(event: Xid) -> bool:
+    return event.number in CLEAN_UP or (event.code.by_program in ("maybe", "yes") and event.code.severity != "critical")
 
 
 def _episode(group: Sequence[Xid]) -> Episode:

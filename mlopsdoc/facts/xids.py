@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlopsdoc import Fact, Host, NothingHere
+from mlopsdoc import Fact, Host
 from mlopsdoc.facts import xid_catalogue
 from mlopsdoc.facts.asked import asked
 from mlopsdoc.facts.gpu_signs import nothing_here

@@ -112,7 +112,8 @@ CRASHES = """
 [  149.804020] NVRM: Xid (PCI:0000:41:00): 13, Graphics SM Warp Exception on (GPC 1, TPC 4, SM 0): Out Of Range Address
 [  149.823055] NVRM: Xid (PCI:0000:41:00): 43, pid=21531, name=python3, channel 0x0000000a
 [  151.455532] NVRM: Xid (PCI:0000:41:00): 31, pid=21577, name=python3, channel 0x0000000a, intr 00000000. \
-MMU Fault: ENGINE GRAPHICS GPC1 GPCCLIENT_T1_4 faulted @ 0x7f55_00000000. Fault is of type FAULT_PDE ACCESS_TYPE_VIRT_READ
+MMU Fault: ENGINE GRAPHICS GPC1 GPCCLIENT_T1_4 faulted @ 0x7f55_00000000. \
+Fault is of type FAULT_PDE ACCESS_TYPE_VIRT_READ
 [  152.270506] NVRM: Xid (PCI:0000:41:00): 43, pid=21600, name=python3, channel 0x0000000a
 """
 

@@ -58,9 +58,10 @@ def memory_errors(
 
 
 def _counted(counters: Edac, before: Before[Edac]) -> Iterator[Seen]:
-    """By growth where there is an earlier count; uncorrected errors count since boot."""
-    then = {dimm.key: dimm for dimm in before.fact.dimms} if before.fact else {}
-    for dimm in counters.dimms:
+    """Those with errors, by growth where there is an earlier count; uncorrected errors count since boot."""
+    wrong = [dimm for dimm in counters.dimms if dimm.ce or dimm.ue]
+    then = {dimm.key: dimm for dimm in before.fact.dimms} if wrong and before.fact else {}
+    for dimm in wrong:
         earlier = then.get(dimm.key)
         if earlier and 0 <= earlier.ce <= dimm.ce:
             ce, how, seconds = dimm.ce - earlier.ce, f"in the last {span(before.seconds)}", max(before.seconds, DAY_S)

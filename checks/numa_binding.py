@@ -56,7 +56,7 @@ class Memory(NamedTuple):
 class Place(NamedTuple):
     """A process, the nodes of its GPUs, those near enough to be as good, and which of these have memory.
 
-    reachable: the near CPUs that its cpuset leaves it. is_loose: it may run near and far.
+    is_loose: it may run near and far.
     """
 
     bound: Binding
@@ -64,9 +64,13 @@ class Place(NamedTuple):
     near: frozenset[int]
     near_mems: frozenset[int]
     near_cpus: frozenset[int]
-    reachable: frozenset[int]
     is_loose: bool
     memory: Memory | None
+
+    @property
+    def reachable(self) -> frozenset[int]:
+        """The near CPUs that its cpuset leaves it."""
+        return self.near_cpus if self.bound.cpuset is None else self.near_cpus & self.bound.cpuset
 
 
 class Wrong(NamedTuple):
@@ -147,10 +151,10 @@ def _place(bound: Binding, numa: Numa, distance: int, floor: int) -> Place | Non
     if -1 in home or near >= numa.with_cpus or not (cpus := numa.cpus(near)):
         return None
     mems = near & {node.number for node in numa.nodes if node.memory_kb != 0}
-    reachable = cpus if bound.cpuset is None else cpus & bound.cpuset
-    may = bound.main.union(*(of for of, _ in bound.threads))
+    may = [bound.main, *(of for of, _ in bound.threads)]
+    is_loose = not all(of <= cpus for of in may) and not all(of.isdisjoint(cpus) for of in may)
     memory = _of_pages(bound.pages, near, numa) if bound.pages else None
-    return Place(bound, sorted(set(home)), near, mems, cpus, reachable, bool(may & cpus and may - cpus), memory)
+    return Place(bound, sorted(set(home)), near, mems, cpus, is_loose, memory)
 
 
 def _of_pages(pages: Pages, near: frozenset[int], numa: Numa) -> Memory:
@@ -174,13 +178,13 @@ def _of_pages(pages: Pages, near: frozenset[int], numa: Numa) -> Memory:
 def _cpus(place: Place, numa: Numa) -> Iterator[Wrong]:
     """Where its threads may run."""
     bound = place.bound
-    far = [(cpus, count) for cpus, count in bound.threads if not cpus & place.near_cpus]
+    far = [(cpus, count) for cpus, count in bound.threads if cpus.isdisjoint(place.near_cpus)]
     count, away = (sum(count for _, count in threads) for threads in (bound.threads, far))
     if away * 2 > count:
         whose = "all its" if away == count else f"{away} of its"
         threads = "its main thread" if count == 1 else f"{whose} {count} threads"
         yield Wrong("cpus", f"{threads} can run on {_where([cpus for cpus, _ in far], numa)} only")
-    elif not bound.main & place.near_cpus:
+    elif bound.main.isdisjoint(place.near_cpus):
         yield Wrong("main_thread", f"its main thread can run on {_where([bound.main], numa)} only")
 
 
@@ -196,7 +200,7 @@ def _memory(place: Place, percent: int, least: int) -> Iterator[Wrong]:
 def _children(place: Place, numa: Numa) -> Iterator[Wrong]:
     """The processes that it made: of a training process these load its data."""
     children = place.bound.children
-    far = [cpus for cpus in children if not cpus & place.near_cpus]
+    far = [cpus for cpus in children if cpus.isdisjoint(place.near_cpus)]
     if far and len(far) * 2 > len(children):
         what = f"{len(far)} of the {len(children)} processes it made (they load its data)"
         yield Wrong("children", f"{what} can run on {_where(far, numa)} only")
@@ -227,7 +231,7 @@ def _finding(place: Place, wrong: list[Wrong], numa: Numa, labels: dict[str, str
         metrics={
             "far_memory_percent": round(100 * memory.far / memory.total, 1) if memory and memory.total else None,
             "far_memory_bytes": memory.far if memory else None,
-            "far_threads": sum(count for cpus, count in bound.threads if not cpus & place.near_cpus),
+            "far_threads": sum(count for cpus, count in bound.threads if cpus.isdisjoint(place.near_cpus)),
         },
         evidence=[numa.lines.get(bound.gpus[0]), bound.line, pages.line if pages and "memory" in codes else None],
     )

@@ -214,7 +214,8 @@ def _usual_speeds(links: NvLinks) -> dict[str, int]:
 
 
 def _slow(seen: Seen, gpu: LinkedGpu, usual: int, percent: float) -> Iterator[Finding]:
-    slow = [link for link in gpu.up if link.speed_mbps and link.speed_mbps < usual * percent / 100]
+    least = usual * percent / 100
+    slow = [link for link in gpu.up if link.speed_mbps and link.speed_mbps < least]
     if slow:
         speed = min(link.speed_mbps or 0 for link in slow)
         said = f"{named(slow)} at {speed / 1000:g} GB/s, the others at {usual / 1000:g}"

@@ -20,7 +20,8 @@ def _colour() -> re.Pattern[str]:
 
 def is_plain(data: bytes) -> bool:
     """Whether there is nothing to be made safe, nor an escape that JSON would turn into such: none but ``\\n``."""
-    return data.translate(_PLAIN) == data and data.count(b"\\") == data.count(b"\\n")
+    escapes = data.replace(b"\\n", b"") if b"\\" in data else b""
+    return data.translate(_PLAIN) == data and b"\\" not in escapes
 
 
 def decode(data: bytes) -> str:

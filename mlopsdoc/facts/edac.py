@@ -63,10 +63,13 @@ def _dimm(folder: str, files: dict[str, Answer]) -> Dimm | None:
     if ce is None and ue is None:
         return None
     controller, _, module = folder.rpartition("/mc/")[2].partition("/")
-    said = {name: one_line(files[name].text.strip(), 60) for name in ("dimm_label", "dimm_location") if name in files}
-    label = said.get("dimm_label") or f"{controller} {said.get('dimm_location') or module}"
+    label = _word(files, "dimm_label") or f"{controller} {_word(files, 'dimm_location') or module}"
     key = next(iter(files.values())).key.rpartition("/")[0]
     return Dimm(f"{controller}/{module}", label, ce or 0, ue or 0, Line(key, f"{label}: ce {ce}, ue {ue}"))
+
+
+def _word(files: dict[str, Answer], name: str) -> str:
+    return one_line(files[name].text.strip(), 60) if name in files else ""
 
 
 def _number(answer: Answer) -> int | None:

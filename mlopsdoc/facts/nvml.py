@@ -69,17 +69,13 @@ def rows(said: Table) -> list[Table]:
 def tables(row: Table, name: str) -> list[Table]:
     """The tables of a list, none when there is no list."""
     found: Any = row.get(name)
-    return [cast("Table", item) for item in found if isinstance(item, dict)] if _is_list(found) else []
+    return [item for item in found if item.__class__ is dict] if found.__class__ is list else []
 
 
 def items(row: Table, name: str) -> list[Any]:
     """What a list has, nothing when there is no list."""
     found: Any = row.get(name)
-    return list(found) if _is_list(found) else []
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+    return list(found) if found.__class__ is list else []
 
 
 def part(row: Table, name: str) -> Table:

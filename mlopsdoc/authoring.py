@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Generic, ParamSpec, TypedDict, TypeVar, cast
 
 from msgspec import Meta, Struct
@@ -78,18 +78,20 @@ class Before(Generic[T]):
 
     def __init__(self, read: Callable[[], tuple[T | None, float]]) -> None:
         self._read = read
+        self._known: tuple[T | None, float] | None = None
 
-    @cached_property
-    def _known(self) -> tuple[T | None, float]:
-        return self._read()
+    def _look(self) -> tuple[T | None, float]:
+        if self._known is None:
+            self._known = self._read()
+        return self._known
 
     @property
     def fact(self) -> T | None:
-        return self._known[0]
+        return self._look()[0]
 
     @property
     def seconds(self) -> float:
-        return self._known[1]
+        return self._look()[1]
 
 
 class Want:

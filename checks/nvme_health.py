@@ -90,11 +90,9 @@ def nvme_health(
     found = 0
     for name in dict.fromkeys((*drives, *logged)):
         drive = drives.get(name) or Drive(name)
-        was = before.fact.same(drive) if before.fact else None
-        faults = [*logged.get(name, ()), *_state(drive, was), *_heat(drive)]
+        faults = [*logged.get(name, ()), *_state(drive, before), *_heat(drive)]
         if drive.smart:
-            earlier = was.smart if was else None
-            faults += [*_warned(drive.smart, used_warning, spare_margin), *_grown(drive.smart, earlier, before.seconds)]
+            faults += [*_warned(drive.smart, used_warning, spare_margin), *_grown(drive, drive.smart, before)]
         peers = [one for one in drives.values() if one.model == drive.model and one is not drive]
         faults += _link(drive, peers, least_peers)
         by_code = {fault.code: fault for fault in sorted(faults, key=lambda fault: fault.level is critical)}
@@ -168,10 +166,11 @@ def _worst(kinds: dict[str, list[NvmeEvent]], least: int) -> Iterator[Fault]:
             yield Fault(level, kind, f"{what}{many}, says the kernel log{when}", advice, True, since, (last,))
 
 
-def _state(drive: Drive, was: Drive | None) -> Iterator[Fault]:
+def _state(drive: Drive, before: Before[NvmeDrives]) -> Iterator[Fault]:
     if drive.state == "dead" or drive.state.startswith("deleting"):
         yield Fault(critical, "state", f"its controller is {drive.state}: nothing can be read from it", SEAT, True)
     elif drive.state not in ("live", "new", ""):
+        was = before.fact.same(drive) if before.fact else None
         lasts = was is not None and was.state == drive.state
         yield Fault(critical if lasts else warning, "state", f"its controller is {drive.state}, it waits", SEAT, True)
 
@@ -245,11 +244,15 @@ def _shown(smart: Smart) -> str:
     return f" ({told}{errors})" if told else ""
 
 
-def _grown(now: Smart, was: Smart | None, seconds: float) -> Iterator[Fault]:
+def _grown(drive: Drive, now: Smart, before: Before[NvmeDrives]) -> Iterator[Fault]:
     """What it counted since the earlier look; a count that fell is of another drive."""
-    if was is None or seconds <= 0:
+    if not (now.media_errors or now.warm_min or now.hot_min):
         return
-    when = f"in the last {span(seconds)}"
+    then = before.fact.same(drive) if before.fact else None
+    was = then.smart if then else None
+    if was is None or before.seconds <= 0:
+        return
+    when = f"in the last {span(before.seconds)}"
     errors, warm, hot = (
         (new or 0) - (old or 0) if old is not None else 0
         for new, old in (

@@ -277,7 +277,7 @@ def _of_mountinfo(answer: Answer, line: str) -> Mount | None:
         return None
     device, root, path, options = here[2], unescaped(here[3]), unescaped(here[4]), here[5].split(",")
     own = there[2].split(",")
-    is_super_ro = any(option in own for option in ("ro", "emergency_ro", "shutdown"))
+    is_super_ro = not {"ro", "emergency_ro", "shutdown"}.isdisjoint(own)
     has_upper = there[0] != "overlay" or any(option.startswith("upperdir=") for option in own)
     quote = Line(answer.key, line)
     return Mount(device, root, path, unescaped(there[1]), there[0], "ro" in options, is_super_ro, has_upper, quote)

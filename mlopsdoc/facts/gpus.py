@@ -285,11 +285,8 @@ def _from_nvml(host: Host, pci: PciDevices | None, sign: str) -> Gpus | None:
             return None
         raise _no_nvml(host, code, nvml.text(state, "library", 40))
     fixed = {nvml.identity(row): row for row in _static(host)}
-    gpus = tuple(
-        _gpu(row, fixed.get(nvml.identity(row), {}), answer.key)
-        for row in rows
-        if nvml.identity(row)[0] and nvml.LOST not in nvml.codes(row).values()
-    )
+    seen = [(nvml.identity(row), row) for row in rows if nvml.LOST not in nvml.codes(row).values()]
+    gpus = tuple(_gpu(row, fixed.get(name, {}), answer.key) for name, row in seen if name[0])
     lost = _lost(host, pci, rows, {gpu.pci for gpu in gpus}, answer.key)
     if not gpus and not lost:
         raise CannotSee("NVML names no GPU, although there is one", nvml.XID)

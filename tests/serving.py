@@ -96,7 +96,7 @@ def _commands(recording: Recording) -> dict[str, list[str]]:
     lines: dict[str, list[str]] = {}
     for key, answer in recording.answers.items():
         kind, _, rest = key.partition(" ")
-        if kind == "probe" and answer.status != "ok":
+        if kind == "probe" and answer.status != "ok" and rest != "bmc":  # no BMC is configured where tests run
             pytest.skip(f"{key} is {answer.status}, which no library here can be made to be")
         if kind == "run" and answer.status == "absent" and find_tool(split(rest)[0]):
             pytest.skip(f"{split(rest)[0]} is installed here, and the snapshot is of a host without it")

@@ -1,4 +1,4 @@
-"""Real GPUs: what NVML says is what nvidia-smi prints beside it, of a recorded H200 and of those of this machine."""
+"""Real GPUs: what NVML says is what nvidia-smi prints beside it, of recorded boards and of those of this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mlopsdoc.hosts.recorder import Recording, Replay
 from .program import REPOSITORY, mlopsdoc
 from .test_live_equals_replay import findings
 
-RECORDED = REPOSITORY / "snapshots/h200_vm"
+RECORDED = ("h100_vm", "h200_vm")
 FORMS = ("run nvidia-smi -q", "run nvidia-smi -q -x")
 # What changes from one look to the next, and by how much at most between two that follow each other.
 MOVING = {
@@ -32,10 +32,10 @@ MOVING = {
 NOT_ALIKE = ("line", "at", "errors", "listed", "is_virtual")
 
 
-@pytest.fixture(scope="module", params=["recorded", "live"])
+@pytest.fixture(scope="module", params=[*RECORDED, "live"])
 def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    if request.param == "recorded":
-        return snapshot.load(str(RECORDED))
+    if request.param in RECORDED:
+        return snapshot.load(str(REPOSITORY / "snapshots" / request.param))
     if not Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is None:
         pytest.skip("no NVIDIA GPU here: what NVML says live is not held against nvidia-smi")
     place = tmp_path_factory.mktemp("live")

@@ -61,6 +61,8 @@ def pane(tmp_path: Path) -> Generator[Tmux]:
 
 
 def test_from_the_page_to_green(pane: Tmux, tmp_path: Path) -> None:
+    pane.types('mount --bind "/proc/$$/mountinfo" /proc/1/mountinfo')  # the shell that made it is gone
+    pane.keys("Enter")
     pane.types(f"{sys.executable} -m mlopsdoc")
     pane.keys("Enter")
     pane.sees("LIVE", "[X]", "disk_space")

@@ -100,7 +100,7 @@ def mended(
 
 FULL = """
 mount -t tmpfs -o size=16m tmpfs /dev/shm; cd /dev/shm; head -c 15M /dev/zero >left; head -c 800K /dev/zero >used
-touch -d '2 days ago' *; cd /; exec 3</dev/shm/used
+touch -d '2 days ago' *; cd /; exec 3</dev/shm/used; mount --bind "/proc/$$/mountinfo" /proc/1/mountinfo
 """
 
 

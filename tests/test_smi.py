@@ -286,6 +286,23 @@ def ordered(*said: tuple[str, str]) -> Replay:
     return replay
 
 
+def test_a_fault_that_lasts_is_not_forgotten_when_the_gpu_has_cooled() -> None:
+    """The table of nvidia-smi tells nothing of rows and of what the driver wants: that was told before."""
+    rows = "    Remapped Rows\n        Pending : Yes\n        Remapping Failure Occurred : Yes\n"
+    hot = (
+        "GPU 00000000:1B:00.0\n    GPU Recovery Action : Reset\n"
+        + rows
+        + "    Temperature\n        GPU Current Temp : 80 C\n"
+    )
+    cool = "index, pci.bus_id, temperature.gpu\n0, 00000000:1B:00.0, 41\n"
+    checks = catalog.find(drop_ins=False).checks
+    for said in (ordered((Q, hot), (CSV, cool)), ordered((CSV, cool), (Q, hot))):
+        found = {
+            one.id: one.status.value for one in run([checks["gpu_row_remap"], checks["gpu_recovery"]], said, Profile())
+        }
+        assert found == {"gpu_row_remap": "critical", "gpu_recovery": "critical"}
+
+
 def test_of_two_forms_the_later_holds() -> None:
     well = HEAT.format(**WELL)
     hot = "index, pci.bus_id, temperature.gpu, clocks_event_reasons.active\n0, 00000000:1B:00.0, 93, 0x48\n"

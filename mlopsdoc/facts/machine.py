@@ -26,8 +26,8 @@ ARM_NAMES = {
 # DMI makers and products of virtual machines, for processors without the x86 flag `hypervisor`.
 VIRTUAL = ("qemu", "kvm", "vmware", "virtualbox", "xen", "virtual machine", "bochs", "openstack", "parallels")
 CONTAINER_GROUPS = ("/docker/", "/docker-", "/kubepods", "/lxc/", "/libpod", "/machine.slice/machine-")
-# Where an overlay of a container keeps its layers: containerd leaves no other sign in a pod.
-STORES = {"/io.containerd.": "containerd", "/docker/overlay2/": "docker", "/containers/storage/": "podman"}
+# Where the root of a container lies, or its layers: containerd leaves no other sign in a pod.
+STORES = {"/io.containerd.": "containerd", "/docker/": "docker", "/containers/storage/": "podman"}
 PORTABLE_CHASSIS = ("8", "9", "10", "11", "14", "30", "31", "32")  # SMBIOS type 3: laptops and tablets
 
 
@@ -155,34 +155,27 @@ def container(host: Host) -> str:
 
     700 650 0:55 / / rw,relatime - overlay overlay rw,lowerdir=/var/lib/containerd/io.containerd.snapshotter...
 
-    A virtual machine whose disk is the image of a container has such files too, and is none: the kernel's own
-    processes are seen there, and a whole disk is its root.
+    A machine whose disk was made of the image of a container has such files too, and a shell that entered the host
+    from a pod (nsenter) is still in its control group. Both see the kernel's own processes, and a root that is no
+    container's: they are on the host.
     """
     noted = _line(host, "/run/systemd/container")
     for path, kind in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
         if not noted and host.read(path).status not in ("absent", "not_captured"):  # only root may read Podman's
             noted = kind
-    if noted:
-        return "" if sees_all_processes(host) and _root(host, " /dev/").split(" ", 4)[3:4] == ["/"] else noted
     groups = host.read("/proc/self/cgroup").text
-    if group := next((sign.strip("/-") for sign in CONTAINER_GROUPS if sign in groups), ""):
-        return group
-    root = _root(host, " - overlay ")
-    return next((kind for store, kind in STORES.items() if store in root), "")
+    noted = noted or next((sign.strip("/-") for sign in CONTAINER_GROUPS if sign in groups), "")
+    mounts = host.read("/proc/self/mountinfo").text.splitlines()
+    root = next((line for line in reversed(mounts) if line.split(" ", 5)[4:5] == ["/"]), "")
+    stored = next((kind for store, kind in STORES.items() if store in root), "")
+    if noted and root and not stored and sees_all_processes(host):
+        return ""
+    return noted or stored
 
 
 def sees_all_processes(host: Host) -> bool:
     """Whether pids here are those of the machine: pid 2 is kthreadd there, and not in a container or in WSL."""
     return host.read("/proc/2/comm").text.strip() == "kthreadd"
-
-
-def _root(host: Host, sign: str) -> str:
-    """The line of the root with this sign::
-
-    27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-    """
-    mounts = host.read("/proc/self/mountinfo").text.splitlines()
-    return next((line for line in mounts if line.split(" ", 5)[4:5] == ["/"] and sign in line), "")
 
 
 def _is_root(status: str) -> bool:

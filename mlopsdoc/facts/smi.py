@@ -66,12 +66,10 @@ REASONS = {
 }  # fmt: skip
 MAX_GPUS = 512
 SAME_MOMENT_C = 5  # two outputs whose temperatures of a GPU differ by more are of two moments
-# What does not change from moment to moment.
-LASTING = frozenset(
-    ("name", "uuid", "persistence", "virtualization", "shutdown_c", "slowdown_c", "gpu_max_c", "shutdown_offset_c",
-     "slowdown_offset_c", "gpu_max_offset_c", "memory_max_c", "memory_max_offset_c", "sm_max_mhz", "power_default_mw",
-     "power_limit_mw", "app_mhz", "app_default_mhz", "pcie_width", "pcie_max_width", "pcie_max_generation",
-     "supported_reasons", "vbios", "part", "gsp")
+# What changes from moment to moment: faults that were counted, and what waits for a reset, stay.
+MOMENTARY = frozenset(
+    ("temperature_c", "memory_c", "margin_c", "sm_mhz", "power_mw", "gpu_percent", "memory_percent", "reasons",
+     "pstate", "pcie_generation", "power_cap_ns", "sync_boost_ns", "sw_thermal_ns", "hw_thermal_ns", "power_brake_ns")
 )  # fmt: skip
 _HW_SLOWDOWN, _SW_THERMAL, _HW_THERMAL = 0x8, 0x20, 0x40
 _ENUMS = {
@@ -157,8 +155,8 @@ class Row:
 
     def forget(self) -> None:
         """Keep only what lasts: the rest is of an earlier moment, and nothing may be judged by both."""
-        self.values = {name: value for name, value in self.values.items() if name in LASTING}
-        self.errors = {name: code for name, code in self.errors.items() if name in LASTING}
+        self.values = {name: value for name, value in self.values.items() if name not in MOMENTARY}
+        self.errors = {name: code for name, code in self.errors.items() if name not in MOMENTARY}
         self.active = self.seen = self.offered = 0
 
     @property

@@ -124,7 +124,7 @@ def gpu_xid(
     found += _troubles(look, serious)
     yield from found
     if not any(f.status.is_trouble for f in found):
-        yield _coverage(look, covered_h * 3600, bool(found))
+        yield _coverage(look, covered_h * 3600, found)
 
 
 def _xids(look: Look, programs: int, at_place: int) -> Iterator[Finding]:
@@ -138,7 +138,7 @@ def _xids(look: Look, programs: int, at_place: int) -> Iterator[Finding]:
     for (pci, number, _), group in groups.items():
         others = {other for other, code, _ in groups if code == number and other != pci}
         new = [one.cause for one in group if not look.is_old(one.cause.line)]
-        names = {cause.process or str(cause.pid) for cause in new if cause.pid or cause.process}
+        names = {cause.process for cause in new if cause.process}
         places = {event.place for one in group for event in one.xids if event.place}
         place = places.pop() if len(places) == 1 and len(group) > 1 else ""
         is_suspect = not others and len(names) >= (at_place if place else programs)
@@ -313,11 +313,12 @@ def _troubles(look: Look, serious: set[str]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _coverage(look: Look, covered_s: float, has_notes: bool) -> Finding:
+def _coverage(look: Look, covered_s: float, notes: list[Finding]) -> Finding:
     """How far the log reaches, where nothing in it is an alarm."""
     log = look.said.log
     since = log.since
-    what = "no other fault" if has_notes else "no Xid"
+    noted = ", ".join(f"Xid {f.metrics['xid']} of {f.subject}" for f in notes if "xid" in f.metrics)
+    what = f"no fault but {noted}, which is noted," if noted else "no other fault" if notes else "no Xid"
     if log.is_part:
         return unknown(
             f"{what} in the part of the kernel log that was seen: the rest may have some",

@@ -138,6 +138,51 @@ def test_what_a_dead_gpu_does_to_all_its_programs_is_its_echo() -> None:
     assert (found.status, "its echo: 31 (x3)" in found.summary) == (Status.CRITICAL, True)
 
 
+RESET = "154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)"
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "says"),
+    [
+        (["31, pid=5, name=a, x", "45, pid=6, name=b, Ch 1 caused by previous Xid 31", RESET], Status.CRITICAL,
+         "Xid 31: MMU fault: an address was used that is not mapped, hit pid 5 (a); the driver asks for: GPU Reset"),
+        (["31, pid=5, name=a, x", "43, pid=6, name=b, y", RESET, "31, pid=7, name=c, z"], Status.CRITICAL,
+         "hit pid 5 (a); the driver asks for: GPU Reset Required; what followed is its echo: 43 (x1)"),
+        (["43, pid=5, name=a, x", "43, pid=6, name=b, y", "45, pid=5, name=a, Ch 1 caused by previous Xid 95",
+          "45, pid=6, name=b, Ch 2 caused by previous Xid 95"], Status.CRITICAL, "its echo: 45 (x1)"),
+        (["45, pid=5, name=a, x", "45, pid=6, name=b, y", "95, Uncontained", RESET], Status.CRITICAL, "Xid 45 came"),
+    ],
+)  # fmt: skip
+def test_what_the_gpu_does_itself_joins_what_its_programs_wrote(lines: list[str], status: Status, says: str) -> None:
+    found = one("\n".join(f"[ 10.{n}] NVRM: Xid (PCI:0000:41:00): {line}" for n, line in enumerate(lines)))
+    assert (found.status, found.metrics["events"]) == (status, 1)
+    assert says in found.summary
+
+
+def test_an_exception_without_a_process_is_of_the_one_that_is_stopped_for_it() -> None:
+    """Not of one that fails in another way in between; and without times the next line counts."""
+    lines = ["13, Warp Exception", "31, pid=777, name=other, x", "43, pid=500, name=python3, y"]
+    for time in ("[ 10.0] ", "Nov 23 03:10:00 gpu-17 kernel: ", ""):
+        text = "\n".join(f"{time}NVRM: Xid (PCI:0000:41:00): {line}" for line in lines)
+        found = {finding.code: finding.summary for finding in judge(text).findings}
+        assert "hit pid 500 (python3); what followed is its echo: 43 (x1)" in found["xid_13_program"]
+        assert "hit pid 777 (other)" in found["xid_31_program"]
+
+
+def test_a_log_that_was_pasted_in_two_forms_counts_once() -> None:
+    lines = [f"NVRM: Xid (PCI:0000:41:00): 31, pid={pid}, name=a, x" for pid in (500, 600)]
+    forms = ("[ 10{n}.0] ", "[Mon Nov 23 03:10:0{n} 2026] ", "2026-11-23T03:10:0{n}+0000 gpu-17 kernel: ")
+    text = "\n".join(form.replace("{n}", str(n)) + line for form in forms for n, line in enumerate(lines))
+    found = one(text)
+    assert (found.metrics["events"], found.metrics["lines"]) == (2, 2)
+    assert one("\n".join(f"[ 10{n}.0] {lines[0]}" for n in range(3))).metrics["lines"] == 3, "three times the same"
+
+
+def test_programs_without_a_name_are_not_known_to_differ() -> None:
+    lines = [f"[ {n}00.0] NVRM: Xid (PCI:0000:41:00): 31, pid={n}, Ch 00000010, x" for n in range(1, 6)]
+    assert one("\n".join(lines)).status is Status.OK
+
+
 def test_the_same_cores_each_time_make_two_programs_enough() -> None:
     def log(names: str, *places: str) -> str:
         return "\n".join(

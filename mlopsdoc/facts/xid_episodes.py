@@ -36,16 +36,37 @@ class Episode(Fact, frozen=True):
 
 
 def episodes(said: Xids) -> list[Episode]:
-    """All of this boot, in order."""
+    """All of this boot, in order. Programs that crash at the same time are apart, until the GPU itself fails."""
     groups: list[list[Xid]] = []
-    open_: dict[str, list[Xid]] = {}
+    open_: dict[str, list[list[Xid]]] = {}
     for event in _owned(said.xids):
-        group = open_.get(event.pci)
-        if group is None or _is_apart(said, group[-1], event) or _is_of_another(group, event):
-            group = open_[event.pci] = []
-            groups.append(group)
+        near = [group for group in open_.get(event.pci, ()) if not _is_apart(said, group[-1], event)]
+        group = _group_of(near, event)
+        if group is None:
+            groups.append(group := [])
+            near.append(group)
+        elif not _is_of_program(event):
+            for other in near:
+                if other is not group:
+                    group += other
+                    other.clear()
+            group.sort(key=lambda one: one.n)
+            near = [group]
         group.append(event)
-    return _followers([_episode(group) for group in groups])
+        open_[event.pci] = near
+    return _followers([_episode(group) for group in groups if group])
+
+
+def _group_of(near: Sequence[list[Xid]], event: Xid) -> list[Xid] | None:
+    """Which of the open groups of its GPU an event belongs to; None where it begins one of its own."""
+    if not near:
+        return None
+    own = next((group for group in near if event.pid is not None and event.pid in {one.pid for one in group}), None)
+    caused = next((group for group in near if event.previous in {one.number for one in group}), None)
+    is_apart = event.pid is not None and event.number != 45 and all(_is_of_program(one) for one in near[-1])
+    if _is_of_program(event) and is_apart and any(one.pid is not None for one in near[-1]):
+        return own
+    return own or caused or (near[-1] if _is_of_program(event) else near[0])
 
 
 def _is_apart(said: Xids, last: Xid, event: Xid) -> bool:
@@ -55,7 +76,7 @@ def _is_apart(said: Xids, last: Xid, event: Xid) -> bool:
 
 
 def _owned(xids: Sequence[Xid]) -> list[Xid]:
-    """Lines of an exception that name no process are those of the process that the next line of that GPU names::
+    """Lines of an exception that name no process are those of the process that the line which closes them names::
 
     Xid (PCI:0000:1b:00): 13, Graphics SM Warp Exception on (GPC 1, TPC 2, SM 0): Misaligned Address
     Xid (PCI:0000:1b:00): 43, pid=21531, name=python3, channel 0x0000000a
@@ -65,22 +86,18 @@ def _owned(xids: Sequence[Xid]) -> list[Xid]:
     for event in reversed(xids):
         owner = later.get(event.pci)
         gap = owner.line.seconds_after(event.line) if owner else None
-        if event.number == 13 and event.pid is None and owner and gap is not None and gap <= OWNED_S:
+        if event.number == 13 and event.pid is None and owner and (gap is None or gap <= OWNED_S):
             event = replace(event, pid=owner.pid, process=owner.process)
-        if event.pid is not None:
+        if event.pid is not None and event.number in (13, *CLEAN_UP):
             later[event.pci] = event
         owned.append(event)
     return owned[::-1]
 
 
-def _is_of_another(group: Sequence[Xid], event: Xid) -> bool:
-    """Whether it is the fault of another program, where all that went before may be that of the one before."""
-    pids = {one.pid for one in group if one.pid is not None}
-    return bool(pids) and event.pid is not None and event.pid not in pids and all(_is_program(one) for one in group)
-
-
-def _is_program(event: Xid) -> bool:
-    return event.number in CLEAN_UP or (event.code.by_program in ("maybe", "yes") and event.code.severity != "critical")
+def _is_of_program(event: Xid) -> bool:
+    """Whether it may be a program's own fault, or the clean-up after one, and tells nothing of the GPU."""
+    code = xid(event.previous) if event.previous else event.code
+    return code.number in CLEAN_UP or (code.by_program in ("maybe", "yes") and code.severity != "critical")
 
 
 def _episode(group: Sequence[Xid]) -> Episode:

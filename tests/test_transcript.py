@@ -937,6 +937,29 @@ def test_what_stands_in_front_of_every_line(margin: str) -> None:
     assert answers["run numactl -H"] == ("ok", NUMA)
 
 
+CODE = "[   91.204113] Code: 1f 44 00 00 55 48 89 e5 53 8b <0f> b6 46 14 85 c0 74 08 48 8b 7f 20\n"
+
+
+@pytest.mark.parametrize("margin", ["> ", "> > ", "    ", "\t"])
+@pytest.mark.parametrize("lead", ["", "On Mon, Ann wrote:\n", "```\n"])
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("run dmesg", CODE + KERNEL * 8),
+        ("run nvidia-smi", "Mon Nov 16 11:00:09 2026\n" + TABLE),
+        ("run nvidia-smi -q", "\n" + QUERY),
+    ],
+)
+def test_a_margin_before_a_log_or_a_table(margin: str, lead: str, key: str, text: str) -> None:
+    answers = said(lead + "".join(f"{margin}{line}\n" for line in text.splitlines()))
+    assert answers[key][1].strip() == text.strip()
+
+
+def test_what_looks_like_a_silent_command_makes_no_text_known() -> None:
+    made = transcript.parse("> [ a ] > b\nthe fan is loud\n> [ c ] > d\nand the room is hot\n")
+    assert list(made.answers) and not made.is_known
+
+
 @pytest.mark.parametrize("columns", [80, 60])
 @pytest.mark.parametrize("keeps_blanks", [True, False])
 def test_a_table_that_a_narrow_terminal_wrapped(columns: int, keeps_blanks: bool) -> None:

@@ -178,12 +178,16 @@ def _prefixes(full: Sequence[str]) -> list[str]:
 
 
 def _strip_of(full: Sequence[str]) -> Callable[[str], str] | None:
-    """A margin stands on every line (a quotation on nearly every one); without it the text begins as terminals do."""
+    """A margin stands on every line (a quotation on nearly every one); without it the text begins as terminals do.
+
+    A quotation may begin with any line of a log or a table; so may lines between prose that are indented and, as they
+    stand, nothing that is known.
+    """
+    quoted = [line for line in full if line.startswith(">")] if len(full) > 2 else []
+    if len(quoted) * 10 >= len(full) * 8 and (depth := next(filter(None, map(_depth, quoted)), 0)):
+        return _taking(rf"(?:{_QUOTE}){{1,{depth}}}")
     if not full or _is_known(full[0]):
         return None
-    quoted = [line for line in full if line.startswith(">")] if len(full) > 2 else []
-    if quoted and len(quoted) * 10 >= len(full) * 8 and (depth := _depth(quoted[0])):
-        return _taking(rf"(?:{_QUOTE}){{1,{depth}}}")
     indents = [line[: len(line) - len(line.lstrip(" \t"))] for line in full]
     indent = min(indents, key=len)
     forms = [_STAMP, *([_NUMBER] if _is_counted(full) and len(full) > 2 else [])]
@@ -196,18 +200,20 @@ def _strip_of(full: Sequence[str]) -> Callable[[str], str] | None:
         first = next((line for line in bare if line.strip()), "")
         if len(bare) == len(full) and (_is_known(first) or is_fence(first)):
             return _taking(form)
-    return None
+    indent = min(filter(None, indents), key=len, default="")
+    bare = [line.removeprefix(indent) for line in full if indent and line.startswith(indent)]
+    return _taking(re.escape(indent)) if any(map(_is_known, bare)) and not any(map(_is_known, full)) else None
 
 
 def _depth(line: str) -> int:
     """How many marks of quotation stand before a line that is known: ``> > $ df``; 0 where none is."""
+    found = 0
     for depth in range(1, 9):
         if not line.startswith(">"):
-            return 0
+            break
         line = re.sub(_QUOTE, "", line, count=1)
-        if _is_known(line) or is_fence(line):
-            return depth
-    return 0
+        found = depth if _is_known(line) or is_fence(line) else found
+    return found
 
 
 def _is_counted(full: Sequence[str]) -> bool:

@@ -163,6 +163,7 @@ class Reader:
         self._date = NEVER
         self._seen = 0
         self._strange: list[str] = []
+        self._left = {"run text"}  # keys of what no command explains
         self._differing: list[str] = []  # answers of which an earlier one said something else
 
     # ---- lines
@@ -295,11 +296,13 @@ class Reader:
                 said = said._replace(status="truncated", is_anew=True)
             self._keep(said)
         if heard.left is not None:
+            self._left.add(typed_key(command))
             self._keep(Said(typed_key(command), "truncated", text_of(heard.left)))
             for said in segmented(heard.left):  # output that its command does not explain is read for what it is
                 self._keep(said)
         if not heard.is_silent and not heard.is_known:
             self._strange.append(command)
+            self._left.add(typed_key(command))
         if heard.is_reboot:
             gone = {place: said for place, said in self._said.items() if is_one(place[0].name, self._at.here.name)}
             self._gone = gone | self._gone
@@ -343,8 +346,7 @@ class Reader:
         machines.must_be_one(list(by_name.values()))
         machines.must_be_one(margins.alike(self._under))
         machines.must_be_one(list(self._bmcs))
-        unknown = {typed_key(text) for text in self._strange}
-        known = [place for place in self._said if place[1] not in unknown]
+        known = [place for place in self._said if place[1] not in self._left]
         main = machines.judged(known, self._at.names) or machines.most(self._said)
         for (where, key), parts in self._said.items():
             answer = joined(machines.key_of(where, main, key), parts)
@@ -439,8 +441,7 @@ class Reader:
         strangers = len(self._segments.strangers.lines)
         if strangers and self._seen:
             recording.notes.append(f"{strangers} lines that stand below no command are nothing that mlopsdoc knows")
-        unknown = {"run text", *(typed_key(text) for text in self._strange)}
-        recording.is_known = any(key not in unknown for _, key in self._said)
+        recording.is_known = any(key not in self._left for _, key in self._said)
 
 
 def _has_more(parts: list[Said], answer: Answer) -> bool:

@@ -84,6 +84,7 @@ def test_checks_that_find_nothing_any_more_are_one_line_and_what_was_not_seen_is
     pasted = str(REPOSITORY / "snapshots" / "smi_q_h100")
     text = mlopsdoc("diff", REFERENCE, pasted, place=tmp_path).out
     assert text.count("ok -> skipped") == 1 and "\nHOST\n" not in text
+    assert "booted anew" not in mlopsdoc("diff", pasted, pasted, place=tmp_path).out  # no boot is known of either
 
 
 def test_forms(tmp_path: Path) -> None:

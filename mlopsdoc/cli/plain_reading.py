@@ -139,7 +139,8 @@ class Reading:
         say(hint)
 
     def gpus(self) -> None:
-        self._page("the GPUs", pages.devices_page(self.board, WIDE) or [(("no GPU is seen here", ""),)])
+        nothing = "no GPU is seen here" if self.board.report is not None else "nothing was looked at yet"
+        self._page("the GPUs", pages.devices_page(self.board, WIDE) or [((nothing, ""),)])
 
     def unseen(self) -> None:
         self._page("what could not be seen", pages.doctor_page(self.board, WIDE))

@@ -30,7 +30,8 @@ def render(diff: Diff, format: str) -> str:
 
 def _headline(diff: Diff) -> str:
     names = diff.a.name or "host" if diff.same_host else f"{diff.a.name or 'host'} and {diff.b.name or 'host'}"
-    boot = "" if diff.same_boot or not diff.same_host else ", booted anew between"
+    are_known = diff.a.boot_id and diff.b.boot_id
+    boot = ", booted anew between" if are_known and diff.same_host and not diff.same_boot else ""
     moments = " to ".join(moment or "an unknown time" for moment in (diff.taken_a, diff.taken_b))
     return f"{names}: {moments}{boot}"
 

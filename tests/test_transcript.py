@@ -937,6 +937,16 @@ def test_what_stands_in_front_of_every_line(margin: str) -> None:
     assert answers["run numactl -H"] == ("ok", NUMA)
 
 
+def test_a_header_of_every_field_is_known() -> None:
+    """Wherever in it the part that is looked at ends."""
+    rest = "vgpu_device_capability.mig_timeSlicing, power.draw [W], clocks.current.sm [MHz], " * 60
+    for begin in range(80):
+        text = f"timestamp, count, pci.b{'u' * begin}s, {rest}fabric.cliqueId\n2026/11/16 11:00:09.120, 1, 0x3\n" * 2
+        assert said(text)["run nvidia-smi --query-gpu"] == ("truncated", text)
+    assert keys("persistence_mode, pcie.link.gen.max, enforced.power.limit [W]\nEnabled, 5, 700.00 W\n")
+    assert "run nvidia-smi --query-gpu" not in keys("dear all, this is what i saw\nname it, if you can\n")
+
+
 CODE = "[   91.204113] Code: 1f 44 00 00 55 48 89 e5 53 8b <0f> b6 46 14 85 c0 74 08 48 8b 7f 20\n"
 
 

@@ -184,7 +184,7 @@ def _strip_of(full: Sequence[str]) -> Callable[[str], str] | None:
     stand, nothing that is known.
     """
     quoted = [line for line in full if line.startswith(">")] if len(full) > 2 else []
-    if len(quoted) * 10 >= len(full) * 8 and (depth := next(filter(None, map(_depth, quoted)), 0)):
+    if len(quoted) * 10 >= len(full) * 8 and (depth := next((depth for depth in map(_depth, quoted) if depth), 0)):
         return _taking(rf"(?:{_QUOTE}){{1,{depth}}}")
     if not full or _is_known(full[0]):
         return None
@@ -200,7 +200,7 @@ def _strip_of(full: Sequence[str]) -> Callable[[str], str] | None:
         first = next((line for line in bare if line.strip()), "")
         if len(bare) == len(full) and (_is_known(first) or is_fence(first)):
             return _taking(form)
-    indent = min(filter(None, indents), key=len, default="")
+    indent = min((one for one in indents if one), key=len, default="")
     bare = [line.removeprefix(indent) for line in full if indent and line.startswith(indent)]
     return _taking(re.escape(indent)) if any(map(_is_known, bare)) and not any(map(_is_known, full)) else None
 

@@ -17,12 +17,14 @@ _SECTIONS = (
     "|ECC Mode|MIG Mode|GPU Virtualization Mode|GPU Operation Mode|Max Customer Boost Clocks|Encoder Stats|Fabric"
     "|GPU Link Info|PCIe Generation|Ecc Mode|Default Applications Clocks|Row Remapping|Histogram|Clocks"
 )
-_FIELD = r"[a-z][a-z0-9_.]*(?: \[[^\]]{1,12}\])?"
+_FIELD = r"[a-z][A-Za-z0-9_.]*(?: \[[^\]]{1,12}\])?"
 _KNOWN_FIELD = (
-    r"(?=.*\b(?:index|name|uuid|gpu_\w+|pci\.\w+|power\.\w+|temperature\.\w+|utilization\.\w+|memory\.\w+|clocks[\w.]*"
-    r"|driver_version|vbios_version|ecc\.\w+|mig\.\w+|pstate|fan\.speed|retired_pages\.\w+|remapped_rows\.\w+)\b)"
+    r"(?=.*\b(?:index|name|uuid|gpu_\w+|pcie?\.\w+|power\.\w+|temperature\.\w+|utilization\.\w+|memory\.\w+|clocks[\w.]*"
+    r"|driver_version|vbios_version|persistence_mode|compute_mode|enforced\.\w+|inforom\.\w+|fabric\.\w+|ecc\.\w+"
+    r"|mig\.\w+|pstate|fan\.speed|retired_pages\.\w+|remapped_rows\.\w+)\b)"
 )
 _NO = r"(?!)"
+MAX_LOOK = 4096  # characters of a line
 
 
 class Shape(NamedTuple):
@@ -98,7 +100,10 @@ SHAPES: tuple[Shape, ...] = (
           r"(?:GPU|NIC)[0-9]+\s|mlx5_\w+\s|Legend:|NIC Legend:|\s+(?:X|SYS|NODE|PHB|PXB|PIX|NV#)\s+=|\s+NIC[0-9]+: "),
     Shape("run nvidia-smi pmon", r"# gpu +pid ", r"#|\s*[0-9]"),
     Shape("run nvidia-smi dmon", r"# gpu +\S|#Time +gpu|#Date +Time +gpu", r"#|\s*[0-9]"),
-    Shape("run nvidia-smi --query-gpu", rf"(?={_FIELD},){_KNOWN_FIELD}{_FIELD}(?:, ?{_FIELD})+$", r"[^,]{1,80}, ?[^,]"),
+    # A header may be longer than what is looked at.
+    Shape("run nvidia-smi --query-gpu",
+          rf"(?={_FIELD},){_KNOWN_FIELD}{_FIELD}(?:, ?{_FIELD})+,? ?(?:\[[^\]]{{0,12}})?$",
+          r"[^,]{1,80}, ?[^,]"),
     Shape("run numactl -H", r"available: [0-9]+ nodes?",
           r"node [0-9]+ (?:cpus|size|free):|node distances:|node\s+[0-9]|\s+[0-9]+: "),
     Shape("run numactl -s", r"policy: \S+", r"\w+: "),
@@ -189,7 +194,7 @@ class Start(NamedTuple):
 
 def start_of(line: str) -> Start | None:
     """The shape that a line is the beginning of."""
-    match = _starts().match(line[:4096])
+    match = _starts().match(line[:MAX_LOOK])
     if match is None or match.lastgroup is None:
         return None
     found = int(match.lastgroup[1:])
@@ -203,7 +208,7 @@ def start_of(line: str) -> Start | None:
 
 def goes_on(number: int, line: str) -> bool:
     """Whether a line goes on with a shape."""
-    return _more(number).match(line[:4096]) is not None
+    return _more(number).match(line[:MAX_LOOK]) is not None
 
 
 HIDDEN = r"\x08\r\x1b&\xa0\u200b\ufeff"  # what a terminal shows as something else

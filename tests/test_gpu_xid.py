@@ -138,6 +138,19 @@ def test_what_a_dead_gpu_does_to_all_its_programs_is_its_echo() -> None:
     assert (found.status, "its echo: 31 (x3)" in found.summary) == (Status.CRITICAL, True)
 
 
+def test_a_hung_kernel_is_the_echo_of_the_program_before_whomever_it_hits() -> None:
+    xid = "NVRM: Xid (PCI:0000:41:00): "
+    found = one(f"[ 10.0] {xid}31, pid=7, name=a, x\n[ 10.5] {xid}109, pid=8, name=b, CTX SWITCH TIMEOUT\n")
+    assert (found.status, "its echo: 109 (x1)" in found.summary) == (Status.OK, True)
+
+
+def test_an_exception_in_one_part_of_a_gpu_is_not_of_the_program_in_another() -> None:
+    mine, other = (f"NVRM: Xid (PCI:0000:41:00 GPU-I:0{part}): " for part in (7, 8))
+    lines = [f"{mine}13, Warp Exception", f"{other}43, pid=9, name=other, y", f"{mine}43, pid=5, name=mine, y"]
+    found = judge("\n".join(f"[ 10.{n}] {line}" for n, line in enumerate(lines))).findings
+    assert ["hit pid 5 (mine)" in one.summary for one in found if one.code == "xid_13_program"] == [True]
+
+
 RESET = "154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)"
 
 

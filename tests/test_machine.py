@@ -96,6 +96,8 @@ POD = (
 DISK = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
 ZFS = "1 1 0:2 / / rw - rootfs rootfs rw\n28 1 0:26 / / rw,relatime - zfs rpool/ROOT/ubuntu rw\n"
 NODE_SHELL = "0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1.slice/cri-containerd-abc.scope\n"
+LAYERS = "700 650 0:55 / / rw,relatime - overlay overlay rw,lowerdir=l/A:l/B,upperdir=9f1c/diff\n"  # they fill a page
+MOVED = LAYERS.replace("=", "=/mnt/docker-data/overlay2/")  # the data-root of a host with a small system disk
 BTRFS = "700 650 0:31 /@/var/lib/docker/btrfs/subvolumes/5f1c / rw - btrfs /dev/sda2 rw\n"
 
 
@@ -116,6 +118,8 @@ BTRFS = "700 650 0:31 /@/var/lib/docker/btrfs/subvolumes/5f1c / rw - btrfs /dev/
         ({"/.dockerenv": "", "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": DISK}, ""),
         ({"/.dockerenv": "", "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": POD}, "docker"),
         ({"/.dockerenv": "", "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": BTRFS}, "docker"),
+        ({"/.dockerenv": "", "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": LAYERS}, "docker"),
+        ({"/.dockerenv": "", "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": MOVED}, "docker"),
         ({"/run/systemd/container": "lxc\n", "/proc/2/comm": "bash\n", "/proc/self/mountinfo": DISK}, "lxc"),
         ({"/proc/self/cgroup": NODE_SHELL, "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": DISK}, ""),
         ({"/proc/self/cgroup": NODE_SHELL, "/proc/2/comm": "kthreadd\n", "/proc/self/mountinfo": POD}, "kubepods"),

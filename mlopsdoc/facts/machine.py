@@ -159,17 +159,16 @@ def container(host: Host) -> str:
     from a pod (nsenter) is still in its control group. Both see the kernel's own processes, and a root that is no
     container's: they are on the host.
     """
-    noted = _line(host, "/run/systemd/container")
-    for path, kind in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
-        if not noted and host.read(path).status not in ("absent", "not_captured"):  # only root may read Podman's
-            noted = kind
+    files = (("/.dockerenv", "docker"), ("/run/.containerenv", "podman"))  # only root may read Podman's
+    left = (kind for path, kind in files if host.read(path).status not in ("absent", "not_captured"))
     groups = host.read("/proc/self/cgroup").text
-    noted = noted or next((sign.strip("/-") for sign in CONTAINER_GROUPS if sign in groups), "")
+    of_group = (sign.strip("/-") for sign in CONTAINER_GROUPS if sign in groups)
+    noted = _line(host, "/run/systemd/container") or next(left, "") or next(of_group, "")
     mounts = host.read("/proc/self/mountinfo").text.splitlines()
     root = next((line for line in reversed(mounts) if line.split(" ", 5)[4:5] == ["/"]), "")
     stored = next((kind for store, kind in STORES.items() if store in root), "")
-    if noted and root and not stored and sees_all_processes(host):
-        return ""
+    if noted and root and not stored and "overlay" not in root and sees_all_processes(host):
+        return ""  # of layers nobody needs to say where they lie: many are named by relative paths
     return noted or stored
 
 

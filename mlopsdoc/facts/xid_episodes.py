@@ -36,37 +36,16 @@ class Episode(Fact, frozen=True):
 
 
 def episodes(said: Xids) -> list[Episode]:
-    """All of this boot, in order. Programs that crash at the same time are apart, until the GPU itself fails."""
-    groups: list[list[Xid]] = []
-    open_: dict[str, list[list[Xid]]] = {}
+    """All of this boot, in order."""
+    bursts: list[list[Xid]] = []
+    open_: dict[str, list[Xid]] = {}
     for event in _owned(said.xids):
-        near = [group for group in open_.get(event.pci, ()) if not _is_apart(said, group[-1], event)]
-        group = _group_of(near, event)
-        if group is None:
-            groups.append(group := [])
-            near.append(group)
-        elif not _is_of_program(event):
-            for other in near:
-                if other is not group:
-                    group += other
-                    other.clear()
-            group.sort(key=lambda one: one.n)
-            near = [group]
-        group.append(event)
-        open_[event.pci] = near
-    return _followers([_episode(group) for group in groups if group])
-
-
-def _group_of(near: Sequence[list[Xid]], event: Xid) -> list[Xid] | None:
-    """Which of the open groups of its GPU an event belongs to; None where it begins one of its own."""
-    if not near:
-        return None
-    own = next((group for group in near if event.pid is not None and event.pid in {one.pid for one in group}), None)
-    caused = next((group for group in near if event.previous in {one.number for one in group}), None)
-    is_apart = event.pid is not None and event.number != 45 and all(_is_of_program(one) for one in near[-1])
-    if _is_of_program(event) and is_apart and any(one.pid is not None for one in near[-1]):
-        return own
-    return own or caused or (near[-1] if _is_of_program(event) else near[0])
+        burst = open_.get(event.pci)
+        if burst is None or _is_apart(said, burst[-1], event):
+            burst = open_[event.pci] = []
+            bursts.append(burst)
+        burst.append(event)
+    return _followers([_episode(group) for burst in bursts for group in _by_program(burst)])
 
 
 def _is_apart(said: Xids, last: Xid, event: Xid) -> bool:
@@ -82,22 +61,36 @@ def _owned(xids: Sequence[Xid]) -> list[Xid]:
     Xid (PCI:0000:1b:00): 43, pid=21531, name=python3, channel 0x0000000a
     """
     owned: list[Xid] = []
-    later: dict[str, Xid] = {}
+    later: dict[tuple[str, str], Xid] = {}
     for event in reversed(xids):
-        owner = later.get(event.pci)
-        gap = owner.line.seconds_after(event.line) if owner else None
-        if event.number == 13 and event.pid is None and owner and (gap is None or gap <= OWNED_S):
-            event = replace(event, pid=owner.pid, process=owner.process)
+        owner = later.get((event.pci, event.mig))
+        if event.number == 13 and event.pid is None and owner:
+            gap = owner.line.seconds_after(event.line)
+            if gap is None or 0 <= gap <= OWNED_S:
+                event = replace(event, pid=owner.pid, process=owner.process)
         if event.pid is not None and event.number in (13, *CLEAN_UP):
-            later[event.pci] = event
+            later[event.pci, event.mig] = event
         owned.append(event)
     return owned[::-1]
+
+
+def _by_program(burst: Sequence[Xid]) -> list[list[Xid]]:
+    """What each program did, where nothing in it tells more than that; else all of it is one."""
+    if not all(map(_is_of_program, burst)):
+        return [[*burst]]
+    causes: dict[int | None, int | None] = {event.number: event.pid for event in reversed(burst)}
+    found: dict[int | None, list[Xid]] = {}
+    pid: int | None = None
+    for event in burst:
+        pid = causes.get(event.previous, event.pid if event.pid is not None else pid)
+        found.setdefault(pid, []).append(event)
+    return [*found.values()]
 
 
 def _is_of_program(event: Xid) -> bool:
     """Whether it may be a program's own fault, or the clean-up after one, and tells nothing of the GPU."""
     code = xid(event.previous) if event.previous else event.code
-    return code.number in CLEAN_UP or (code.by_program in ("maybe", "yes") and code.severity != "critical")
+    return code.by_program in ("maybe", "yes") and code.severity != "critical"
 
 
 def _episode(group: Sequence[Xid]) -> Episode:
@@ -108,7 +101,8 @@ def _episode(group: Sequence[Xid]) -> Episode:
     ]
     every = [*implied, *group]
     wants = next((event.wants for event in reversed(group) if event.wants), None)
-    ranks = [_rank(event, every) for event in every]
+    killers = {event.previous for event in group}
+    ranks = [_rank(event, every, event.number in killers) for event in every]
     rank = max(ranks)
     cause = every[ranks.index(rank)]
     if wants and wants[0] and rank <= PROGRAM:
@@ -116,12 +110,11 @@ def _episode(group: Sequence[Xid]) -> Episode:
     return Episode(cause.pci, tuple(group), cause, rank, wants if wants and wants[0] else None)
 
 
-def _rank(event: Xid, group: Sequence[Xid]) -> int:
-    """How bad a line is, in view of the others."""
+def _rank(event: Xid, group: Sequence[Xid], killed: bool) -> int:
+    """How bad a line is, in view of the others. killed: one of them says that it follows from it."""
     code, number = event.code, event.number
     if number in (*CLEAN_UP, *NOTES, 154) or code.severity == "info":
         return ECHO
-    killed = any(other.previous == number and other is not event for other in group)
     if 144 <= number <= 150 and event.units:
         decoded = event.decoded
         if killed or (decoded.action == "RESET_GPU" if decoded else event.is_fatal):

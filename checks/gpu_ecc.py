@@ -64,7 +64,7 @@ def gpu_ecc(
     """
     told = health.telling("ECC", *NAMES)
     limits = Limits(corrected_per_s, sram_lifetime, retired_pages)
-    seconds = health.seconds_since(before)
+    seconds = before.seconds_to(health.at)
     found: list[Finding] = []
     for gpu in told:
         was = before.fact.same(gpu) if before.fact and seconds > 0 else None

@@ -54,7 +54,7 @@ def gpu_hang(
     told = [gpu for gpu in gpus if gpu.utilization is not None and gpu.power_w is not None]
     if not gpus.lost and not told:
         raise NothingHere("how busy the GPUs are and what they draw is not told here")
-    seconds = gpus.seconds_since(before)
+    seconds = before.seconds_to(gpus.at)
     spinning = {gpu.id for gpu in gpus if _spins(gpu, busy_percent, memory_percent, power_percent, clock_percent)}
     lasting: set[str] = set()
     for gpu in gpus:
@@ -111,19 +111,18 @@ def _age(its: list[GpuProcess], now: float) -> float | None:
 
 
 def _finding(job: str, gpus: list[Gpu], its: list[GpuProcess], seconds: float, is_sure: bool) -> Finding:
-    watts = sum(gpu.power_w or 0 for gpu in gpus) / max(len(gpus), 1)
+    watts = sum(gpu.power_w or 0 for gpu in gpus) / len(gpus)
     use = min(gpu.utilization or 0 for gpu in gpus)
     since = f"for {span(seconds)} at least" if seconds else "at this moment"
-    many = f"{len(gpus)} GPUs" if len(gpus) != 1 else "a GPU"
-    power = f"{watts:.0f} W{' each' if len(gpus) != 1 else ''}"
-    what = f"{job} keeps {many} busy ({use} %) {since} and does nothing: {power}, no memory access"
+    many, each = ("a GPU", "") if len(gpus) == 1 else (f"{len(gpus)} GPUs", " each")
+    what = f"{job} keeps {many} busy ({use} %) {since} and does nothing: {watts:.0f} W{each}, no memory access"
     first = min(its, key=lambda process: process.pid)
     return (warning if is_sure else ok)(
         what + (": it hangs, or waits for another host" if is_sure else "; it may wait for a good reason"),
         code="spins",
         advice=ADVICE.replace("{pid}", str(first.pid)),
         covers=[gpu.label for gpu in gpus],
-        params={"PID": str(first.pid), **({"GPU": gpus[0].pci} if gpus and gpus[0].pci else {})},
+        params={"PID": str(first.pid), **({"GPU": gpus[0].pci} if gpus[0].pci else {})},
         metrics={"gpus": len(gpus), "power_w": round(watts, 1)},
         hurts=GpuProcesses(tuple(its)).hurts(*(gpu.id for gpu in gpus)) if is_sure else (),
         evidence=[gpu.line for gpu in gpus[:2]],

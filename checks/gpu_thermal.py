@@ -121,7 +121,7 @@ def gpu_thermal(
     Output of nvidia-smi may tell less: by temperatures alone no GPU is found well, for one that is slowed down may
     have cooled by that; by the reasons alone it is.
     """
-    seconds = gpus.seconds_since(before)
+    seconds = before.seconds_to(gpus.at)
     hard = Bounds(slowdown_floor_s, hw_warning_percent, hw_critical_percent)
     soft = Bounds(slowdown_floor_s, sw_warning_percent, sw_critical_percent)
     braked: list[tuple[Gpu, Heat]] = []

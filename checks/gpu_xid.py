@@ -43,10 +43,13 @@ class Look(NamedTuple):
     cleared_s: float
 
     def label(self, pci: str) -> str:
-        if self.gpus is not None:
-            labels = {gpu.pci: gpu.label for gpu in self.gpus} | {lost.pci: lost.label for lost in self.gpus.lost}
-            return labels.get(pci) or (gpu_subject(None, pci) if pci else HOST)
-        return gpu_subject(None, pci) if pci else HOST
+        known = [*self.gpus, *self.gpus.lost] if self.gpus else []
+        return next((one.label for one in known if one.pci == pci), "") or (gpu_subject(None, pci) if pci else HOST)
+
+    def answers_since(self, pci: str, line: KernelLine) -> bool:
+        """Whether NVML named that GPU, or any where it is not known which, after the line was written."""
+        is_later = self.gpus is not None and line.at is not None and self.gpus.at > line.at
+        return is_later and any(pci in ("", gpu.pci) for gpu in self.gpus or ())
 
     def works_since(self, pci: str, line: KernelLine, number: int) -> str:
         """What shows that the GPU works again, or nothing. A GPU that needs a reset lets no program start; one whose
@@ -57,8 +60,7 @@ class Look(NamedTuple):
         started = [p for p in self.processes.processes if p.pci == pci and p.here] if self.processes else []
         if later := next((p for p in started if p.started and p.started > line.at + 5), None):
             return f"it works again: pid {later.pid} started on it at {instant(later.started)}"
-        answers = self.gpus is not None and self.gpus.at > line.at and any(gpu.pci == pci for gpu in self.gpus)
-        return "it is on the bus again" if number == 79 and answers else ""
+        return "it is on the bus again" if number == 79 and self.answers_since(pci, line) else ""
 
     def links_now(self, pci: str) -> str:
         """That all NVLinks of it are up, or of all GPUs where it is not known which it was; or nothing."""
@@ -292,8 +294,7 @@ def _troubles(look: Look, serious: set[str]) -> Iterator[Finding]:
         label = look.label(pci)
         if label in serious or (kind == "gsp" and serious) or (kind == "no_gpu" and (serious or len(groups) > 1)):
             continue
-        answers = look.gpus is not None and any(gpu.pci == pci or not pci for gpu in look.gpus)
-        is_later = answers and look.gpus is not None and last.line.at is not None and look.gpus.at > last.line.at
+        is_later = look.answers_since(pci, last.line)
         over = look.over(pci, last.n, last.line)
         over = over or (look.links_now(pci) if kind == "no_links" else "NVML answers for it now" if is_later else "")
         words, advice = TROUBLES[kind]

@@ -57,7 +57,7 @@ def nvlink_errors(
     refused = [(gpu, code) for gpu in links if (code := links.refused(gpu))]
     if not told and not refused:
         raise NothingHere("no NVLink tells of errors here")
-    seconds = links.seconds_since(before)
+    seconds = before.seconds_to(links.at)
     found: list[Finding] = []
     for gpu in told:
         was = before.fact.same(gpu) if before.fact and seconds > 0 else None
@@ -122,10 +122,7 @@ def _lifetime(gpu: LinkedGpu) -> Iterator[Finding]:
     """A note: since when these are is not known."""
     on = [link for link in gpu.links if any(link.counts.values())]
     if on:
-        totals = Counter[str]()
-        for link in on:
-            totals.update(link.counts)
-        totals = +totals
+        totals = sum((Counter(link.counts) for link in on), Counter[str]())
         yield _of(
             ok,
             gpu,

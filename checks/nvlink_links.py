@@ -92,7 +92,7 @@ def nvlink_links(
     if links.off:
         yield ok("the driver was told to leave all NVLinks off (NvLinkDisable)", code="off", evidence=[links.off])
         return
-    seen = Seen(links, before, links.seconds_since(before), processes)
+    seen = Seen(links, before, before.seconds_to(links.at), processes)
     uptime = links.at - times.boot if times and times.boot and links.at else None
     is_settled = uptime is None or not 0 <= uptime < settle_s
     found = [*_down(seen), *_fabric(links)] if is_settled else []

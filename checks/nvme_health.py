@@ -92,7 +92,7 @@ def nvme_health(
         drive = drives.get(name) or Drive(name)
         faults = [*logged.get(name, ()), *_state(drive, before), *_heat(drive)]
         if drive.smart:
-            faults += [*_warned(drive.smart, used_warning, spare_margin), *_grown(drive, drive.smart, before)]
+            faults += [*_warned(drive.smart, used_warning, spare_margin), *_grown(drive, before)]
         peers = [one for one in drives.values() if one.model == drive.model and one is not drive]
         faults += _link(drive, peers, least_peers)
         by_code = {fault.code: fault for fault in sorted(faults, key=lambda fault: fault.level is critical)}
@@ -244,9 +244,10 @@ def _shown(smart: Smart) -> str:
     return f" ({told}{errors})" if told else ""
 
 
-def _grown(drive: Drive, now: Smart, before: Before[NvmeDrives]) -> Iterator[Fault]:
+def _grown(drive: Drive, before: Before[NvmeDrives]) -> Iterator[Fault]:
     """What it counted since the earlier look; a count that fell is of another drive."""
-    if not (now.media_errors or now.warm_min or now.hot_min):
+    now = drive.smart
+    if not now or not (now.media_errors or now.warm_min or now.hot_min):
         return
     then = before.fact.same(drive) if before.fact else None
     was = then.smart if then else None

@@ -93,6 +93,11 @@ class Before(Generic[T]):
     def seconds(self) -> float:
         return self._look()[1]
 
+    def seconds_to(self, at: float) -> float:
+        """Until a fact that was read then, by the clock of the answers where both tell it; 0 where there is none."""
+        then: float = getattr(self.fact, "at", 0.0)
+        return at - then if at and then else self.seconds
+
 
 class Want:
     """What a parameter asks for: a fact; as it was before; or a fact that may be missing (None)."""
@@ -152,8 +157,9 @@ def check(
     """Make a function a check. Its name is its id, and the stem of its file and of its runbook.
 
     title: the healthy case, as a sentence. params: the runbook parameters its findings supply. explains: the
-    checks whose findings on the same subject this one is the cause of. Its positional parameters are facts,
-    its keyword-only parameters are thresholds that a profile may set.
+    checks whose findings on the same subject this one is the cause of (which of them: causes.py). explained_by: the
+    same said by the effect, of any subject that it covers. formerly: ids that it had. Its positional parameters are
+    facts, its keyword-only parameters are thresholds that a profile may set.
     """
 
     def declare(function: Callable[P, Iterable[Finding]]) -> Check[P]:

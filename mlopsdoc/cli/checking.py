@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 def bare(arguments: argparse.Namespace) -> int:
     """The screen on a terminal, the text report elsewhere; with --plain a conversation."""
     sources: list[str] = arguments.source or []
-    how = [*([f"--at={arguments.at}"] if arguments.at else []), *["--partial"] * bool(arguments.partial)]
-    options = [*(f"--from={source}" for source in sources), *how]
+    options = [f"--from={source}" for source in sources] + [f"--at={arguments.at}"] * bool(arguments.at)
+    options += ["--partial"] * bool(arguments.partial)
     is_terminal = all(map(os.isatty, (0, 1, 2))) and os.environ.get("TERM", "dumb") not in ("", "dumb")
     if arguments.plain or is_terminal:
         return _watch(arguments, sources, options)
@@ -57,12 +57,13 @@ def _watch(arguments: argparse.Namespace, sources: list[str], options: list[str]
 
     if options and not sources:
         raise Stop(USAGE, "--at and --partial are for a recording, not for this host")
+    start, recall = (opening, lambda: None) if sources else (None, _recalled)
     try:
         if arguments.plain:
             from mlopsdoc.cli.plain import converse
 
-            return converse(sources, options, opening if sources else None, _recalled)
-        return open_screen(opening, options=options) if sources else open_screen(None, _recalled)
+            return converse(sources, options, start, recall)
+        return open_screen(start, recall, options)
     except CannotOpen as error:
         raise Stop(error.code, str(error)) from None
 

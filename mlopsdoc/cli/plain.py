@@ -232,8 +232,7 @@ def converse(sources: Sequence[str], options: Sequence[str], opening: Opening | 
     options: of the command line, which say what recording it is.
     """
     lines = Lines(engine(opening)[0])
-    if not sources:
-        recall()
+    recall()
     note("checking")
     session = Session(lines, sources, options)
     signal.signal(signal.SIGINT, _tell_quit)  # a verb that runs has its own

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
 
-from mlopsdoc import Before, CannotSee, Fact, Hardware, Host, Line, NothingHere
+from mlopsdoc import CannotSee, Fact, Hardware, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.gpu_signs import nothing_here
@@ -209,20 +208,10 @@ class NvLinks(Fact, frozen=True):
         wanted = _identity(gpu)
         return next((one for one in self.gpus if _identity(one) == wanted), None)
 
-    def seconds_since(self, before: Before[NvLinks]) -> float:
-        """By how much these are later; 0 when there are no earlier ones."""
-        if before.fact is None:
-            return 0.0
-        return max(0.0, self.at - before.fact.at if self.at and before.fact.at else before.seconds)
-
 
 def _off(host: Host) -> Line | None:
     answer = host.read("/proc/driver/nvidia/params")
     return next((Line(answer.key, line) for line in answer.text.splitlines() if line == "NvLinkDisable: 1"), None)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
 
 
 def _identity(gpu: LinkedGpu) -> str:
@@ -247,7 +236,7 @@ def _gpu(
     pci = pci or (lost.get(index, "") if index is not None else "")
     device, name = devices.get(pci, ""), nvml.text(row, "name") or names.get(pci, "")
     values = nvml.part(row, "values")
-    mig: Any = values.get("mig") or [None]
+    mig = (nvml.items(values, "mig") or [None])[0]
     links = tuple([_link(link) for link in nvml.tables(row, "links")])
     up = sum(1 for link in links if link.is_up)
     quoted = f"{pci or f'GPU {index}'}: {up} of {len(links)} links up"
@@ -258,7 +247,7 @@ def _gpu(
         uuid=uuid,
         kind=device or name,
         board=board if expected is None else Board((), expected, needs_switch=bool(board and board.needs_switch)),
-        is_mig=nvml.number({"mig": mig[0]}, "mig") == 1 if _is_list(mig) and mig[0] is not None else None,
+        is_mig=mig == 1 if mig is not None else None,
         virtualization=nvml.number(values, "virtualization"),
         links=links,
         fabric=_fabric(nvml.part(values, "fabric")),

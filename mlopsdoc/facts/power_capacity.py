@@ -97,12 +97,11 @@ def fru(answer: Answer) -> list[Made]:
     """
     found: list[Made] = []
     for name, said in _blocks(answer, "FRU Device Description"):
-        named = (said.get("Board Product", ""), said.get("Product Name", ""))
-        by_name = (compiled(r"(?<![0-9A-Za-z])([1-9][0-9]{2,3})W(?![A-Za-z0-9])").search(text) for text in named)
+        named = f"{said.get('Board Product', '')}\n{said.get('Product Name', '')}"
+        model = compiled(r"(?<![0-9A-Za-z])([1-9][0-9]{2,3})W(?![A-Za-z0-9])").search(named)
         capacity = sane(_watts(said.get("Capacity", "")), SANE_WATTS)
-        if (bay := bay_number(name)) and (
-            watts := capacity or next((float(match[1]) for match in by_name if match), None)
-        ):
+        watts = capacity or (float(model[1]) if model else None)
+        if (bay := bay_number(name)) and watts:
             found.append(Made(bay, watts, "ipmitool fru" if capacity else "the name of its model"))
     return found
 

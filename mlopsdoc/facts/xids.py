@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlopsdoc import Fact, Host
 from mlopsdoc.facts import xid_catalogue
 from mlopsdoc.facts.asked import asked
-from mlopsdoc.facts.gpu_signs import nothing_here
+from mlopsdoc.facts.gpu_signs import nothing_here, was_listed
 from mlopsdoc.facts.gpus import GIVEN_AWAY
 from mlopsdoc.facts.kernel_log import MOST, KernelLine, KernelLog
 from mlopsdoc.facts.pci import PciDevices
@@ -22,6 +22,7 @@ _ACTION = r"to 0x([0-9a-fA-F]{1,2}) \(([^)]{1,60})\)"
 _HEX = r"0x([0-9a-fA-F]{1,8})"
 NVLINK = (74, 136, 144, 145, 146, 147, 148, 149, 150)
 CLEAN_UP = (43, 45)
+VERSION = "/proc/driver/nvidia/version"
 
 # What a line without a number says -> kind; the first that fits counts.
 KINDS = (
@@ -109,31 +110,22 @@ class Reset(Fact, frozen=True):
 
 
 class DriverSign(Fact, frozen=True):
-    """That there is an NVIDIA GPU here."""
-
-    what: str
+    """That there is an NVIDIA GPU here: on PCI and not given to a virtual machine, else by its driver's version in
+    /proc, by a line of its driver, or in a recording of other people by what nvidia-smi printed."""
 
     @classmethod
     def read(cls, host: Host, pci: PciDevices | None, log: KernelLog | None) -> DriverSign:
         """Raises NothingHere without a sign."""
-        if pci and any(gpu.driver not in GIVEN_AWAY for gpu in pci.gpus()):
-            return cls("a PCI device")
-        if pci is None and host.read("/proc/driver/nvidia/version").said:
-            return cls("its driver")
+        is_here = any(gpu.driver not in GIVEN_AWAY for gpu in pci.gpus()) if pci else host.read(VERSION).said
         signs = (b"Xid (", b"fallen off the bus") if pci else (b"NVRM: ", b"Xid (")  # a driver may load where no GPU is
-        if log and any(sign in log.data for sign in signs):
-            return cls("the kernel log")
-        if not host.is_live and any(answer.said for answer in asked(host, "nvidia-smi")):
-            return cls("nvidia-smi")
+        is_logged = log and any(sign in log.data for sign in signs)
+        if is_here or is_logged or (not was_listed(host) and any(answer.said for answer in asked(host, "nvidia-smi"))):
+            return cls()
         raise nothing_here(host)
 
 
 class Xids(Fact, frozen=True):
-    """What the driver wrote since this boot, in order. earlier: Xids of the boot before, where its log is at hand.
-
-    The sign of an NVIDIA GPU: a PCI display device of vendor 10de that is not given to a virtual machine,
-    /proc/driver/nvidia/version, or a line of its driver.
-    """
+    """What the driver wrote since this boot, in order. earlier: Xids of the boot before, where its log is at hand."""
 
     log: KernelLog
     xids: tuple[Xid, ...]

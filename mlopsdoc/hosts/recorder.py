@@ -90,23 +90,16 @@ class Replay(Host):
 
     def tree(self, pattern: str) -> Tree:
         key = tree_key(pattern)
-        paths = self.recording.trees.get(key)
-        if paths is None:
-            start, matches = _pattern(pattern)
-            answers = self.recording.answers
-            files = {key[5:]: answers[key] for key in filter(matches, self.keys(start))}
-            found = answers.get(key)
-            if (found.status if found else self.recording.unlisted) == "absent":  # written by hand: it is whole
-                listing = Answer(key, "ok", at=self.recording.taken_at)
-            elif files:
-                listing = Answer(
-                    key, "truncated", why="there may be more than was recorded", at=self.recording.taken_at
-                )
-            else:
-                listing = self._answer(key)
-        else:
-            files = {path: self.read(path) for path in paths}
-            listing = self._answer(key)
+        listing, at = self._answer(key), self.recording.taken_at
+        if (paths := self.recording.trees.get(key)) is not None:
+            return Tree(listing, {path: self.read(path) for path in paths})
+        start, matches = _pattern(pattern)
+        answers = self.recording.answers
+        files = {key.removeprefix("read "): answers[key] for key in filter(matches, self.keys(start))}
+        if listing.status == "absent":  # written by hand: it is whole
+            listing = Answer(key, "ok", at=at)
+        elif files:
+            listing = Answer(key, "truncated", why="there may be more than was recorded", at=at)
         return Tree(listing, files)
 
     def keys(self, start: str) -> list[str]:

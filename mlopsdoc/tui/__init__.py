@@ -73,8 +73,8 @@ def open_screen(opening: Opening | None, recall: Recalling = lambda: None, optio
     """Show this machine, or the recording that `opening` opens, until the reader has had enough; the exit code.
 
     Call it on a terminal, before any thread is started: the engine asks while this process loads textual. Raises
-    CannotOpen, as `opening` does. recall: the report of an earlier
-    run and its age, to be shown until there is a new one. options: of the command line, which say what recording it is.
+    CannotOpen, as `opening` does. recall: the report of an earlier run and its age, to be shown until there is a new
+    one. options: of the command line, which say what recording it is.
     """
     ours, pid = engine(opening)
     recalled = recall()

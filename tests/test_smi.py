@@ -268,6 +268,34 @@ def test_gpus_without_address_are_told_apart() -> None:
     assert result.status.value == "unknown" and result.findings[0].params == {}
 
 
+LIMITS = """    GPU Power Readings
+        Average Power Draw                             : {} W
+        Current Power Limit                            : 350.00 W
+"""
+WARM = "        GPU Current Temp                               : {} C\n"
+SRAM = """        Volatile
+            SRAM Correctable                           : 3
+            SRAM Correctable                           : 9
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        # grep -A shows a line twice where its groups overlap in two outputs, and ends a section with two dashes.
+        (LIMITS.format("91.20") + "--\n" + LIMITS.format("91.20").split("\n", 1)[1] + "--\n" + WARM.format(61), 1),
+        (WARM.format(61) * 2, 2),
+        (LIMITS.format("91.20") + LIMITS.format("88.01"), 2),
+        (SRAM, 1),  # the second one is that of Aggregate, which the filter did not let through
+        (f"GPU 00000000:1B:00.0\n{SRAM}", 1),
+        (f"{WARM.format(61)}{SRAM}{WARM.format(88)}{SRAM.splitlines()[0]}\n", 2),
+    ],
+)
+def test_without_heads_there_are_as_many_gpus_as_the_labels_prove(text: str, count: int) -> None:
+    gpus = gpus_of(host(part=True, Q=text))
+    assert len(gpus.gpus) == count and gpus.is_part
+
+
 def test_reasons_that_were_cut_away_are_no_reasons() -> None:
     lines = HEAT.format(**WELL).split("\n")
     for kept, codes in (

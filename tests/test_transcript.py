@@ -340,6 +340,12 @@ def test_what_filters_find_is_no_refusal() -> None:
     assert said(f"$ dmesg | grep -i denied\n{refused}$ \n")["run dmesg"][0] == "denied"
 
 
+def test_where_grep_left_lines_out_of_sections_is_kept() -> None:
+    shown = "    GPU Power Readings\n        Average Power Draw : 91.20 W\n--\n        Average Power Draw : N/A\n"
+    assert said(f"$ nvidia-smi -q | grep -A1 -i power\n{shown}$ \n")["run nvidia-smi -q"] == ("truncated", shown)
+    assert said("$ lscpu | grep -A1 NUMA\nNUMA node(s): 2\n--\nFlags: fpu\n$ \n")["run lscpu"][1].count("--") == 0
+
+
 def test_filters_that_change_lines_are_not_understood() -> None:
     made = transcript.parse("$ nvidia-smi -q | awk '{print $3}'\n42\n")
     assert not made.is_known

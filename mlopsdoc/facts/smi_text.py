@@ -23,6 +23,7 @@ Temp -> Current T.Limit Temp, ... Specification, GPU Ceiling Power Limit, KMD Ve
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from mlopsdoc.clean import one_line
@@ -35,26 +36,41 @@ _SAMPLES = " samples"  # -d POWER,CLOCK,UTILIZATION add sections of Max, Min and
 
 def parse(text: str, whole: bool) -> Printed:
     """Every block of a GPU, and every part of one whose head was cut away."""
-    reader = _Reader()
     lines = text.split("\n")
-    reader.is_flat = not any(line[:1].isspace() and line.strip() for line in lines)
-    for number, line in enumerate(lines):
-        reader.line(number, line[:4096])
-    reader.end()
+    reader = _read(lines, is_strict=False)
+    if not reader.is_even:
+        reader = _read(lines, is_strict=True)
     printed = Printed(reader.rows, reader.driver, reader.attached)
     printed.whole = reader.attached > 0  # every whole one begins with how many there are
     return printed
 
 
-class _Reader:
-    """Reads line by line. `stack`: the sections a line is in, with their indentation."""
+def _read(lines: list[str], *, is_strict: bool) -> _Reader:
+    reader = _Reader(is_strict)
+    reader.is_flat = not any(line[:1].isspace() and line.strip() for line in lines)
+    for number, line in enumerate(lines):
+        reader.line(number, line[:4096])
+    reader.end()
+    return reader
 
-    def __init__(self) -> None:
+
+class _Reader:
+    """Reads line by line. `stack`: the sections a line is in, with their indentation.
+
+    A filter may let a label through twice and not the section that it is in: the ECC errors of Volatile and Aggregate.
+    Without a head, another GPU is only where all labels come again in their order (`is_even`), or where, `is_strict`,
+    a label that tells alone has another value than before.
+    """
+
+    def __init__(self, is_strict: bool) -> None:
+        self._is_strict = is_strict
+        self._labels: list[str] = []
+        self._starts: list[int] = []  # where in them a GPU without a head begins
         self.rows: list[Row] = []
         self.driver = ""
         self.is_flat = False
         self._row: Row | None = None
-        self._seen: set[str] = set()
+        self._seen: dict[str, str] = {}
         self._stack: list[tuple[int, str]] = []
         self.attached = 0
         self._first = 0  # the first row of this document
@@ -62,12 +78,14 @@ class _Reader:
     def line(self, number: int, line: str) -> None:
         text = line.strip()
         if not text or text.startswith(("=====", "--")):
+            self._stack = [] if text == "--" else self._stack  # of grep: which section comes next was left out
             return
         if text.startswith("GPU 0"):
             self._begin(Row(number, pci=slot(text[4:].strip())))
             return
         label, colon, value = text.partition(":")
         label, value = " ".join(label.casefold().split()).removesuffix(" specification"), value.strip()
+        self._labels.append(label)
         indent = len(line.expandtabs()) - len(line.expandtabs().lstrip())
         self._leave(indent, is_header=not colon)
         if not colon:
@@ -88,9 +106,23 @@ class _Reader:
                 row.index = index
         self._first = len(self.rows)
 
+    @property
+    def is_even(self) -> bool:
+        """Whether every GPU has a head, or there is one, or each has the labels of the one before it."""
+        labels, starts = self._labels, self._starts
+        if len(self.rows) < 2 or not starts:
+            return True
+        size = starts[1] - starts[0] if len(starts) == len(self.rows) else 0
+        return (
+            size > 0
+            and all(late - early == size for early, late in pairwise(starts))
+            and len(labels) <= starts[-1] + size
+            and all(early == late for early, late in zip(labels, labels[size:]))
+        )
+
     def _begin(self, row: Row) -> None:
         self._row = row
-        self._seen = set()
+        self._seen = {}
         self._stack = []
         self.rows.append(row)
 
@@ -125,13 +157,13 @@ class _Reader:
         is_counter = (section.endswith("counters") or value.endswith(" us")) and not value.endswith("ctive")
         reason = label.replace(" ", "_")
         if label in COUNTER_LABELS and is_counter:
-            self._at(number, f"counter/{label}").put(COUNTER_LABELS[label], "us", value)
+            self._at(number, f"counter/{label}", value).put(COUNTER_LABELS[label], "us", value)
         elif label in _REASONS:
-            self._at(number, label).put("reasons", "mask", value)
+            self._at(number, label, value).put("reasons", "mask", value)
         elif reason in REASONS and not section.endswith(_SAMPLES):
-            self._at(number, f"reason/{label}").flag(reason, value)
+            self._at(number, f"reason/{label}", value).flag(reason, value)
         elif found := self._key(label):
-            self._put(self._at(number, found), found, value)
+            self._put(self._at(number, found, value), found, value)
 
     def _key(self, label: str) -> str:
         path = "/".join([*(name for _, name in self._stack[-2:]), label])
@@ -142,16 +174,20 @@ class _Reader:
                 return f"{section}/{label}" if f"{section}/{label}" in LABELS else ""
         return label if label in LABELS else ""
 
-    def _at(self, number: int, key: str) -> Row:
+    def _at(self, number: int, key: str, value: str) -> Row:
         """The row of this line: another GPU's where the key was said before, for the head between was lost."""
-        if self._row is None or key in self._seen:
+        is_again = key in self._seen
+        if is_again and self._is_strict:
+            is_again = key.rpartition("/")[0] in ("", "counter", "reason") and self._seen[key] != value
+        if self._row is None or is_again:
             self._begin_nameless(number)
-        self._seen.add(key)
+        self._seen.setdefault(key, value)
         assert self._row is not None
         return self._row
 
     def _begin_nameless(self, number: int) -> None:
         stack = self._stack
+        self._starts.append(len(self._labels) - 1)
         self._begin(Row(number))
         self._stack = stack
 

@@ -32,6 +32,7 @@ GREPS = ("grep", "egrep", "fgrep", "zgrep", "rg", "ag", "ack")
 PART_FILTERS = ("head", "tail", "sort", "uniq", "tac", "strings")
 # Their lines of the kernel are a part of what dmesg says; not those of files that were put aside: kern.log.1.
 LOG_FILES = ("/var/log/kern.log", "/var/log/syslog", "/var/log/messages", "/dev/kmsg")
+SECTIONED = "run nvidia-smi -q"  # what grep left out between two lines ends a section there
 KNOWN_FILES = ("/proc/", "/sys/", "/etc/", "/run/", "/dev/", "/var/log/")
 
 
@@ -130,6 +131,8 @@ def _one(pipeline: Pipeline, lines: list[str], folder: str, is_cut: bool) -> Hea
     if refused is not None:
         return Heard(refused)
     effect, lines = _filtered(pipeline, lines)
+    if asked is None or asked.key != SECTIONED:
+        lines = [line for line in lines if line != "--" or effect != "part"]
     if effect == "changed":
         return Heard([], lines, False)
     is_part = is_cut or effect == "part"
@@ -231,8 +234,7 @@ def _filtered(pipeline: Pipeline, lines: list[str]) -> tuple[str, list[str]]:
     return effect, lines
 
 
-def _ungrepped(lines: Sequence[str], numbered: bool) -> list[str]:
-    lines = [line for line in lines if line != "--"]
+def _ungrepped(lines: list[str], numbered: bool) -> list[str]:
     return [re.sub(r"^[0-9]{1,9}[:-]", "", line) for line in lines] if numbered else lines
 
 

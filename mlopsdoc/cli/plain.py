@@ -17,7 +17,7 @@ from mlopsdoc.clean import one_line
 from mlopsdoc.cli.output import NOTHING_RUN, USAGE, Stop, columns, note, render, say
 from mlopsdoc.cli.plain_help import help_of
 from mlopsdoc.cli.plain_reading import Reading
-from mlopsdoc.tui import clipboard, engine, muting, pages, terminal
+from mlopsdoc.tui import clipboard, muting, pages, start_engine, terminal
 from mlopsdoc.tui.lines import Lines
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def converse(sources: Sequence[str], options: Sequence[str], opening: Opening | 
 
     options: of the command line, which say what recording it is.
     """
-    lines = Lines(engine(opening)[0])
+    lines = Lines(start_engine(opening)[0])
     recall()
     note("checking")
     session = Session(lines, sources, options)

@@ -13,13 +13,12 @@ from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpus
 from mlopsdoc.facts.machine import Machine
 from mlopsdoc.facts.nvlink import NvLinks
 from mlopsdoc.facts.packages import Packages
-from mlopsdoc.facts.pci import NVIDIA, PciDevices
+from mlopsdoc.facts.pci import PciDevices
 from mlopsdoc.facts.units import PROPERTIES, Unit, unit
 
 UNIT, SUBNET_MANAGER, LOG = "nvidia-fabricmanager", "nvlsm", "/var/log/fabricmanager.log"
 COMMANDS = "nv-fabricmanager,nv-fabricmanage,nvlsm"  # the kernel keeps 15 letters of a name
 NO_SWITCH = "no NVSwitch: these GPUs need no Fabric Manager"
-BRIDGE = 0x0680  # the PCI class of an NVSwitch
 STARTED, CONFIGURED = "Fabric Manager Log initializing", "uccessfully configured"
 COMPLETED = 3
 PACKAGES = ("nvidia-fabricmanager", "nvidia-fabric-manager")
@@ -103,7 +102,7 @@ class FabricManager(Fact, frozen=True):
 
 def _switches(pci: PciDevices | None) -> int:
     """How many NVSwitches are on PCI, none where they are given to a virtual machine."""
-    found = [d for d in (pci.devices if pci else ()) if d.vendor == NVIDIA and d.kind >> 8 == BRIDGE]
+    found = pci.switches() if pci else ()
     return 0 if all(device.driver in GIVEN_AWAY for device in found) else len(found)
 
 

@@ -11,7 +11,7 @@ from mlopsdoc.facts.gpu_processes import GpuProcesses
 from mlopsdoc.facts.gpu_signs import nothing_here
 from mlopsdoc.facts.gpus import GIVEN_AWAY, PASSTHROUGH, VGPU_GUEST, Gpus, Named
 from mlopsdoc.facts.nvml import Table
-from mlopsdoc.facts.pci import NVIDIA, PciDevices
+from mlopsdoc.facts.pci import PciDevices
 
 # Values that NVML encodes, nvml.h.
 REMOTE_SWITCH, INACTIVE = 2, 0
@@ -21,7 +21,6 @@ COUNTS = frozenset(
 )  # fmt: skip
 _TELLING = ("handle", "nvlink_links", "fabric")  # what must be had to know of the links
 _RACKS = ("GB200", "GB300")  # their NVSwitches are outside of the host, so PCI does not show them
-_BRIDGE_OTHER = 0x0680  # the PCI class of an NVSwitch
 
 
 class Board(Fact, frozen=True):
@@ -181,7 +180,7 @@ class NvLinks(Fact, frozen=True):
         if not any(gpu.links or gpu.is_dark or gpu.fabric or _is_refused(gpu) for gpu in gpus):
             raise nothing
         has_switch = (
-            any(d.vendor == NVIDIA and d.kind >> 8 == _BRIDGE_OTHER for d in (pci.devices if pci else ()))
+            bool(pci and pci.switches())
             or any(link.remote == REMOTE_SWITCH for gpu in gpus for link in gpu.links)
             or any(gpu.board and gpu.board.needs_switch for gpu in gpus)
             or any(gpu.is_rack and gpu.fabric and gpu.fabric.state for gpu in gpus)

@@ -6,6 +6,7 @@ from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 
 UEVENTS = "/sys/bus/pci/devices/*/uevent"
 NVIDIA, AMD, INTEL = "10de", "1002", "8086"
+BRIDGE_OTHER = 0x0680  # the class of an NVSwitch
 
 
 class PciDevice(Fact, frozen=True):
@@ -56,6 +57,10 @@ class PciDevices(Fact, frozen=True):
     def gpus(self, vendor: str = NVIDIA) -> tuple[PciDevice, ...]:
         """The GPUs of one vendor."""
         return tuple(device for device in self.devices if device.is_gpu and device.vendor == vendor)
+
+    def switches(self) -> tuple[PciDevice, ...]:
+        """The NVSwitches: NVIDIA's bridges of no kind that PCI has a name for."""
+        return tuple(device for device in self.devices if device.vendor == NVIDIA and device.kind >> 8 == BRIDGE_OTHER)
 
 
 def _device(path: str, text: str) -> PciDevice | None:

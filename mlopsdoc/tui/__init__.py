@@ -51,7 +51,7 @@ _UNUSED = (
 )  # fmt: skip
 
 
-def engine(opening: Opening | None) -> tuple[socket.socket, int]:
+def start_engine(opening: Opening | None) -> tuple[socket.socket, int]:
     """Start the process that runs the checks, and opens the recording: our end of the channel to it, and its pid.
 
     Call it before any thread is started: it forks.
@@ -76,7 +76,7 @@ def open_screen(opening: Opening | None, recall: Recalling = lambda: None, optio
     CannotOpen, as `opening` does. recall: the report of an earlier run and its age, to be shown until there is a new
     one. options: of the command line, which say what recording it is.
     """
-    ours, pid = engine(opening)
+    ours, pid = start_engine(opening)
     recalled = recall()
     with without({name: _Absent(name) for name in _UNUSED} | {"ssl": None}):  # asyncio does without
         from mlopsdoc.tui.app import show  # the slow import, while the other process already asks

@@ -46,24 +46,31 @@ def gpu_power(
     only one. The power brake and heat are judged by gpu_thermal. A data centre board that does not tell its power is
     unknown (DCGM warns).
     """
-    told = [gpu for gpu in gpus if gpu.power_w is not None or gpu.power_limit_w is not None]
+    told = [gpu for gpu in gpus if _is_told(gpu)]
     blind = [(gpu, why) for gpu in gpus if (why := _blind(gpu))]
-    if not told and not blind and not gpus.lost:
-        raise NothingHere("the power of the GPUs is not told here")
     seconds = gpus.seconds_since(before)
     lowered = [gpu for gpu in told if _is_lowered(gpu, limit_percent)]
-    yield from _lowered(lowered, len(gpus.gpus), processes)
-    for gpu in told:
+    found = [*_lowered(lowered, len(gpus.gpus), processes)]
+    for gpu in gpus:
         was = before.fact.same(gpu) if before.fact and seconds > 0 else None
         if _is_far(gpu, far_percent, loaded_percent) and (
             since := _since(gpu, was, seconds, far_percent, capped_percent)
         ):
             what = f"capped at {gpu.power_w:.0f} W while busy, although its limit is {gpu.power_limit_w:.0f} W: {since}"
-            yield _finding(gpu, "far", what, FAR, processes)
+            found.append(_finding(gpu, "far", what, FAR, processes))
+    if not told and not found and not blind and not gpus.lost:
+        raise NothingHere("the power limit of the GPUs beside its default is not told here")
+    yield from found
     for gpu, words in blind:
         yield unknown(f"its power: {words}", subject=gpu.label, code="unseen", advice=XID, evidence=[gpu.line])
     for subject, what, advice, code in gpus.gaps("what power it may draw", told, "power_mw", "power_limit_mw"):
         yield unknown(what, subject=subject or "host", advice=advice, code=code)
+
+
+def _is_told(gpu: Gpu) -> bool:
+    """Whether it tells its power, and both its limit and the default of that where they are offered."""
+    has_power = gpu.power_w is not None or gpu.power_limit_w is not None
+    return has_power and not gpu.leaves_out("power_limit_w", "power_default_w")
 
 
 def _blind(gpu: Gpu) -> str:

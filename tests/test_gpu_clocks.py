@@ -151,6 +151,22 @@ def test_power_that_is_not_told(name: str, word: str, status: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "row", "status"),
+    [
+        ("power.draw", "88.10 W", "skipped"),
+        ("power.limit", "310.00 W", "skipped"),
+        ("power.draw, power.limit", "88.10 W, 310.00 W", "skipped"),
+        ("power.draw, power.default_limit", "88.10 W, 400.00 W", "skipped"),
+        ("power.limit, power.default_limit", "400.00 W, 400.00 W", "ok"),
+        ("power.limit, power.default_limit", "310.00 W, 400.00 W", "warning"),
+        ("power.limit, power.default_limit", "310.00 W, [N/A]", "ok"),
+    ],
+)
+def test_a_power_limit_is_judged_only_beside_its_default(header: str, row: str, status: str) -> None:
+    assert csv(f"index, {header}", f"0, {row}", "gpu_power") == status
+
+
+@pytest.mark.parametrize(
     ("name", "mode", "status"),
     [
         ("NVIDIA H200", "Disabled", "warning"),

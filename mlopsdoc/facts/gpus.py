@@ -31,6 +31,8 @@ DISPLAY = frozenset(
     ("RTX", "Quadro", "Display", "NVS", "T400", "T600", "T1000")
 )  # "NVIDIA DGX Display": a DGX Station's
 C2C = ("GH200", "GB200", "GB300", "GB10")  # what they copy goes over NVLink-C2C to Grace, not over PCIe
+# What nvidia-smi may leave out, and how its errors call it.
+CALLED = {"power_limit_w": "power_limit_mw", "power_default_w": "power_default_mw", "utilization": "gpu_percent"}
 GIVEN_AWAY = ("vfio-pci", "pci-stub", "xen-pciback")  # drivers that hold a GPU for a virtual machine
 
 
@@ -145,6 +147,11 @@ class Gpu(Named, frozen=True, kw_only=True):
     def has(self, reason: int) -> bool:
         """Whether this reason holds the clocks back now."""
         return self.reasons is not None and bool(self.reasons & reason)
+
+    def leaves_out(self, *fields: str) -> bool:
+        """Whether the output of nvidia-smi that tells of it is silent on one of CALLED: not even "not offered"."""
+        silent = (field for field in fields if getattr(self, field) is None and CALLED[field] not in self.errors)
+        return self.line.answer.startswith("run ") and any(silent)
 
 
 class Lost(Fact, frozen=True):

@@ -63,7 +63,7 @@ def gpu_pcie(
             told.add(hop.lower.slot)
             yield from _width(links, link, hop, n > 0)
             now, possible = hop.generation, hop.possible("max_generation")
-            if link.gpu is None and now and possible and now < possible:
+            if (link.gpu is None or link.gpu.leaves_out("utilization")) and now and possible and now < possible:
                 what = (
                     f"its PCIe link runs at Gen{now} of Gen{possible}; an idle GPU does, and its load is not told here"
                 )

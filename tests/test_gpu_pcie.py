@@ -123,6 +123,28 @@ def test_what_is_no_width_is_no_alarm(word: str) -> None:
     assert pasted("nvidia-smi --query-gpu", csv).status.value in ("skipped", "unknown")
 
 
+@pytest.mark.parametrize(
+    ("fields", "values", "status"),
+    [
+        ("width.current", "4", "skipped"),
+        ("width.current, pcie.link.gen.current, pcie.link.gen.max", "16, 4, 4", "skipped"),
+        ("width.current, pcie.link.width.max", "4, [N/A]", "ok"),
+        ("width.current, pcie.link.width.max", "4, 16", "warning"),
+        ("width.current, pcie.link.width.max", "16, 16", "ok"),
+        ("width.current, pcie.link.width.max, pcie.link.gen.current, pcie.link.gen.max", "16, 16, 2, 4", "unknown"),
+        ("width.current, pcie.link.width.max, pcie.link.gen.current, pcie.link.gen.max", "16, 16, 4, 4", "ok"),
+        (
+            "width.current, pcie.link.width.max, pcie.link.gen.current, pcie.link.gen.max, utilization.gpu",
+            "16, 16, 2, 4, 3 %",
+            "ok",
+        ),
+    ],
+)
+def test_a_link_is_well_only_by_what_it_can_and_by_its_load(fields: str, values: str, status: str) -> None:
+    csv = f"index, pcie.link.{fields}\n0, {values}\n"
+    assert pasted("nvidia-smi --query-gpu", csv).status.value == status
+
+
 @pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b'{"gpus": [{"pci": 7, "values": []}]}'])
 def test_a_damaged_answer_is_never_an_alarm(host: Recording, data: bytes) -> None:
     host.answers[LINKS] = Answer(LINKS, "ok", data, at=NOW)

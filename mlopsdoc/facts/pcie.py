@@ -146,6 +146,8 @@ def _of_gpu(host: Host, gpu: Gpu, row: Table, listed: list[PciPort]) -> PcieLink
     names = ("generation", "width", "max_generation", "max_width")
     told = {name: number for name in names if (number := nvml.number(values, f"pcie_{name}"))}
     path = _path(host, gpu.pci, listed) or (PciPort(gpu.pci),)
+    if "pcie_max_width" not in {*values, *codes} and not any(port.max_width for port in path[-2:]):
+        told.pop("width", None)  # whether these are all that it can have is not told
     words = [f"{name}={told[name]}" for name in names if name in told]
     line = path[-1].line or Line(gpu.line.answer, " ".join((f"{gpu.label}: pcie", *words)))
     last = replace(path[-1], line=line, **{n: told[n] for n in told if getattr(path[-1], n) is None})

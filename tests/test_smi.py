@@ -296,6 +296,14 @@ def test_without_heads_there_are_as_many_gpus_as_the_labels_prove(text: str, cou
     assert len(gpus.gpus) == count and gpus.is_part
 
 
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_count_of_the_gpus_is_believed_of_a_part_too(count: int) -> None:
+    csv = f"timestamp, count, pci.bus_id, temperature.gpu\n2026/11/16 11:00:09.120, {count}, 00000000:1B:00.0, 61\n"
+    head = f"Attached GPUs                                          : {count}\nGPU 00000000:1B:00.0\n{WARM.format(61)}"
+    for gpus in (gpus_of(host(part=True, CSV=csv + csv)), gpus_of(host(part=True, Q=head))):
+        assert (len(gpus.gpus), gpus.missing, gpus.is_part) == (1, count - 1, False)
+
+
 def test_reasons_that_were_cut_away_are_no_reasons() -> None:
     lines = HEAT.format(**WELL).split("\n")
     for kept, codes in (
@@ -303,7 +311,7 @@ def test_reasons_that_were_cut_away_are_no_reasons() -> None:
         ([*lines[:5], *lines[7:]], {"missing"}),  # HW slowdown: none
         ([*lines[:4], *lines[7:]], {"untold", "missing"}),
     ):
-        assert {found.code for found in judge(host(part=True, Q="\n".join(kept))).findings} == codes
+        assert {found.code for found in judge(host(part=True, Q="\n".join(kept[1:]))).findings} == codes
 
 
 def ordered(*said: tuple[str, str]) -> Replay:
@@ -524,6 +532,8 @@ def test_here_it_is_asked_only_for_want_of_a_library(answer: Answer, asked: bool
         ((), "skipped", "whether there is an NVIDIA GPU is not in this recording"),
         (((TABLE, "absent", ""),), "skipped", "nvidia-smi is not installed; whether there is an NVIDIA GPU is not"),
         (((TABLE, "ok", ""),), "unknown", "nvidia-smi printed nothing"),
+        (((TABLE, "truncated", ""),), "unknown", "a filter or a cut left nothing of what nvidia-smi printed"),
+        (((Q, "truncated", "            Link Width\n"),), "unknown", "what is here of the output of nvidia-smi names"),
         (((TABLE, "denied", ""),), "unknown", "nvidia-smi: denied"),
         ((("run nvidia-smi --frob", "truncated", "x\n"),), "unknown", "nvidia-smi --frob printed does not tell"),
         ((("run dmesg", "truncated", "[ 12.5] NVRM: Xid (PCI:0000:1b:00): 63\n"),), "unknown", "the kernel names one"),

@@ -55,5 +55,6 @@ def _told_nothing(answer: Answer) -> str:
     if not answer.said:
         return f"{command}: {answer.why or answer.status}"
     if not answer.text.strip():
-        return f"{command} printed nothing"
+        is_part = answer.status == "truncated"
+        return f"a filter or a cut left nothing of what {command} printed" if is_part else f"{command} printed nothing"
     return f"what {command} printed does not tell of them"

@@ -226,8 +226,7 @@ def ask(host: Host, forms: Iterable[tuple[tuple[str, ...], str]] = FORMS) -> Pri
     result.whole = all(printed.whole for printed in said)
     result.attached = max(printed.attached for printed in said)
     result.corrupt = set().union(*(printed.corrupt for printed in said))
-    is_counted = result.attached > 1 or (result.attached and result.whole)  # of a part, 1 may be the one asked for
-    result.is_part = not is_counted and not any(printed.whole and printed.rows for printed in said)
+    result.is_part = not result.attached and not any(printed.whole and printed.rows for printed in said)
     for printed in said:
         _lay_beside(result.rows, printed.rows)
     for row in result.rows:
@@ -235,7 +234,8 @@ def ask(host: Host, forms: Iterable[tuple[tuple[str, ...], str]] = FORMS) -> Pri
             row.values.setdefault("mig_devices", 0)
     result.failure = None if result.rows else next((p.failure for p in said if p.failure), None)
     if not result.rows and result.failure is None:
-        raise CannotSee("the output of nvidia-smi names no GPU that could be read")
+        what = "the output of" if any(printed.whole for printed in said) else "what is here of the output of"
+        raise CannotSee(f"{what} nvidia-smi names no GPU that could be read")
     return result
 
 

@@ -39,13 +39,16 @@ def parse(text: str, whole: bool) -> Printed:
         if len(cells) < len(fields) and not is_last:
             cells = ["?"] * len(fields)  # a comma was lost: which cell is of which field is not known
         is_cut = len(cells) < len(fields) or (is_last and not whole and not _is_entire(cells[-1]))
-        row = _row(number, fields, cells[:-1] if is_cut else cells)
+        cells = cells[:-1] if is_cut else cells
+        row = _row(number, fields, cells)
         if whole and not any(field in IDENTITY for field in fields):
             row.index = ordinal  # they come in the order of their index
         ordinal += 1
         printed.rows.append(row)
         if "driver_version" in fields[: len(cells)]:
             printed.driver = one_line(cells[fields.index("driver_version")], 40)
+        if "count" in fields[: len(cells)]:
+            printed.attached = small(cells[fields.index("count")]) or 0
     return printed
 
 

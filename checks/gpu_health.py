@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from mlopsdoc import Finding, Hardware, check, unknown, warning
+from mlopsdoc import Finding, Hardware, NothingHere, check, unknown, warning
 from mlopsdoc.facts.gpu_health import GpuHealth, GpuHealths
 
-NAMES = ("inforom", "gsp", "vbios")
+# Whoever tells its version tells as well when it is corrupt.
+INFOROM, FIRMWARE = ("inforom", "inforom_image"), ("gsp", "vbios")
+NAMES = (*INFOROM, *FIRMWARE)
 NOT_RUN = ("", "N/A", "None")
 
 
@@ -40,8 +42,10 @@ def gpu_health(health: GpuHealths, hardware: Hardware) -> Iterator[Finding]:
     found = [*_together(told, health.driver), *_unlike(told, hardware.gpu_vbios)]
     if not found:
         told = health.telling("InfoROM and firmware", *NAMES)
+        if not health.lost and not any(gpu.tells(*INFOROM) for gpu in told):
+            raise NothingHere("InfoROM: not in this recording")
     yield from found
-    for gap in health.gaps("InfoROM and firmware", (NAMES,)):
+    for gap in health.gaps("InfoROM and firmware", (NAMES,) if found else (INFOROM, FIRMWARE)):
         yield unknown(gap.why, subject=gap.subject, code=gap.code, advice=gap.advice)
 
 

@@ -278,3 +278,19 @@ def test_lspci_shows_more_than_nvidia_smi(drivers: tuple[str, str], listed: str,
     assert judge(host, "gpu_presence").status.value == expected, "a list without drivers takes back nothing"
     host.answers["run nvidia-smi -L"] = Answer("run nvidia-smi -L", "truncated", listed.encode())
     assert judge(host, "gpu_presence").status.value in ("skipped", "unknown"), "a part proves no absence"
+
+
+@pytest.mark.parametrize(
+    ("fields", "values", "status"),
+    [
+        ("vbios_version", "96.00.B1.00.07", "skipped"),
+        ("gsp.firmware.version", "580.95.05", "skipped"),
+        ("vbios_version, inforom.img", "96.00.B1.00.07, G520.0201.00.06", "ok"),
+        ("vbios_version, inforom.img", "96.00.B1.00.07, [N/A]", "ok"),
+        ("vbios_version, inforom.checksum_validation", "96.00.B1.00.07, valid", "ok"),
+        ("inforom.checksum_validation", "valid", "unknown"),
+    ],
+)
+def test_an_inforom_that_is_not_told_is_not_well(fields: str, values: str, status: str) -> None:
+    recording = pasted("nvidia-smi --query-gpu", f"index, {fields}\n0, {values}\n")
+    assert judge(recording, "gpu_health").status.value == status

@@ -128,6 +128,7 @@ _ROWS = (
     ("part", "text", "gpu part number", "gpu/gpu_part_number", ""),  # without that label it is that of the board
     ("gsp", "text", "gsp firmware version", "gpu/gsp_firmware_version", "gsp.firmware.version"),
     ("inforom", "checksum", "", "", "inforom.checksum_validation"),
+    ("inforom_image", "text", "inforom version/image version", "inforom_version/img_version", "inforom.img"),
     *((f"banks_{level}", "bank(s)", f"bank remap availability histogram/{level}",
        f"row_remapper_histogram/row_remapper_histogram_{level}", f"remapped_rows.histogram.{level}")
       for level in ("max", "high", "partial", "low", "none")),

@@ -76,11 +76,13 @@ def gpu_clocks(
 
 
 def _is_slow(gpu: Gpu, loaded: int, slow: int, same: Gpu) -> bool:
-    """Busy, below that percentage of its highest clock, and without a reason (or with one that is not told).
+    """Busy (or that is not told), below that percentage of its highest clock, and without a reason (or with one that
+    is not told).
 
     An earlier sample has not what does not change: that is of the `same` GPU now.
     """
-    if gpu.utilization is None or gpu.utilization < loaded or not gpu.sm_mhz or not same.sm_max_mhz:
+    is_idle = (gpu.utilization or 0) < loaded and not gpu.leaves_out("utilization")
+    if is_idle or not gpu.sm_mhz or not same.sm_max_mhz:
         return False
     is_at_rest = same.has_display and (same.is_laptop or (gpu.pstate or 0) >= 5)
     return 100 * gpu.sm_mhz < slow * same.sm_max_mhz and not gpu.reasons and not is_at_rest
@@ -88,11 +90,13 @@ def _is_slow(gpu: Gpu, loaded: int, slow: int, same: Gpu) -> bool:
 
 def _slow(gpu: Gpu, was: Gpu | None, seconds: float, was_slow: bool | None, processes: GpuProcesses | None) -> Finding:
     power = f" and {gpu.power_w:.0f} W" if gpu.power_w else ""
-    what = f"busy ({gpu.utilization} %), yet its clocks are at {gpu.sm_mhz} of {gpu.sm_max_mhz} MHz{power}"
-    if gpu.reasons is None:
-        advice = "`nvidia-smi -q -d PERFORMANCE,CLOCK,POWER` tells the reason"
+    is_told = gpu.utilization is not None
+    busy = f"busy ({gpu.utilization} %), yet " if is_told else ""
+    what = f"{busy}its clocks are at {gpu.sm_mhz} of {gpu.sm_max_mhz} MHz{power}"
+    if gpu.reasons is None or not is_told:
+        advice = "`nvidia-smi -q -d UTILIZATION,PERFORMANCE,CLOCK,POWER` tells it"
         return unknown(
-            f"{what}; whether it gives a reason is not told",
+            f"{what}; whether it {'gives a reason' if is_told else 'is busy'} is not told",
             subject=gpu.label,
             code="untold",
             advice=advice,

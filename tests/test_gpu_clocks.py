@@ -115,6 +115,21 @@ def test_screens_keep_a_gpu_busy_at_low_clocks(pstate: str, name: str, status: s
     assert csv(header, f"{name}, {pstate}, 97 %, 420 MHz, 2100 MHz, 0x0000000000000000", "gpu_clocks") == status
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "status"),
+    [
+        ("", "", "unknown"),
+        (", utilization.gpu", ", 0 %", "ok"),
+        (", utilization.gpu", ", [N/A]", "ok"),
+        (", clocks_event_reasons.active", ", 0x0000000000000001", "ok"),
+        (", clocks_event_reasons.active", ", 0x0000000000000000", "unknown"),
+    ],
+)
+def test_slow_clocks_are_well_only_where_the_gpu_is_told_to_be_idle(header: str, row: str, status: str) -> None:
+    assert csv(f"index, clocks.sm, clocks.max.sm{header}", f"0, 270 MHz, 2100 MHz{row}", "gpu_clocks") == status
+    assert csv(f"index, clocks.sm, clocks.max.sm{header}", f"0, 2040 MHz, 2100 MHz{row}", "gpu_clocks") == "ok"
+
+
 def test_a_mask_that_was_cut_is_not_no_reason() -> None:
     header = "name, utilization.gpu, clocks.sm, clocks.max.sm, clocks_event_reasons.active"
     assert csv(header, "NVIDIA H200, 97 %, 420 MHz, 1980 MHz, 0x00000000", "gpu_clocks", "truncated") == "unknown"

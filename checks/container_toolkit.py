@@ -43,7 +43,7 @@ def container_toolkit(
     found = [*_lost(driver), *(_given(driver, toolkit, least_version) if toolkit else ())]
     yield from found
     if toolkit is None and not found:
-        raise NothingHere("no NVIDIA Container Toolkit")
+        raise NothingHere("nothing tells how the NVIDIA Container Toolkit is set up here")
     if toolkit and not found:
         words = [f"toolkit {toolkit.version}" if toolkit.version else "its version is not known"]
         words += [f"{spec.path} is of driver {spec.driver}" for spec in toolkit.specs[:4]]

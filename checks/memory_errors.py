@@ -47,7 +47,7 @@ def memory_errors(
     Of a part of a log the rate in its own span counts, from `ce_in_part` on: mcelog's limit for a day.
     """
     if counters is None and (log is None or not log.events):
-        raise NothingHere("no EDAC driver counts the errors of the memory here")
+        raise NothingHere("no EDAC counts of the errors of the memory are told here")
     seen = [*(_counted(counters, before) if counters else ()), *(_logged(log) if log else ())]
     told: set[str] = set()
     for one in sorted(seen, key=lambda one: (-one.ue, -one.ce)):

@@ -86,7 +86,7 @@ def nvme_health(
     live = {name for name, drive in drives.items() if drive.state == "live"}
     logged = _logged(events, live, lookback_h * 3600, timeouts_warning) if events else {}
     if not drives and not logged:
-        raise NothingHere("no NVMe drive")
+        raise NothingHere("no NVMe drive tells of its health here")
     found = 0
     for name in dict.fromkeys((*drives, *logged)):
         drive = drives.get(name) or Drive(name)

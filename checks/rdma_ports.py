@@ -117,7 +117,7 @@ def rdma_ports(
     Of the kernel log what mlx5 wrote in the last `lookback_h`: firmware that answers no more, a transceiver too hot.
     """
     if rdma is None and (events is None or not any(event.kind in LOGGED for event in events.events)):
-        raise NothingHere("no RDMA device")
+        raise NothingHere("no RDMA device tells of its ports here")
     ports = rdma.ports if rdma else ()
     dead: set[str] = set()
     for event in _worst(events, lookback_h * 3600) if events else ():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlopsdoc import Answer, Host
+from mlopsdoc import Answer, Host, NothingHere
 from mlopsdoc.hosts.recorder import Replay
 
 KERNEL = ("run dmesg", "run journalctl", "run journalctl -k")
@@ -18,6 +18,11 @@ def asked(host: Host, start: str) -> list[Answer]:
     answers = host.recording.answers
     keys = [f"run {start}", *host.keys(f"run {start} ")]
     return sorted([answers[key] for key in keys if key in answers], key=order)
+
+
+def none_here(host: Host, none: str, unseen: str, *looked: bool) -> NothingHere:
+    """There is none; or, where other people's recording has nothing that would list it, nobody looked."""
+    return NothingHere(none if host.is_live or any(looked) else f"{unseen} is not in this recording")
 
 
 def order(answer: Answer) -> int:

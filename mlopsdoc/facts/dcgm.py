@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlopsdoc import Fact, Host, Line, NothingHere
 from mlopsdoc.clean import one_line
+from mlopsdoc.facts.asked import none_here
 from mlopsdoc.facts.driver import Driver
 from mlopsdoc.facts.driver_versions import numbers
 from mlopsdoc.facts.packages import Package, Packages
@@ -38,7 +39,8 @@ class Dcgm(Fact, frozen=True):
         local, engine, line = _versions(host)
         services = [found for name in UNITS if (found := unit(host, name)) and found.is_there]
         if package is None and not local and not services:
-            raise NothingHere("no DCGM")
+            looked = host.run("dcgmi", "-v").status != "not_captured" or packages is not None
+            raise none_here(host, "no DCGM", "whether DCGM runs", looked)
         is_blackwell = any(gpu.device.startswith(BLACKWELL) for gpu in (pci.gpus() if pci else ()))
         return cls(package, services[0] if services else None, _running(host), local, engine, line, is_blackwell)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc import CannotSee, Fact, Host, Line
+from mlopsdoc.facts.asked import none_here
 from mlopsdoc.facts.driver import LOADED, Driver
 from mlopsdoc.facts.driver_versions import is_older, numbers
-from mlopsdoc.facts.rdma import RdmaPorts
+from mlopsdoc.facts.rdma import DEVICES, RdmaPorts
 
 PEER_MODULES = ("nvidia_peermem", "nv_peer_mem", "efa_nv_peermem")
 DMABUF_KERNEL, DMABUF_DRIVER = "5.12", "515.43"  # CUDA 11.7
@@ -35,7 +36,10 @@ class GpuDirect(Fact, frozen=True):
         """Raises NothingHere without an RDMA NIC on PCI whose port is up, CannotSee where the modules are not told."""
         nics = tuple(_nics(rdma)) if rdma else ()
         if not nics or not driver.loaded:
-            raise NothingHere("no RDMA NIC is up beside the GPUs")
+            looked = rdma is not None or host.tree(DEVICES).listing.status != "not_captured"
+            raise none_here(
+                host, "no RDMA NIC is up beside the GPUs", "whether an RDMA NIC is up beside the GPUs", looked
+            )
         modules = _modules(host)
         if modules is None:
             raise CannotSee("which kernel modules are loaded")

@@ -32,8 +32,13 @@ def unseen(host: Host) -> NothingHere | CannotSee:
 
 
 def nothing_here(host: Host) -> NothingHere:
-    """No GPU is there; or, in a recording, nobody looked, which is not the same."""
-    if was_listed(host) or any(answer.status == "ok" for answer in asked(host, "lspci")):
+    """No GPU is there; or, in a recording, nobody looked, or it names one and tells nothing of it: not the same."""
+    if was_listed(host):
+        return NothingHere("no NVIDIA GPU")
+    printed = (answer.text for answer in asked(host, "nvidia-smi") if answer.said)
+    if kernel_line(host, *KERNEL_SIGNS) or any("GPU" in text for text in printed):
+        return NothingHere("what the NVIDIA GPUs do is not in this recording")
+    if any(answer.status == "ok" for answer in asked(host, "lspci")):
         return NothingHere("no NVIDIA GPU")
     absent = any(answer.status == "absent" for answer in asked(host, "nvidia-smi"))
     also = "nvidia-smi is not installed; " if absent else ""

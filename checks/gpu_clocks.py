@@ -46,7 +46,7 @@ def gpu_clocks(
     that share of what it can, is a warning: somebody asked for it once, and the job waits for it now. Where all GPUs
     are set the same it is one finding. GeForce boards are their owner's to set: a note.
     """
-    seconds = gpus.seconds_since(before)
+    seconds = before.seconds_to(gpus.at)
     told = [gpu for gpu in gpus if (gpu.sm_mhz and gpu.sm_max_mhz) or gpu.app_mhz]
     refused = [gpu for gpu in gpus if gpu.errors.get("sm_mhz", NOT_OFFERED[0]) not in NOT_OFFERED]
     if not told and not refused and not gpus.lost:

@@ -139,7 +139,7 @@ def _generation(
     was = before.fact.same(link) if before.fact else None
     then = next(was.hops()).generation if was and not above else None
     since = ""
-    if then and (seconds := links.seconds_since(before)) > 0:
+    if then and (seconds := before.seconds_to(links.at)) > 0:
         since = f", {'and' if then < possible else 'not'} {span(seconds)} ago"
     speeds = f"{SPEEDS.get(now, '?')} of {SPEEDS.get(possible, '?')} GT/s"
     what = f"its PCIe link runs at Gen{now} of Gen{possible} ({speeds}) under load{since}"
@@ -172,7 +172,7 @@ def _replays(links: PcieLinks, link: PcieLink, before: Before[PcieLinks]) -> Ite
     most = ceil((hop.width or 0) * REPLAYS.get(hop.generation or 1, 3.84))
     if not most or link.replays is None or link.replays <= most:
         return
-    was, seconds = before.fact.same(link) if before.fact else None, links.seconds_since(before)
+    was, seconds = before.fact.same(link) if before.fact else None, before.seconds_to(links.at)
     if was is None or was.replays is None or seconds < 1:
         return
     grown = link.replays - was.replays if link.replays >= was.replays else link.replays

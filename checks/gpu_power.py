@@ -48,7 +48,7 @@ def gpu_power(
     """
     told = [gpu for gpu in gpus if _is_told(gpu)]
     blind = [(gpu, why) for gpu in gpus if (why := _blind(gpu))]
-    seconds = gpus.seconds_since(before)
+    seconds = before.seconds_to(gpus.at)
     lowered = [gpu for gpu in told if _is_lowered(gpu, limit_percent)]
     found = [*_lowered(lowered, len(gpus.gpus), processes)]
     for gpu in gpus:

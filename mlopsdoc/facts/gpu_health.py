@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from mlopsdoc import Before, Fact, Host, Hurt, Line, NothingHere
+from mlopsdoc import Fact, Host, Hurt, Line, NothingHere
 from mlopsdoc.clean import one_line
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.gpu_processes import GpuProcesses
@@ -156,12 +156,6 @@ class GpuHealths(Fact, frozen=True):
     def same(self, gpu: GpuHealth) -> GpuHealth | None:
         """That GPU among these."""
         return next((one for one in self.gpus if (one.pci, one.uuid) == (gpu.pci, gpu.uuid)), None)
-
-    def seconds_since(self, before: Before[GpuHealths]) -> float:
-        """The seconds by which these were read after those; 0 when there are no earlier ones."""
-        if before.fact is None:
-            return 0.0
-        return self.at - before.fact.at if self.at and before.fact.at else before.seconds
 
     def telling(self, what: str, *names: str) -> list[GpuHealth]:
         """The GPUs that were asked for any of these. Raises NothingHere where none was, or none has it."""

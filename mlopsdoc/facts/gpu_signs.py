@@ -1,4 +1,4 @@
-"""Signs of an NVIDIA GPU in recordings of other people, where nothing tells what it does."""
+"""Whether there is an NVIDIA GPU, where nothing tells what it does: its signs in recordings of other people."""
 
 from __future__ import annotations
 

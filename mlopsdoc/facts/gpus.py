@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from mlopsdoc import Before, CannotSee, Fact, Host, Line, NothingHere
+from mlopsdoc import CannotSee, Fact, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.machine import container, is_tegra, sees_all_processes
 from mlopsdoc.facts.nvml import Table
@@ -240,12 +240,6 @@ class Gpus(Fact, frozen=True):
         if self.missing or self.is_part:
             many = f"{self.missing} more GPUs" if self.missing else "other GPUs, if there are any,"
             yield "", f"{what} of {many} is not in what is here of nvidia-smi", "nvidia-smi -q tells of all", "missing"
-
-    def seconds_since(self, before: Before[Gpus]) -> float:
-        """The seconds by which these were read after those; 0 when there are no earlier ones."""
-        if before.fact is None:
-            return 0.0
-        return self.at - before.fact.at if self.at and before.fact.at else before.seconds
 
 
 def label_of(index: int | None, pci: str, uuid: str = "", place: int = 0) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from mlopsdoc import Before, Fact, Host, Line, NothingHere
+from mlopsdoc import Fact, Host, Line, NothingHere
 from mlopsdoc.facts import nvml
 from mlopsdoc.facts.gpus import GIVEN_AWAY, Gpu, Gpus, label_of
 from mlopsdoc.facts.lspci import GENERATIONS, PciPort, ports
@@ -113,12 +113,6 @@ class PcieLinks(Fact, frozen=True):
     def same(self, link: PcieLink) -> PcieLink | None:
         """That GPU's link among these."""
         return next((one for one in self.links if link.pci and one.pci == link.pci), None)
-
-    def seconds_since(self, before: Before[PcieLinks]) -> float:
-        """The seconds by which these were read after those; 0 when there are no earlier ones."""
-        if before.fact is None:
-            return 0.0
-        return self.at - before.fact.at if self.at and before.fact.at else before.seconds
 
 
 def _told(host: Host) -> tuple[list[Table], float]:

@@ -20,9 +20,9 @@ def asked(host: Host, start: str) -> list[Answer]:
     return sorted([answers[key] for key in keys if key in answers], key=order)
 
 
-def none_here(host: Host, none: str, unseen: str, *looked: bool) -> NothingHere:
+def none_here(host: Host, none: str, unseen: str, looked: bool) -> NothingHere:
     """There is none; or, where other people's recording has nothing that would list it, nobody looked."""
-    return NothingHere(none if host.is_live or any(looked) else f"{unseen} is not in this recording")
+    return NothingHere(none if host.is_live or looked else f"{unseen} is not in this recording")
 
 
 def order(answer: Answer) -> int:
